@@ -1,0 +1,64 @@
+"""The command line: parse, call the pipeline, hand the answer to output."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from facauth import __version__
+from facauth.cli import checks, operator, output, people
+from facauth.errors import ExitCode
+
+app = typer.Typer(
+    name="facauth",
+    help="Sign people in by a photo of their face; refuse photos of photos.",
+    epilog="Anything but exit code 0 means: not authenticated.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
+)
+for commands in (people, checks, operator):
+    commands.add_to(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.say(f"facauth {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an internal error.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Sign people in by a photo of their face; refuse photos of photos."""
+
+
+def main() -> NoReturn:
+    """Run the command line; every way out of the program leads through here."""
+    output.prepare_streams()
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of one command; whatever was not foreseen is code 70, never 0."""
+    try:
+        code = app(arguments, prog_name="facauth", standalone_mode=False)
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except typer.TyperException as error:
+        return output.refuse_usage(arguments, error)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        return output.report_bug(arguments, error)
+    return int(code or ExitCode.OK)

@@ -1,0 +1,86 @@
+"""A tour on the sample pictures: what facauth should say, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from facauth import pipeline
+from facauth.cli.samples import sample
+from facauth.errors import ExitCode, FacauthError
+from facauth.networks import Checked, Networks
+from facauth.records.store import Store
+from facauth.structs import PersonName
+from facauth.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing tried: the exit code it should have, the one it had, and what was said."""
+
+    title: str
+    expected: ExitCode
+    got: ExitCode
+    said: str
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the demo shows what it promises."""
+        return self.got == self.expected
+
+
+def run() -> list[Step]:
+    """Every step, in a store that is deleted afterwards; nothing else is written."""
+    stages = pipeline.bind(Networks(Checked(None)), Trace())
+    with (
+        TemporaryDirectory(prefix="facauth-demo-") as folder,
+        Store.open(Path(folder) / "facauth.sqlite3", create=True) as store,
+    ):
+        return [_tried(*step) for step in script(stages, store)]
+
+
+Script = list[tuple[str, ExitCode, Callable[[], str]]]
+
+
+def script(stages: pipeline.Stages, store: Store) -> Script:
+    """What is tried, in this order."""
+    enrol = partial(_register, stages, store)
+    enter = partial(_sign_in, stages, store)
+    return [
+        (
+            "register Obama with photos of 2009 and 2010",
+            ExitCode.OK,
+            partial(enrol, "Barack Obama", "obama_2009.jpg", "obama_2010.jpg"),
+        ),
+        ("register Biden", ExitCode.OK, partial(enrol, "Joe Biden", "biden_2010.jpg")),
+        ("Obama's photo of 2012 signs in", ExitCode.OK, partial(enter, "obama_2012.jpg")),
+        ("... but not as Biden", ExitCode.NO_MATCH, partial(enter, "obama_2012.jpg", "Joe Biden")),
+        ("a stranger", ExitCode.NO_MATCH, partial(enter, "collins.png")),
+        ("no face", ExitCode.UNUSABLE_IMAGE, partial(enter, "no_face.png")),
+        ("two faces", ExitCode.UNUSABLE_IMAGE, partial(enter, "two_faces.jpg")),
+        (
+            "Obama's face under another name",
+            ExitCode.CONFLICT,
+            partial(enrol, "Somebody Else", "obama_2012.jpg"),
+        ),
+    ]
+
+
+def _register(stages: pipeline.Stages, store: Store, name: str, *images: str) -> str:
+    person = PersonName.parse(name)
+    photos = pipeline.register(stages, store, person, [sample(image) for image in images])
+    return f"{person.text}, {photos} photos" if photos > 1 else person.text
+
+
+def _sign_in(stages: pipeline.Stages, store: Store, image: str, claimed: str | None = None) -> str:
+    return pipeline.sign_in(stages, store, sample(image), claimed).person
+
+
+def _tried(title: str, expected: ExitCode, attempt: Callable[[], str]) -> Step:
+    try:
+        return Step(title, expected, ExitCode.OK, attempt())
+    except FacauthError as refusal:
+        return Step(title, expected, refusal.exit_code, refusal.reasons[0].message)

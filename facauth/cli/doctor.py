@@ -1,0 +1,172 @@
+"""Is this installation fit to answer? Everything that can be checked, checked in full."""
+
+from __future__ import annotations
+
+import os
+import platform
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from facauth import __version__
+from facauth.cli.samples import sample
+from facauth.errors import FacauthError, Reason, SetupProblem, shown
+from facauth.networks import Checked, Networks, opencv, read_manifest
+from facauth.records.store import Store
+
+PACKAGES = (
+    "typer",
+    "rich",
+    "numpy",
+    "opencv-python-headless",
+    "dlib-bin",
+    "pillow",
+    "platformdirs",
+)
+MAX_PARITY_DISTANCE = 1e-5  # between encodings of one chip by cv2.dnn and by dlib
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing checked; `advice` is empty when nothing needs to be done."""
+
+    check: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+def examine(store: Path) -> Iterator[Finding]:
+    """All findings, the quick ones first."""
+    yield Finding("facauth", True, __version__)
+    yield Finding("python", sys.version_info >= (3, 11), platform.python_version())
+    yield from map(_package, PACKAGES)
+    yield _heic()
+    for check, look in (
+        ("weights", _weights),
+        ("threads", _threads),
+        ("self-test", _self_test),
+        ("parity", _parity),
+    ):
+        yield _looked(check, look)
+    yield from _store(store)
+    yield Finding("limits", True, "a still cannot show another real photo of the victim")
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed", "install facauth again")
+
+
+def _heic() -> Finding:
+    installed = find_spec("pillow_heif") is not None
+    detail = "installed" if installed else "not installed: pip install 'facauth[heic]' to read HEIC"
+    return Finding("heic extra", True, detail)
+
+
+def _looked(check: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, True, look())
+    except FacauthError as error:
+        return Finding(check, False, error.reasons[0].message, error.reasons[0].advice)
+    except ImportError as error:
+        return Finding(check, False, f"{error.name} cannot be imported", "install facauth again")
+
+
+def _weights() -> str:
+    weights = read_manifest().values()
+    for weight in weights:
+        weight.require_intact()
+    return f"{len(weights)} files, every hash as released"
+
+
+def _threads() -> str:
+    return f"{opencv().getNumThreads()} for networks, {os.cpu_count()} processors"
+
+
+def _fault(message: str) -> SetupProblem:
+    return SetupProblem(Reason("doctor.fault", message, "install facauth again"))
+
+
+def _self_test() -> str:
+    """Two photos of one person match, a third of another person does not."""
+    from facauth.pipeline import bind, check_liveness, enrolment_encoding
+    from facauth.trace import Trace
+
+    stages = bind(Networks(Checked(None)), Trace())
+    one, same, other = (
+        enrolment_encoding(stages, sample(name), largest=False).vector
+        for name in ("obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg")
+    )
+    if not one @ same > 0.85 > 0.75 > one @ other:
+        raise _fault("the sample faces do not compare as they should")
+    liveness = check_liveness(stages, sample("obama_2012.jpg"))
+    if liveness.verdict != "live":
+        raise _fault("the sample face is not found live")
+    return "two photos of one person match, another person does not, the face is live"
+
+
+def _parity() -> str:
+    """The dlib half of an encoding against the face_recognition package's own."""
+    if find_spec("face_recognition") is None:
+        return "not compared: face_recognition is not installed"
+    try:
+        import face_recognition
+    except (ImportError, SystemExit):  # it calls quit() when its models cannot be imported
+        return "not compared: face_recognition is installed but cannot be imported"
+    distance = dlib_distance(face_recognition, Networks(Checked(None)), sample("obama_2012.jpg"))
+    if not distance <= MAX_PARITY_DISTANCE:
+        raise _fault(f"encodings differ from face_recognition's by {distance:.1e}")
+    return f"equal to face_recognition's encoding within {distance:.0e}"
+
+
+def dlib_distance(face_recognition: Any, networks: Networks, image: str) -> float:
+    """Euclidean distance of two encodings of one face in one photo, the same box for both."""
+    import numpy as np
+
+    from facauth.faces.align import dlib_box_px, dlib_chip
+    from facauth.faces.detect import only_face, sight
+    from facauth.faces.encode import encode_dlib
+    from facauth.faces.image import decode, read_image
+
+    sighting = sight(decode(read_image(image), image), networks.detector)
+    face = only_face(sighting, largest=False)
+    ours = encode_dlib(dlib_chip(sighting.pixels, face, networks.landmarks), networks.encode_dlib)
+    left, top, right, bottom = dlib_box_px(face)
+    (theirs,) = face_recognition.face_encodings(sighting.pixels, [(top, right, bottom, left)])
+    return float(np.linalg.norm(ours - theirs))
+
+
+def _store(path: Path) -> Iterator[Finding]:
+    if not path.exists():
+        yield Finding("store", True, f"{shown(path)} (not made yet: nobody is enrolled)")
+        return
+    yield _looked("store", lambda: _contents(path))
+    yield _mode("store file", path, 0o077, "chmod 600")
+    yield _mode("store folder", path.parent, 0o022, "chmod go-w")
+
+
+def _contents(path: Path) -> str:
+    with Store.open(path) as store:
+        faults = store.faults()
+        people = store.people(Networks(Checked(None)).contract)
+    if faults:
+        raise SetupProblem(
+            Reason("store.damaged", f"{shown(path)} is damaged", "bring back a copy of it")
+        )
+    old = sum(person.needs_new_photo > 0 for person in people)
+    outdated = f", {old} with photos of an older contract" if old else ""
+    return f"{shown(path)}, {len(people)} enrolled{outdated}, sound"
+
+
+def _mode(check: str, path: Path, forbidden: int, cure: str) -> Finding:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    ok = not mode & forbidden
+    return Finding(check, ok, f"mode {mode:04o}", "" if ok else f"{cure} {shown(path)}")

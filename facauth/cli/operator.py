@@ -1,0 +1,63 @@
+"""Commands for whoever runs facauth: demo and doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import typer
+
+from facauth.cli.arguments import Json, Quiet, StorePath, store_path
+from facauth.cli.output import answering, on_terminal, table
+from facauth.errors import ExitCode
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands of this module, in the order of `--help`."""
+    app.command("demo")(demo)
+    app.command("doctor")(doctor)
+
+
+def lines(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """A table on a terminal, tab-separated elsewhere."""
+    return [table(columns, rows)] if on_terminal() else ["\t".join(row) for row in rows]
+
+
+def demo(as_json: Json = False, quiet: Quiet = False) -> None:
+    """Show on sample pictures what is accepted and what is refused, in a temporary store."""
+    from facauth.cli.demo import run
+
+    with answering("demo", as_json=as_json, quiet=quiet) as answer:
+        steps = run()
+        good = all(step.as_expected for step in steps)
+        answer.verdict = "as_expected" if good else "not_as_expected"
+        answer.exit_code = ExitCode.OK if good else ExitCode.SETUP
+        answer.more["steps"] = [asdict(step) for step in steps]
+        rows = [
+            (
+                "ok" if step.as_expected else "WRONG",
+                step.title,
+                str(int(step.expected)),
+                str(int(step.got)),
+                step.said,
+            )
+            for step in steps
+        ]
+        answer.lines += lines(("", "Tried", "Expected", "Got", "Said"), rows)
+
+
+def doctor(store: StorePath = None, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Check this installation: packages, weights, store, and a self-test on samples."""
+    from facauth.cli.doctor import examine
+
+    with answering("doctor", as_json=as_json, quiet=quiet) as answer:
+        findings = list(examine(store_path(store)))
+        good = all(finding.ok for finding in findings)
+        answer.verdict = "healthy" if good else "unhealthy"
+        answer.exit_code = ExitCode.OK if good else ExitCode.SETUP
+        answer.more["checks"] = [asdict(finding) for finding in findings]
+        rows = [
+            ("ok" if found.ok else "BAD", found.check, found.detail, found.advice)
+            for found in findings
+        ]
+        answer.lines += lines(("", "Check", "Found", "Do"), rows)

@@ -1,0 +1,201 @@
+"""Answers on stdout, everything else on stderr; the JSON envelope; errors to exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from facauth.errors import ExitCode, FacauthError, Reason
+from facauth.structs import Liveness, Match, Quality, Sighting
+from facauth.trace import Trace
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SCHEMA = "facauth/1"
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a command found, as it is filled in by the command and written by `answering`."""
+
+    command: str
+    trace: Trace = field(default_factory=Trace)
+    verdict: str | None = None
+    person: str | None = None
+    exit_code: ExitCode = ExitCode.OK
+    lines: list[str] = field(default_factory=list)  # stdout, for people and simple scripts
+    notes: list[str] = field(default_factory=list)  # stderr, unless --quiet
+    reasons: Sequence[Reason] = ()
+    more: dict[str, Any] = field(default_factory=dict)  # further fields of the envelope
+
+
+@contextmanager
+def answering(command: str, *, as_json: bool, quiet: bool) -> Iterator[Answer]:
+    """Write what the command answers, or why it refuses, and exit with the code for it."""
+    answer = Answer(command)
+    try:
+        yield answer
+    except FacauthError as refusal:
+        answer.verdict, answer.exit_code = refusal.verdict, refusal.exit_code
+        answer.reasons, answer.lines, answer.person = refusal.reasons, [], None
+    _note_turned(answer)
+    _write(answer, as_json=as_json, quiet=quiet)
+    if answer.exit_code:
+        raise typer.Exit(answer.exit_code)
+
+
+def _note_turned(answer: Answer) -> None:
+    for sighting in answer.trace.all(Sighting):
+        if sighting.turned_deg:
+            turn = f"the photo was turned by {sighting.turned_deg} degrees to find the face"
+            answer.notes.append(turn)
+
+
+def _write(answer: Answer, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        say(json.dumps(envelope(answer), ensure_ascii=False, allow_nan=False))
+        return
+    for line in answer.lines:
+        say(line)
+    if not quiet:
+        for text in [*answer.notes, *map(str, answer.reasons)]:
+            complain(text)
+
+
+def envelope(answer: Answer) -> dict[str, Any]:
+    """The documented JSON object of one answer; fields that do not apply are null."""
+    trace = answer.trace
+    return {
+        "schema": SCHEMA,
+        "command": answer.command,
+        "ok": answer.exit_code == ExitCode.OK,
+        "exit_code": int(answer.exit_code),
+        "verdict": answer.verdict,
+        "person": answer.person,
+        "match": match_fields(trace.last(Match)),
+        "liveness": liveness_fields(trace.last(Liveness)),
+        "replay": None,
+        "quality": quality_fields(trace.last(Quality)),
+        "reasons": [asdict(reason) for reason in answer.reasons],
+        "notes": answer.notes,
+        "elapsed_ms": {stage: round(ms, 1) for stage, ms in trace.elapsed_ms.items()},
+        **answer.more,
+    }
+
+
+def match_fields(match: Match | None) -> dict[str, Any] | None:
+    """Without the person: who is only nearly matched is nobody's business."""
+    if match is None:
+        return None
+    return {
+        "similarity": _number(match.similarity),
+        "threshold": _number(match.min_similarity),
+        "fmr": match.fmr,
+        "margin": None if match.margin is None else _number(match.margin),
+        "compared": match.compared,
+    }
+
+
+def liveness_fields(liveness: Liveness | None) -> dict[str, Any] | None:
+    """The verdict and the numbers behind it."""
+    if liveness is None:
+        return None
+    return {
+        "verdict": str(liveness.verdict),
+        "live_score": _number(liveness.live_score),
+        "threshold": liveness.min_live_score,
+        "context": _number(liveness.context),
+        "sharpness": _number(liveness.sharpness),
+    }
+
+
+def quality_fields(quality: Quality | None) -> dict[str, Any] | None:
+    """Every measure."""
+    if quality is None:
+        return None
+    return {name: _number(value) for name, value in asdict(quality).items()}
+
+
+def _number(value: float) -> float | None:
+    return round(value, 4) if value == value else None
+
+
+def say(text: str) -> None:
+    """One line of the result."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """One line about what happened and what to do."""
+    sys.stderr.write(f"facauth: {text}\n")
+
+
+def refuse_usage(arguments: list[str], error: typer.TyperException) -> ExitCode:
+    """What Typer could not parse, in facauth's words and, if asked for, in JSON."""
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    text = error.format_message().rstrip(".")
+    reason = Reason("usage", text[:1].lower() + text[1:], "see facauth --help")
+    answer = Answer(str(command), verdict="usage", exit_code=ExitCode.USAGE, reasons=(reason,))
+    _write(answer, as_json="--json" in arguments, quiet=False)
+    return ExitCode.USAGE
+
+
+def report_bug(arguments: list[str], error: Exception) -> ExitCode:
+    """An internal error names its type and nothing that might hold biometric data."""
+    reason = Reason(
+        "internal",
+        f"internal error ({type(error).__name__})",
+        "run facauth --debug … and report it",
+    )
+    answer = Answer(
+        arguments[0], verdict="internal_error", exit_code=ExitCode.INTERNAL, reasons=(reason,)
+    )
+    _write(answer, as_json="--json" in arguments, quiet=False)
+    return ExitCode.INTERNAL
+
+
+def prepare_streams() -> None:
+    """A closed pipe ends the program as it does any other; odd characters are escaped."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def on_terminal() -> bool:
+    """Whether somebody looks at stdout as it is written."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a terminal: coloured there unless NO_COLOR."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        drawn.add_row(*map(_plain, row))
+    return _drawn(Console(), drawn)
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)  # a name like "[red]" is a name and no markup
+
+
+def _drawn(console: Any, drawn: Table) -> str:
+    with console.capture() as capture:
+        console.print(drawn)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())

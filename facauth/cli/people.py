@@ -1,0 +1,182 @@
+"""Commands about who is enrolled: register, list, remove, rename."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from facauth.cli.arguments import Images, Json, Largest, Name, Quiet, StorePath, stages, store_path
+from facauth.cli.output import answering, on_terminal, table
+from facauth.errors import Reason, UsageProblem
+from facauth.records.store import PersonRow, Store
+from facauth.structs import PersonName
+
+
+class ListFormat(StrEnum):
+    """How `list` prints."""
+
+    TABLE = "table"
+    PLAIN = "plain"
+    CSV = "csv"
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands of this module, in the order of `--help`."""
+    app.command("register")(register)
+    app.command("list")(list_people)
+    app.command("remove")(remove)
+    app.command("rename")(rename)
+
+
+def register(
+    name: Name,
+    images: Images,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Forget the photos enrolled so far.")
+    ] = False,
+    allow_duplicate: Annotated[
+        bool, typer.Option("--allow-duplicate", help="Accept a face enrolled under another name.")
+    ] = False,
+    largest: Largest = False,
+    store: StorePath = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Enrol a person with one or more photos; three from different days work best."""
+    from facauth import pipeline
+
+    with answering("register", as_json=as_json, quiet=quiet) as answer:
+        person = PersonName.parse(name)
+        with Store.open(store_path(store), create=True) as records:
+            photos = pipeline.register(
+                stages(answer.trace),
+                records,
+                person,
+                images,
+                largest=largest,
+                replace=replace,
+                allow_duplicate=allow_duplicate,
+            )
+        answer.verdict, answer.person = "registered", person.text
+        answer.more["photos"] = photos
+        answer.lines.append(f"registered {person.text} ({counted(photos)})")
+        if photos < 3:
+            answer.notes.append("with three photos a sign-in fails seven times less often")
+
+
+def counted(photos: int) -> str:
+    """ "1 photo", "2 photos"."""
+    return f"{photos} photo{'' if photos == 1 else 's'}"
+
+
+def list_people(
+    layout: Annotated[
+        ListFormat | None,
+        typer.Option(
+            "--format",
+            help="table (on a terminal), plain (tab-separated, when piped) or csv.",
+            show_default=False,
+        ),
+    ] = None,
+    store: StorePath = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List who is enrolled, with how many photos, since when, and the last sign-in."""
+    with answering("list", as_json=as_json, quiet=quiet) as answer:
+        with Store.open(store_path(store)) as records:
+            people = records.people()
+        answer.verdict = "listed"
+        answer.more["people"] = [asdict(person) for person in people]
+        if as_json:
+            return
+        answer.lines += listing(people, layout or default_layout())
+        if not people:
+            answer.notes.append(f"nobody is enrolled in {store_path(store)}")
+
+
+def default_layout() -> ListFormat:
+    """A table for people, tabs for programs."""
+    return ListFormat.TABLE if on_terminal() else ListFormat.PLAIN
+
+
+COLUMNS = ("name", "photos", "enrolled_at", "last_sign_in_at")
+
+
+def listing(people: Sequence[PersonRow], layout: ListFormat) -> list[str]:
+    """The lines of the list."""
+    rows = [
+        (row.name, str(row.photos), row.enrolled_at, row.last_sign_in_at or "") for row in people
+    ]
+    if layout is ListFormat.CSV:
+        return csv_lines([COLUMNS, *rows])
+    if layout is ListFormat.PLAIN:
+        return ["\t".join(row) for row in rows]
+    return [table(("Name", "Photos", "Enrolled", "Last sign-in"), rows)] if rows else []
+
+
+def csv_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """RFC 4180 with a header."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().splitlines()
+
+
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    store: StorePath = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Delete a person and everything derived from their photos."""
+    from facauth import pipeline
+
+    with answering("remove", as_json=as_json, quiet=quiet) as answer:
+        person = PersonName.parse(name)
+        with Store.open(store_path(store)) as records:
+            known_as = pipeline.require_known(records, person)
+            if not yes:
+                ask(f"Delete {known_as} for good?")
+            pipeline.remove(records, person)
+        answer.verdict, answer.person = "removed", known_as
+        answer.lines.append(f"removed {known_as}")
+
+
+def ask(question: str) -> None:
+    """Raises UsageProblem unless somebody at a terminal says yes."""
+    import sys
+
+    if not sys.stdin.isatty():
+        raise UsageProblem(
+            Reason("remove.unconfirmed", "nobody is there to confirm it", "add --yes")
+        )
+    if not typer.confirm(question, err=True):
+        raise UsageProblem(Reason("remove.declined", "nothing was deleted", "as you said"))
+
+
+def rename(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The name now.", show_default=False)],
+    new: Annotated[
+        str, typer.Argument(metavar="NEW", help="The name from now on.", show_default=False)
+    ],
+    store: StorePath = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give an enrolled person another name."""
+    from facauth import pipeline
+
+    with answering("rename", as_json=as_json, quiet=quiet) as answer:
+        before, after = PersonName.parse(old), PersonName.parse(new)
+        with Store.open(store_path(store)) as records:
+            pipeline.rename(records, before, after)
+        answer.verdict, answer.person = "renamed", after.text
+        answer.lines.append(f"renamed {before.text} to {after.text}")

@@ -1,0 +1,1 @@
+"""From similarities to yes or no."""

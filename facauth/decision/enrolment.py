@@ -1,0 +1,62 @@
+"""Who may be enrolled under which name: one face, one name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from facauth.decision.match import Gallery, compare
+from facauth.errors import Conflict, Reason
+from facauth.settings import RATES
+from facauth.structs import Encoding
+
+
+def require_one_person(encodings: Sequence[Encoding]) -> None:
+    """Raises Conflict unless each photo matches the mean of the others."""
+    for index, encoding in enumerate(encodings):
+        others = [*encodings[:index], *encodings[index + 1 :]]
+        if others and not _alike(encoding, _one_person(others)):
+            raise Conflict(
+                Reason(
+                    "photos.several_people",
+                    f"photo {index + 1} shows another face than the others",
+                    "register one person at a time",
+                )
+            )
+
+
+def require_same_person(encodings: Sequence[Encoding], person: Gallery, name: str) -> None:
+    """Raises Conflict unless every photo matches the person who has the name already."""
+    for encoding in encodings:
+        if not person.names or not _alike(encoding, person):
+            raise Conflict(
+                Reason(
+                    "name.other_face",
+                    f"the face does not match the one enrolled as {name}",
+                    "choose another name, or --replace to start anew",
+                )
+            )
+
+
+def require_nobody_else(encodings: Sequence[Encoding], others: Gallery) -> None:
+    """Raises Conflict if a photo matches somebody else in the store."""
+    if not others.names:
+        return
+    for encoding in encodings:
+        match = compare(encoding, others, RATES.duplicate_fmr)
+        if not match.similarity < match.min_similarity:  # NaN must refuse
+            raise Conflict(
+                Reason(
+                    "face.enrolled_elsewhere",
+                    f"this face is already enrolled as {match.person}",
+                    "add photos to that name, or --allow-duplicate",
+                )
+            )
+
+
+def _alike(probe: Encoding, person: Gallery) -> bool:
+    match = compare(probe, person, RATES.same_person_fmr)
+    return match.similarity >= match.min_similarity
+
+
+def _one_person(encodings: Sequence[Encoding]) -> Gallery:
+    return Gallery.of([("", encoding.as_bytes()) for encoding in encodings])

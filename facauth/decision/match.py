@@ -1,0 +1,107 @@
+"""Who is it? Comparison of a probe with everybody enrolled, then one rule that says yes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from facauth.decision.calibration import min_similarity
+from facauth.errors import NoMatch, Reason, SetupProblem
+from facauth.structs import Match
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facauth.structs import Encoding
+
+ENCODING_BYTES = 256 * 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """People to compare with: for each the mean of all templates, as a unit vector.
+
+    The mean of k photos compares better than the best of k (README, Accuracy).
+    """
+
+    names: tuple[str, ...]
+    means: NDArray[np.float32]  # (people, 256), rows of unit length
+    photos: NDArray[np.intp]  # (people,), templates of each
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[str, bytes]]) -> Self:
+        """From (name, encoding) rows, a person's rows together.
+
+        Raises SetupProblem when an encoding is not 256 numbers of unit length.
+        """
+        import numpy as np
+
+        if any(len(encoding) != ENCODING_BYTES for _, encoding in rows):
+            raise _damaged()
+        vectors = np.frombuffer(b"".join(encoding for _, encoding in rows), "<f4").reshape(-1, 256)
+        if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3).all():  # NaN must fail
+            raise _damaged()
+        names = np.array([name for name, _ in rows], dtype=object)
+        starts = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]])[: len(names)])
+        if not len(starts):
+            return cls((), vectors, starts)
+        sums = np.add.reduceat(vectors, starts)
+        means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        return cls(tuple(names[starts]), means, np.diff([*starts, len(names)]))
+
+    def only(self, name: str) -> Gallery:
+        """The one person with this name, or nobody."""
+        return self._where([candidate == name for candidate in self.names])
+
+    def without(self, name: str | None) -> Gallery:
+        """Everybody else."""
+        return self._where([candidate != name for candidate in self.names])
+
+    def _where(self, keep: list[bool]) -> Gallery:
+        import numpy as np
+
+        mask = np.array(keep, dtype=bool)
+        names = tuple(name for name, kept in zip(self.names, keep, strict=True) if kept)
+        return Gallery(names, self.means[mask], self.photos[mask])
+
+
+def _damaged() -> SetupProblem:
+    return SetupProblem(
+        Reason("store.damaged", "the store holds a damaged encoding", "bring back a copy of it")
+    )
+
+
+def compare(probe: Encoding, gallery: Gallery, fmr: float) -> Match:
+    """The person who clears the threshold best (or misses it least); says no more than that.
+
+    fmr: false match rate of each single comparison. The gallery holds at least one person.
+    """
+    import numpy as np
+
+    similarities = gallery.means @ probe.vector
+    thresholds = min_similarity(fmr, gallery.photos)
+    clearances = similarities - thresholds
+    order = np.argsort(-clearances)
+    best = int(order[0])
+    return Match(
+        person=gallery.names[best],
+        similarity=float(similarities[best]),
+        min_similarity=float(thresholds[best]),
+        fmr=fmr,
+        margin=float(clearances[best] - clearances[order[1]]) if len(order) > 1 else None,
+        compared=len(gallery.names),
+    )
+
+
+def require_match(match: Match, claimed: str | None = None) -> None:
+    """Raises NoMatch unless exactly one person is similar enough; NaN is not."""
+    if not match.similarity >= match.min_similarity:
+        nobody = f"the face does not match {claimed}" if claimed else "the face matches nobody"
+        raise NoMatch(Reason("match.none", nobody, "try another photo, or register"))
+    clearance = match.similarity - match.min_similarity
+    if match.margin is not None and not match.margin > clearance:
+        raise NoMatch(
+            Reason("match.ambiguous", "the face matches two people", "name one of them with --as")
+        )

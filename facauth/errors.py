@@ -1,0 +1,107 @@
+"""What can go wrong, and the exit code that says so; imports nothing of facauth.
+
+FacauthError             70  a bug, if it is ever raised as such
+├── UsageProblem          2  a path, name or setting that cannot be
+├── NoMatch               1  the face is fine; nobody, not the claimed person, or ambiguous
+├── Attack                3  replay or presentation attack
+├── UnusableImage         4  not an image, none or several faces, too poor to judge
+├── Conflict              6  name or face already taken, or unknown name
+└── SetupProblem          7  store, weights or an extra not as they must be
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """The contract with scripts: anything but OK means not authenticated."""
+
+    OK = 0
+    NO_MATCH = 1
+    USAGE = 2
+    ATTACK = 3
+    UNUSABLE_IMAGE = 4
+    LOCKED_OUT = 5
+    CONFLICT = 6
+    SETUP = 7
+    PARTIAL = 8
+    INTERNAL = 70
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something was refused, for a script (code) and for a person (message, advice).
+
+    `code` is a stable dotted word, e.g. "face.none"; texts are lower case without a full stop.
+    """
+
+    code: str
+    message: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.advice}"
+
+
+class FacauthError(Exception):
+    """Base of everything that facauth raises on purpose; holds at least one reason."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
+    verdict: ClassVar[str] = "internal_error"
+
+    def __init__(self, *reasons: Reason) -> None:
+        self.reasons = reasons
+        super().__init__(" | ".join(str(reason) for reason in reasons))
+
+
+class UsageProblem(FacauthError):
+    """The command cannot be meant so: a path that does not exist, an impossible name."""
+
+    exit_code = ExitCode.USAGE
+    verdict = "usage"
+
+
+class NoMatch(FacauthError):
+    """The photo was good, and the answer is no."""
+
+    exit_code = ExitCode.NO_MATCH
+    verdict = "no_match"
+
+
+class Attack(FacauthError):
+    """The photo shows a picture of a face and not a face."""
+
+    exit_code = ExitCode.ATTACK
+    verdict = "attack"
+
+
+class UnusableImage(FacauthError):
+    """Nothing can be decided on this photo; another one may do."""
+
+    exit_code = ExitCode.UNUSABLE_IMAGE
+    verdict = "unusable_image"
+
+
+class Conflict(FacauthError):
+    """The store says otherwise: the name or face is taken, or the name is unknown."""
+
+    exit_code = ExitCode.CONFLICT
+    verdict = "conflict"
+
+
+class SetupProblem(FacauthError):
+    """This installation or store is not fit for an answer."""
+
+    exit_code = ExitCode.SETUP
+    verdict = "setup"
+
+
+def shown(text: object) -> str:
+    """`text` safe for a terminal: whatever is not printable (or is a lone surrogate) is escaped."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text)
+    )

@@ -1,0 +1,78 @@
+"""Pure geometry: where a network wants the face to be. The numbers are those that the published
+accuracy was measured with (README, Accuracy); changing one changes the encoding's contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facauth.structs import Face, Pixels
+
+DLIB_CHIP_PX = 150
+DLIB_CHIP_PADDING = 0.25  # of the chip, on each side; as the network was trained
+SFACE_CHIP_PX = 112
+# The five-point template of 112 x 112 px that SFace shares with ArcFace
+# (github.com/deepinsight/insightface, recognition/arcface_torch), x right, y down.
+SFACE_TEMPLATE = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
+
+
+def dlib_box_px(face: Face) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the square that dlib's predictor expects.
+
+    Its side is .974 sqrt(w h); its centre lies .034 w right of and .061 h below that of
+    YuNet's box (fitted on LFW).
+    """
+    x, y, width, height = face.box_px
+    half = 0.974 * (width * height) ** 0.5 / 2
+    centre_x, centre_y = x + width * 0.534, y + height * 0.561
+    return (
+        round(centre_x - half),
+        round(centre_y - half),
+        round(centre_x + half),
+        round(centre_y + half),
+    )
+
+
+def dlib_chip(pixels: Pixels, face: Face, landmarks: Any) -> Pixels:
+    """(150, 150, 3) RGB, aligned by dlib's five landmarks; `landmarks` is its predictor."""
+    import dlib
+
+    shape = landmarks(pixels, dlib.rectangle(*dlib_box_px(face)))
+    chip: Pixels = dlib.get_face_chip(pixels, shape, DLIB_CHIP_PX, DLIB_CHIP_PADDING)
+    return chip
+
+
+def sface_chip(pixels: Pixels, face: Face) -> Pixels:
+    """(112, 112, 3) RGB, the five landmarks moved onto SFace's template."""
+    import cv2
+    import numpy as np
+
+    turn = similarity_transform(face.landmarks_px, np.array(SFACE_TEMPLATE))
+    return np.asarray(cv2.warpAffine(pixels, turn, (SFACE_CHIP_PX, SFACE_CHIP_PX)), dtype=np.uint8)
+
+
+def similarity_transform(
+    source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """(2, 3) matrix of rotation, scale and shift that maps (n, 2) points best, by least squares.
+
+    Umeyama, "Least-squares estimation of transformation parameters between two point
+    patterns", IEEE TPAMI 13(4), 1991, equations 39-43; in the plane it is one complex number.
+    """
+    import numpy as np
+
+    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    from_plane = (source - source_mean) @ np.array([1, 1j])
+    to_plane = (target - target_mean) @ np.array([1, 1j])
+    turn = np.vdot(from_plane, to_plane) / np.vdot(from_plane, from_plane)
+    matrix = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    return np.column_stack([matrix, target_mean - matrix @ source_mean])

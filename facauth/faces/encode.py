@@ -1,0 +1,68 @@
+"""From an aligned face to the fused encoding: dlib's network and SFace, in one unit vector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from facauth.faces.align import dlib_chip, sface_chip
+from facauth.settings import DLIB_WEIGHT
+from facauth.structs import Encoding
+
+if TYPE_CHECKING:
+    import cv2
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facauth.networks import Networks
+    from facauth.structs import Face, Pixels, Sighting
+
+
+def encode(sighting: Sighting, face: Face, *, networks: Networks) -> Encoding:
+    """The fused encoding: the dot product of two is
+    DLIB_WEIGHT x dlib's cosine + (1 - DLIB_WEIGHT) x SFace's cosine."""
+    pixels = sighting.pixels
+    by_dlib = encode_dlib(dlib_chip(pixels, face, networks.landmarks), networks.encode_dlib)
+    by_sface = encode_sface(sface_chip(pixels, face), networks.encode_sface)
+    return Encoding(networks.contract, fuse(by_dlib, by_sface))
+
+
+def fuse(by_dlib: NDArray[np.float32], by_sface: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(256,) unit vector of the two (128,) encodings, each made a unit vector first."""
+    import numpy as np
+
+    halves = (DLIB_WEIGHT**0.5 * _unit(by_dlib), (1 - DLIB_WEIGHT) ** 0.5 * _unit(by_sface))
+    return np.concatenate(halves).astype(np.float32)
+
+
+def encode_dlib(chip: Pixels, network: cv2.dnn.Net) -> NDArray[np.float32]:
+    """(128,) of a (150, 150, 3) RGB chip; what dlib's compute_face_descriptor gives, to 1e-5."""
+    import cv2
+
+    network.setInput(cv2.dnn.blobFromImage(chip))
+    return _vector(network)
+
+
+def encode_sface(chip: Pixels, network: cv2.dnn.Net) -> NDArray[np.float32]:
+    """(128,) of a (112, 112, 3) RGB chip: the sum of the chip's own and its mirror image's.
+
+    Both are unit vectors before they are added.
+    """
+    import cv2
+
+    views = []
+    for view in (chip, chip[:, ::-1].copy()):
+        network.setInput(cv2.dnn.blobFromImage(view))
+        views.append(_unit(_vector(network)))
+    return views[0] + views[1]
+
+
+def _vector(network: cv2.dnn.Net) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.array(network.forward(), dtype=np.float32).reshape(-1)
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    import numpy as np
+
+    return vector / np.float32(np.linalg.norm(vector))

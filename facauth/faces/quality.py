@@ -1,0 +1,171 @@
+"""How good a photo of a face is: measured first, judged second.
+
+Measures and reason codes take the names of OFIQ / ISO/IEC 29794-5 where it has one
+(github.com/BSI-OFIQ/OFIQ-Project); the formulas are our own and simpler, so the numbers are not
+OFIQ's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from facauth.errors import Reason, UnusableImage
+from facauth.structs import Quality
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facauth.settings import QualityLimits
+    from facauth.structs import Face, Pixels, Sighting
+
+GREY_PX = 112  # side of the square grey face on which light and sharpness are measured
+# Of a generic head, in units of the eye distance: how far the nose tip stands out from the eyes,
+# and where between eyes (0) and mouth (1) it is seen from the front. Medians over LFW are then
+# near 0 degrees for yaw and pitch; the angles are coarse.
+NOSE_DEPTH = 0.6
+NOSE_HEIGHT = 0.6
+
+
+def measure(sighting: Sighting, face: Face) -> Quality:
+    """Every measure of one face; never refuses."""
+    height, width = sighting.pixels.shape[:2]
+    grey = grey_face(sighting.pixels, face)
+    yaw, pitch, roll = head_pose_deg(face.landmarks_px)
+    return Quality(
+        inter_eye_distance_px=_distance_px(face.landmarks_px[0], face.landmarks_px[1]),
+        sharpness=sharpness(grey),
+        luminance_mean=float(grey.mean()) / 255,
+        under_exposure=float((grey < 26).mean()),
+        over_exposure=float((grey > 247).mean()),
+        dynamic_range_bits=_entropy_bits(grey),
+        head_pose_yaw_deg=yaw,
+        head_pose_pitch_deg=pitch,
+        head_pose_roll_deg=roll,
+        face_inside=_share_inside(face, width, height),
+        centrality=_centrality(face, width, height),
+        faces=len(sighting.faces),
+    )
+
+
+def grey_face(pixels: Pixels, face: Face) -> NDArray[np.uint8]:
+    """(112, 112) luminance of the face box as far as it lies in the frame."""
+    import cv2
+    import numpy as np
+
+    height, width = pixels.shape[:2]
+    x, y, w, h = face.box_px
+    left, top = max(0, round(x)), max(0, round(y))
+    right, bottom = min(width, round(x + w)), min(height, round(y + h))
+    crop = pixels[top : max(top + 1, bottom), left : max(left + 1, right)]
+    shrinks = min(crop.shape[:2]) > GREY_PX
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(crop, (GREY_PX, GREY_PX), interpolation=way)
+    return np.asarray(cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def sharpness(grey: NDArray[np.uint8]) -> float:
+    """Deviation of the Laplacian over that of the luminance: contrast cancels out; noise adds."""
+    import cv2
+
+    deviation = float(grey.std())
+    return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / deviation if deviation > 0 else 0.0
+
+
+def _entropy_bits(grey: NDArray[np.uint8]) -> float:
+    import numpy as np
+
+    share = np.bincount(grey.ravel(), minlength=256) / grey.size
+    share = share[share > 0]
+    return float(-(share * np.log2(share)).sum())
+
+
+def head_pose_deg(landmarks_px: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees from five points, as of a flat face with a nose on it."""
+    import numpy as np
+
+    points = landmarks_px.astype(np.float64) @ np.array([1, 1j])
+    eyes = points[1] - points[0]
+    if not abs(eyes) > 0:
+        return 0.0, 0.0, 0.0
+    between_eyes, mouth = (points[0] + points[1]) / 2, (points[3] + points[4]) / 2
+    nose = (points[2] - between_eyes) / eyes  # eye line is the x axis, eye distance the unit
+    chin = (mouth - between_eyes) / eyes
+    height = chin.imag if chin.imag > 0 else 1.0
+    aside = nose.real - chin.real * nose.imag / height
+    yaw = np.arctan2(aside, NOSE_DEPTH)
+    pitch = np.arctan2(NOSE_HEIGHT * height - nose.imag, NOSE_DEPTH)
+    yaw_deg, pitch_deg, roll_deg = np.degrees([yaw, pitch, np.angle(eyes)]).tolist()
+    return yaw_deg, pitch_deg, roll_deg
+
+
+def _distance_px(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return math.dist(a, b)
+
+
+def _share_inside(face: Face, width: int, height: int) -> float:
+    x, y, w, h = face.box_px
+    inside_x = min(x + w, width) - max(x, 0)
+    inside_y = min(y + h, height) - max(y, 0)
+    return max(0.0, inside_x) * max(0.0, inside_y) / (w * h)
+
+
+def _centrality(face: Face, width: int, height: int) -> float:
+    x, y, w, h = face.box_px
+    off_x, off_y = (x + w / 2) / width - 0.5, (y + h / 2) / height - 0.5
+    return max(0.0, 1 - math.sqrt(2) * math.hypot(off_x, off_y))
+
+
+def require_quality(quality: Quality, limits: QualityLimits) -> None:
+    """Raises UnusableImage with one reason for every limit that is missed."""
+    reasons = tuple(reason for passed, reason in judgements(quality, limits) if not passed)
+    if reasons:
+        raise UnusableImage(*reasons)
+
+
+def judgements(quality: Quality, limits: QualityLimits) -> tuple[tuple[bool, Reason], ...]:
+    """Each limit as (passed, reason if not). Written so that NaN does not pass."""
+    q = quality
+    yaw, pitch = abs(q.head_pose_yaw_deg), abs(q.head_pose_pitch_deg)
+    return (
+        (
+            q.inter_eye_distance_px >= limits.min_inter_eye_distance_px,
+            Reason("quality.inter_eye_distance", "the face is too small", "come closer"),
+        ),
+        (
+            q.sharpness >= limits.min_sharpness,
+            Reason("quality.sharpness", "the face is blurred", "hold still, wipe the lens, focus"),
+        ),
+        (
+            q.luminance_mean >= limits.min_luminance_mean
+            and q.under_exposure <= limits.max_under_exposure,
+            Reason("quality.under_exposure_prevention", "the face is too dark", "get more light"),
+        ),
+        (
+            q.over_exposure <= limits.max_over_exposure,
+            Reason("quality.over_exposure_prevention", "the face is too bright", "get less light"),
+        ),
+        (
+            q.dynamic_range_bits >= limits.min_dynamic_range_bits,
+            Reason("quality.dynamic_range", "the face has too little contrast", "use even light"),
+        ),
+        (
+            yaw <= limits.max_head_pose_deg,
+            Reason("quality.head_pose_yaw", "the face is turned aside", "look into the camera"),
+        ),
+        (
+            pitch <= limits.max_head_pose_deg,
+            Reason(
+                "quality.head_pose_pitch",
+                "the face looks up or down",
+                "hold the camera level with the eyes",
+            ),
+        ),
+        (
+            q.face_inside >= limits.min_face_inside,
+            Reason(
+                "quality.face_inside", "the face is cut off", "get the whole face into the photo"
+            ),
+        ),
+    )

@@ -1,0 +1,186 @@
+"""The weight files: which, whether they are the right ones, and the networks made of them.
+
+The only module that opens them. Networks load when first used and stay loaded.
+
+A weight is hashed in full before its first use. The result is remembered beside the file's
+identity (size, inode, change and modification time) in the user's cache, so that later starts
+only ask the file system. Who could change a weight without changing its ctime could as well
+change this program; what the check is for (a damaged download, a half-done upgrade, a swapped
+file) always changes it. `facauth doctor` hashes everything in full.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facauth.errors import Reason, SetupProblem, shown
+
+if TYPE_CHECKING:
+    import cv2
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One file of the manifest, and what it must be."""
+
+    role: str
+    path: Path
+    sha256: str
+    licence: str
+
+    def identity(self) -> list[int]:
+        """What the file system changes whenever the file changes."""
+        try:
+            stat = self.path.stat()
+        except OSError as error:
+            raise _unfit(self.path, "is missing") from error
+        return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
+
+    def require_intact(self) -> None:
+        """Hash the whole file; raises SetupProblem unless it is what the manifest says."""
+        try:
+            with self.path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise _unfit(self.path, "cannot be read") from error
+        if found != self.sha256:
+            raise _unfit(self.path, "is not the file that facauth was released with")
+
+
+def _unfit(path: Path, what: str) -> SetupProblem:
+    return SetupProblem(
+        Reason("weights.unfit", f"{shown(path)} {what}", "install facauth again; nothing was run")
+    )
+
+
+def read_manifest(folder: Path = WEIGHTS) -> dict[str, Weight]:
+    """The weights by role; raises SetupProblem when there is no readable manifest."""
+    path = folder / "manifest.json"
+    try:
+        rows = json.loads(path.read_bytes())["weights"]
+        return {
+            row["role"]: Weight(row["role"], folder / row["file"], row["sha256"], row["licence"])
+            for row in rows
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unfit(path, "is missing or damaged") from error
+
+
+class Checked:
+    """Remembers which weight files were found intact, by their identity on disk.
+
+    memory: the file to remember in; None to hash every time.
+    """
+
+    def __init__(self, memory: Path | None) -> None:
+        self._memory = memory
+        self._known = self._read()
+
+    def require(self, weight: Weight) -> Path:
+        """The path of an intact weight; raises SetupProblem otherwise."""
+        fingerprint = [weight.sha256, *weight.identity()]
+        if self._known.get(str(weight.path)) != fingerprint:
+            weight.require_intact()
+            self._known[str(weight.path)] = fingerprint
+            self._write()
+        return weight.path
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            if self._memory is None or self._memory.stat().st_uid != os.getuid():
+                return {}
+            known = json.loads(self._memory.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def _write(self) -> None:
+        if self._memory is None:
+            return
+        draft = self._memory.with_suffix(f".{os.getpid()}")
+        try:
+            self._memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.touch(mode=0o600)
+            draft.write_text(json.dumps(self._known))
+            draft.replace(self._memory)
+        except OSError:  # no cache folder: hash again next time, which is slower and as safe
+            draft.unlink(missing_ok=True)
+
+
+class Networks:
+    """The six networks, each checked and loaded when first asked for."""
+
+    def __init__(self, checked: Checked, folder: Path = WEIGHTS) -> None:
+        self._checked = checked
+        self._weights = read_manifest(folder)
+
+    def _path(self, role: str) -> str:
+        return str(self._checked.require(self._weights[role]))
+
+    def _dnn(self, role: str) -> cv2.dnn.Net:
+        network: cv2.dnn.Net = opencv().dnn.readNetFromONNX(self._path(role))
+        return network
+
+    @cached_property
+    def detector(self) -> cv2.FaceDetectorYN:
+        """YuNet: BGR pixels of a size to be set -> boxes, five landmarks, scores."""
+        from facauth.settings import DETECTION
+
+        detector: cv2.FaceDetectorYN = opencv().FaceDetectorYN.create(
+            self._path("detect"), "", (320, 320), DETECTION.min_score, DETECTION.nms_iou
+        )
+        return detector
+
+    @cached_property
+    def landmarks(self) -> Any:
+        """dlib.shape_predictor: RGB pixels and a rectangle -> five landmarks."""
+        import dlib
+
+        return dlib.shape_predictor(self._path("landmarks"))
+
+    @cached_property
+    def encode_dlib(self) -> cv2.dnn.Net:
+        """N x 3 x 150 x 150 RGB, 0-255 -> N x 128."""
+        return self._dnn("encode_dlib")
+
+    @cached_property
+    def encode_sface(self) -> cv2.dnn.Net:
+        """1 x 3 x 112 x 112 RGB, 0-255 -> 1 x 128."""
+        return self._dnn("encode_sface")
+
+    @cached_property
+    def live_2_7(self) -> cv2.dnn.Net:
+        """N x 3 x 80 x 80 BGR, 0-255, crop of 2.7 face boxes -> N x 3, class 1 is live."""
+        return self._dnn("live_2_7")
+
+    @cached_property
+    def live_4_0(self) -> cv2.dnn.Net:
+        """N x 3 x 80 x 80 BGR, 0-255, crop of 4.0 face boxes -> N x 3, class 1 is live."""
+        return self._dnn("live_4_0")
+
+    @cached_property
+    def contract(self) -> str:
+        """Names all that makes an encoding: weights, and the geometry version of this code."""
+        roles = ("detect", "landmarks", "encode_dlib", "encode_sface")
+        digest = hashlib.sha256("".join(self._weights[role].sha256 for role in roles).encode())
+        return f"dlib+sface/{PREPROCESSING}/{digest.hexdigest()[:12]}"
+
+
+PREPROCESSING = 1  # raise it when detection, alignment or fusion change what comes out
+
+
+def opencv() -> Any:
+    """cv2, quiet and with the one thread setting that every network here runs with."""
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    cv2.setNumThreads(2)
+    return cv2

@@ -1,0 +1,308 @@
+"""The encoding store: one SQLite file, 0600, in a folder that is 0700 if facauth makes it.
+
+The only module that imports the database driver. Everything it raises is a FacauthError.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from facauth.errors import Conflict, Reason, SetupProblem, shown
+from facauth.records.schema import APPLICATION_ID, MIGRATIONS
+from facauth.structs import PersonName
+
+BUSY_TIMEOUT_S = 10.0  # how long a command waits for another one's transaction
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """One person as `list` shows it; times are UTC, ISO 8601."""
+
+    name: str
+    photos: int
+    enrolled_at: str
+    last_sign_in_at: str | None
+    needs_new_photo: int  # templates of another contract than the one asked for
+
+
+class Store:
+    """An open store. Use it as a context manager; nothing is written outside `transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool = False) -> Self:
+        """Open the store at `path`, brought up to the current schema.
+
+        A missing file is made if `create`; otherwise it is an empty store that leaves no trace.
+        Raises SetupProblem for anything that is not a sound facauth store.
+        """
+        with _explained(path):
+            if create:
+                _make_private_file(path)
+            elif not path.exists():
+                store = cls(_connect(":memory:"), path)
+                _migrate(store._db)
+                return store
+            _require_regular_file(path)
+            connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rw")
+            try:
+                _prepare(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+            return cls(connection, path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with _explained(self.path):
+            self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, and alone: other writers wait, and read what was written."""
+        with _explained(self.path), _transaction(self._db):
+            yield
+
+    def people(self, contract: str | None = None) -> list[PersonRow]:
+        """Everybody, by name. With a contract, `needs_new_photo` counts the other templates."""
+        rows = self._all(
+            """SELECT p.name, p.enrolled_at,
+                (SELECT count(*) FROM templates t WHERE t.person_id = p.id),
+                (SELECT max(at) FROM events e WHERE e.person_id = p.id AND e.verdict = 'signed_in'),
+                (SELECT count(*) FROM templates t WHERE t.person_id = p.id AND t.contract <> ?)
+            FROM people p ORDER BY p.name_key""",
+            (contract,),
+        )
+        return [PersonRow(name, n, since, last, old) for name, since, n, last, old in rows]
+
+    def encodings(self, contract: str) -> list[tuple[str, bytes]]:
+        """(name, encoding) of every template of this contract, a person's templates together."""
+        return self._all(
+            """SELECT p.name, t.encoding FROM templates t JOIN people p ON p.id = t.person_id
+            WHERE t.contract = ? ORDER BY p.id, t.id""",
+            (contract,),
+        )
+
+    def find(self, name: PersonName) -> str | None:
+        """The name as it was enrolled, whatever its case; None if nobody has it."""
+        row = self._one("SELECT name FROM people WHERE name_key = ?", (name.key,))
+        return row[0] if row else None
+
+    def add(self, name: PersonName, contract: str, encodings: Sequence[bytes]) -> int:
+        """Add templates to a person, who is made if new; how many there are then.
+
+        Call it within a transaction.
+        """
+        now = _now()
+        with _explained(self.path):
+            self._db.execute(
+                "INSERT OR IGNORE INTO people (name, name_key, enrolled_at) VALUES (?, ?, ?)",
+                (name.text, name.key, now),
+            )
+            (person,) = self._one("SELECT id FROM people WHERE name_key = ?", (name.key,)) or (0,)
+            self._db.executemany(
+                """INSERT INTO templates (person_id, contract, encoding, enrolled_at)
+                VALUES (?, ?, ?, ?)""",
+                [(person, contract, encoding, now) for encoding in encodings],
+            )
+        (count,) = self._one("SELECT count(*) FROM templates WHERE person_id = ?", (person,)) or (
+            0,
+        )
+        return int(count)
+
+    def delete_templates(self, name: PersonName) -> None:
+        """Forget a person's templates and keep the person. Call it within a transaction."""
+        self._write(
+            "DELETE FROM templates WHERE person_id = (SELECT id FROM people WHERE name_key = ?)",
+            (name.key,),
+        )
+
+    def remove(self, name: PersonName) -> None:
+        """Delete a person and all templates. Call it within a transaction, `scrub` after it.
+
+        Raises Conflict if nobody has the name.
+        """
+        if self._write("DELETE FROM people WHERE name_key = ?", (name.key,)) == 0:
+            raise unknown(name)
+
+    def rename(self, old: PersonName, new: PersonName) -> None:
+        """Give a person another name. Raises Conflict if `old` is unknown or `new` is taken."""
+        holder = self._one("SELECT name_key FROM people WHERE name_key = ?", (new.key,))
+        if holder and new.key != old.key:
+            reason = Reason("name.taken", f"{new.text} is taken", "choose another name")
+            raise Conflict(reason)
+        statement = "UPDATE people SET name = ?, name_key = ? WHERE name_key = ?"
+        if self._write(statement, (new.text, new.key, old.key)) == 0:
+            raise unknown(old)
+
+    def log(self, command: str, verdict: str, reason: str | None = None, name: str = "") -> None:
+        """Append one event. Call it within a transaction if it must stand or fall with it."""
+        self._write(
+            """INSERT INTO events (at, command, verdict, reason, person_id)
+            VALUES (?, ?, ?, ?, (SELECT id FROM people WHERE name = ?))""",
+            (_now(), command, verdict, reason, name),
+        )
+
+    def scrub(self) -> None:
+        """Empty the write-ahead log, so that what was deleted is not left in it."""
+        with _explained(self.path):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def faults(self) -> list[str]:
+        """What SQLite's own integrity check finds; empty when sound."""
+        rows = self._all("PRAGMA integrity_check", ())
+        return [text for (text,) in rows if text != "ok"]
+
+    def _all(self, statement: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]
+        with _explained(self.path):
+            return self._db.execute(statement, values).fetchall()
+
+    def _one(self, statement: str, values: tuple[object, ...]) -> tuple | None:  # type: ignore[type-arg]
+        rows = self._all(statement, values)
+        return rows[0] if rows else None
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> int:
+        with _explained(self.path):
+            return self._db.execute(statement, values).rowcount
+
+
+def unknown(name: PersonName) -> Conflict:
+    """Nobody has this name."""
+    return Conflict(
+        Reason("name.unknown", f"nobody is enrolled as {name.text}", "see facauth list")
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    """Autocommit: transactions are begun and ended by `_transaction` alone."""
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):  # after a full disk SQLite has rolled back by itself
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _make_private_file(path: Path) -> None:
+    """An empty 0600 file, whatever the umask; SQLite gives -wal and -shm the same mode."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    for folder in reversed(missing):
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+
+def _require_regular_file(path: Path) -> None:
+    if not path.is_file():
+        raise _unfit("store.not_a_store", path, "is not a file", "name a facauth store")
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Nothing is written before the file has shown that it is ours (or empty)."""
+    _require_ours(db, path)
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA secure_delete = ON")
+    db.execute("PRAGMA synchronous = FULL")
+    if _pragma(db, "user_version") < len(MIGRATIONS):
+        db.execute("PRAGMA journal_mode = WAL").fetchone()
+        _migrate(db)
+
+
+def _require_ours(db: sqlite3.Connection, path: Path) -> None:
+    with _reading(db):
+        ours = _pragma(db, "application_id") == APPLICATION_ID
+        version = _pragma(db, "user_version")
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if not ours and (tables or version):
+        raise _unfit("store.not_a_store", path, "is not a facauth store", "name another file")
+    if version > len(MIGRATIONS):
+        raise _unfit("store.newer", path, "was written by a newer facauth", "update facauth")
+
+
+@contextmanager
+def _reading(db: sqlite3.Connection) -> Iterator[None]:
+    """One snapshot for several reads, so that a store just being made is seen whole or empty."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    with _transaction(db):
+        version = _pragma(db, "user_version")  # read again: another process may have been first
+        for step in MIGRATIONS[version:]:
+            for statement in step:
+                db.execute(statement)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _unfit(code: str, path: Path, what: str, advice: str) -> SetupProblem:
+    return SetupProblem(Reason(code, f"{shown(path)} {what}", advice))
+
+
+# SQLite's primary result code (sqlite.org/rescode.html) -> code, what, advice.
+FAULTS = {
+    sqlite3.SQLITE_BUSY: ("store.busy", "is held by another process", "try again"),
+    sqlite3.SQLITE_LOCKED: ("store.busy", "is held by another process", "try again"),
+    sqlite3.SQLITE_READONLY: ("store.read_only", "cannot be written", "check its permissions"),
+    sqlite3.SQLITE_CANTOPEN: ("store.unreadable", "cannot be opened", "check its permissions"),
+    sqlite3.SQLITE_PERM: ("store.unreadable", "cannot be opened", "check its permissions"),
+    sqlite3.SQLITE_FULL: ("store.full", "cannot grow: the disk is full", "free some space"),
+    sqlite3.SQLITE_IOERR: ("store.io", "cannot be read or written", "check disk and free space"),
+    sqlite3.SQLITE_NOTADB: ("store.not_a_store", "is not a facauth store", "name another file"),
+    sqlite3.SQLITE_CORRUPT: ("store.damaged", "is damaged", "bring back a copy of it"),
+}
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Foreign errors become a SetupProblem here, and only here."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        otherwise = ("store.unusable", "cannot be used", "run facauth doctor")
+        raise _unfit(
+            FAULTS.get(primary, otherwise)[0], path, *FAULTS.get(primary, otherwise)[1:]
+        ) from error
+    except OSError as error:
+        cause = f"cannot be used ({error.strerror})"
+        raise _unfit("store.unreadable", path, cause, "check its folder and permissions") from error

@@ -1,0 +1,115 @@
+"""Is this a face in front of the camera, or a picture of one? The Silent-Face networks' answer.
+
+Three verdicts: outside of what the networks can judge the answer is "cannot judge", neither
+"live" nor "attack".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from facauth.errors import Attack, Reason, UnusableImage
+from facauth.settings import LIVENESS
+from facauth.structs import Liveness, LiveVerdict
+
+if TYPE_CHECKING:
+    import cv2
+
+    from facauth.networks import Networks
+    from facauth.settings import LivenessLimits
+    from facauth.structs import Face, Pixels, Quality, Sighting
+
+VIEW_PX = 80
+LIVE_CLASS = 1  # of three; 0 and 2 are attacks (Silent-Face's training labels)
+
+
+def live_score(pixels: Pixels, face: Face, networks: Networks) -> float:
+    """P(live) in [0, 1]: the mean of both networks, each on the crop it was trained with."""
+    near = live_probability(view(pixels, face, 2.7), networks.live_2_7)
+    far = live_probability(view(pixels, face, 4.0), networks.live_4_0)
+    return (near + far) / 2
+
+
+def live_probability(crop: Pixels, network: cv2.dnn.Net) -> float:
+    """P(live) in [0, 1] of one (80, 80, 3) RGB crop; the network itself takes BGR."""
+    import cv2
+
+    network.setInput(cv2.dnn.blobFromImage(crop, swapRB=True))
+    return float(network.forward()[0, LIVE_CLASS])
+
+
+def view(pixels: Pixels, face: Face, scale: float) -> Pixels:
+    """(80, 80, 3): `scale` times the face box around its centre, moved and, where the frame is
+    too small, shrunk to lie inside it, as the networks were trained."""
+    import cv2
+    import numpy as np
+
+    height, width = pixels.shape[:2]
+    x, y, w, h = face.box_px
+    scale = min(scale, (width - 1) / w, (height - 1) / h)
+    left = _inside(x + w / 2 - w * scale / 2, w * scale, width)
+    top = _inside(y + h / 2 - h * scale / 2, h * scale, height)
+    crop = pixels[int(top) : int(top + h * scale) + 1, int(left) : int(left + w * scale) + 1]
+    return np.asarray(cv2.resize(crop, (VIEW_PX, VIEW_PX)), dtype=np.uint8)
+
+
+def _inside(start: float, length: float, limit: int) -> float:
+    """`start` moved so that start + length stays within [0, limit - 1]."""
+    return max(0.0, min(start, limit - 1 - length))
+
+
+def context(pixels: Pixels, face: Face) -> float:
+    """How many times the face box fits into the frame on its narrower side."""
+    height, width = pixels.shape[:2]
+    return float(min(width / face.box_px[2], height / face.box_px[3]))
+
+
+def judge(sighting: Sighting, face: Face, quality: Quality, *, networks: Networks) -> Liveness:
+    """The verdict on one face; never refuses by itself."""
+    seen = context(sighting.pixels, face)
+    score = live_score(sighting.pixels, face, networks)
+    reasons = doubts(seen, quality, LIVENESS)
+    verdict = LiveVerdict.CANNOT_JUDGE
+    if not reasons:
+        live = score >= LIVENESS.min_live_score  # NaN is not
+        verdict = LiveVerdict.LIVE if live else LiveVerdict.ATTACK
+        reasons = () if live else (ATTACK_REASON,)
+    return Liveness(verdict, score, LIVENESS.min_live_score, seen, quality.sharpness, reasons)
+
+
+ATTACK_REASON = Reason(
+    "liveness.presentation_attack",
+    "this looks like a photo of a screen or a print",
+    "take the photo of the face itself",
+)
+
+
+def doubts(context: float, quality: Quality, limits: LivenessLimits) -> tuple[Reason, ...]:
+    """Why the networks cannot judge this photo; empty when they can. NaN is a doubt."""
+    checks = (
+        (
+            context >= limits.min_context,
+            Reason(
+                "liveness.context",
+                "liveness cannot be judged: too little is seen around the face",
+                "hold the camera further away and do not crop",
+            ),
+        ),
+        (
+            quality.sharpness >= limits.min_sharpness,
+            Reason(
+                "liveness.sharpness",
+                "liveness cannot be judged: the face is blurred",
+                "hold still, wipe the lens, get more light",
+            ),
+        ),
+    )
+    return tuple(reason for passed, reason in checks if not passed)
+
+
+def require_live(liveness: Liveness) -> None:
+    """Raises Attack or UnusableImage; returns only for the verdict "live"."""
+    if liveness.verdict is LiveVerdict.ATTACK:
+        raise Attack(*liveness.reasons)
+    if liveness.verdict is not LiveVerdict.LIVE:
+        raise UnusableImage(*liveness.reasons)

@@ -1,0 +1,138 @@
+"""The frozen values that pass between stages; each is checked once, when it is made."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from facauth.errors import Reason, UsageProblem
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]  # (height, width, 3), RGB, 0-255, upright
+
+MAX_NAME_CHARACTERS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    """A name as it is shown (`text`) and as it is compared (`key`: case does not count)."""
+
+    text: str
+    key: str
+
+    @classmethod
+    def parse(cls, raw: str) -> PersonName:
+        """Trim and NFC-normalise `raw`; raises UsageProblem unless printable, 1-128 characters."""
+        text = unicodedata.normalize("NFC", raw.strip())
+        if not 1 <= len(text) <= MAX_NAME_CHARACTERS or not text.isprintable():
+            raise UsageProblem(
+                Reason(
+                    "name.invalid",
+                    "that name cannot be used",
+                    f"give 1 to {MAX_NAME_CHARACTERS} printable characters",
+                )
+            )
+        return cls(text, unicodedata.normalize("NFC", text.casefold()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One detected face, in the pixels of the photo it was found in.
+
+    box_px: x, y of the top left corner, width, height; may reach over the frame.
+    landmarks_px: (5, 2), x right, y down; in the order eye, eye, nose, mouth corner, mouth
+        corner, each pair from the image's left to its right.
+    detection_score: in [0, 1], higher is more face-like.
+    """
+
+    box_px: tuple[float, float, float, float]
+    landmarks_px: NDArray[np.float32]
+    detection_score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """A photo turned until faces were found: its pixels, the faces, and how far it was turned."""
+
+    pixels: Pixels
+    faces: tuple[Face, ...]
+    turned_deg: int  # 0, 90, 180 or 270, counter-clockwise
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was measured on one face, named after OFIQ / ISO/IEC 29794-5 where it has a name.
+
+    Only numbers: judging them against limits is `require_quality`'s work.
+    """
+
+    inter_eye_distance_px: float  # between the eye centres, in photo pixels
+    sharpness: float  # deviation of the Laplacian over that of the luminance; higher is sharper
+    luminance_mean: float  # of the face, in [0, 1]
+    under_exposure: float  # share of face pixels in the darkest tenth, in [0, 1]
+    over_exposure: float  # share of face pixels in the brightest 3 %, in [0, 1]
+    dynamic_range_bits: float  # entropy of the face's luminance histogram, in [0, 8]
+    head_pose_yaw_deg: float  # positive: the face looks to the image's right
+    head_pose_pitch_deg: float  # positive: up; coarse, from five points
+    head_pose_roll_deg: float  # positive: clockwise
+    face_inside: float  # share of the face box inside the frame, in [0, 1]
+    centrality: float  # 1 in the middle of the frame, 0 in a corner
+    faces: int  # how many faces the photo shows
+
+
+class LiveVerdict(StrEnum):
+    """Three answers, for "cannot judge" must never be read as either of the others."""
+
+    LIVE = "live"
+    ATTACK = "attack"
+    CANNOT_JUDGE = "cannot_judge"
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """What the liveness networks say of one face, and whether they could judge it."""
+
+    verdict: LiveVerdict
+    live_score: float  # P(live) in [0, 1]; higher is more alive
+    min_live_score: float  # live at or above it
+    context: float  # how often the face box fits into the frame, per side; higher is more context
+    sharpness: float  # as in Quality
+    reasons: tuple[Reason, ...]  # empty when live
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """A face as a unit vector, and the contract that made it. Only like compares with like."""
+
+    contract: str
+    vector: NDArray[np.float32]  # (256,), unit length
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a unit vector (NaN included) and freeze the rest."""
+        import numpy as np
+
+        norm = float(np.linalg.norm(self.vector))
+        if self.vector.shape != (256,) or not abs(norm - 1.0) < 1e-3:
+            raise ValueError("an encoding is 256 numbers of unit length")
+        self.vector.setflags(write=False)
+
+    def as_bytes(self) -> bytes:
+        """As it is stored: 256 float32, little-endian."""
+        return self.vector.astype("<f4").tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The best person for a probe, and what the decision rests on."""
+
+    person: str
+    similarity: float  # in [-1, 1]; higher is more alike
+    min_similarity: float  # a match at or above it
+    fmr: float  # false match rate of this one comparison, for which min_similarity was set
+    margin: float | None  # similarity - min_similarity of this person, less the runner-up's
+    compared: int  # with how many people
