@@ -14,9 +14,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from facauth.errors import Reason, SetupProblem, shown
@@ -121,13 +123,28 @@ class Networks:
     def __init__(self, checked: Checked, folder: Path = WEIGHTS) -> None:
         self._checked = checked
         self._weights = read_manifest(folder)
+        self._nets: dict[str, cv2.dnn.Net] = {}
+        self._turns = {role: Lock() for role in self._weights}
 
     def _path(self, role: str) -> str:
         return str(self._checked.require(self._weights[role]))
 
     def _dnn(self, role: str) -> cv2.dnn.Net:
-        network: cv2.dnn.Net = opencv().dnn.readNetFromONNX(self._path(role))
-        return network
+        with self._turns[role]:
+            if role not in self._nets:
+                self._nets[role] = opencv().dnn.readNetFromONNX(self._path(role))
+            return self._nets[role]
+
+    def load_encoders_ahead(self) -> None:
+        """Load both encoders in the background: the photo is decoded and searched meanwhile.
+
+        Most of a cold sign-in is loading, and OpenCV loads without holding the interpreter.
+        """
+        Thread(target=self._load_encoders, name="load encoders").start()
+
+    def _load_encoders(self) -> None:
+        with suppress(SetupProblem):  # whoever asks for the network gets the same error
+            _ = self.encode_dlib, self.encode_sface
 
     @cached_property
     def detector(self) -> cv2.FaceDetectorYN:
@@ -146,22 +163,22 @@ class Networks:
 
         return dlib.shape_predictor(self._path("landmarks"))
 
-    @cached_property
+    @property
     def encode_dlib(self) -> cv2.dnn.Net:
         """N x 3 x 150 x 150 RGB, 0-255 -> N x 128."""
         return self._dnn("encode_dlib")
 
-    @cached_property
+    @property
     def encode_sface(self) -> cv2.dnn.Net:
-        """1 x 3 x 112 x 112 RGB, 0-255 -> 1 x 128."""
+        """N x 3 x 112 x 112 RGB, 0-255 -> N x 128."""
         return self._dnn("encode_sface")
 
-    @cached_property
+    @property
     def live_2_7(self) -> cv2.dnn.Net:
         """N x 3 x 80 x 80 BGR, 0-255, crop of 2.7 face boxes -> N x 3, class 1 is live."""
         return self._dnn("live_2_7")
 
-    @cached_property
+    @property
     def live_4_0(self) -> cv2.dnn.Net:
         """N x 3 x 80 x 80 BGR, 0-255, crop of 4.0 face boxes -> N x 3, class 1 is live."""
         return self._dnn("live_4_0")

@@ -69,8 +69,9 @@ def sign_in(
 ) -> Match:
     """Who is in the image (or: is it `claimed`?). Returns only if every stage agreed."""
     with recorded(store, "sign-in"):
+        pixels = stages.decode(image)
         gallery = require_people(store, stages.contract(), claimed)
-        sighting = stages.sight(stages.decode(image))
+        sighting = stages.sight(pixels)
         face = only_face(sighting, largest=largest)
         quality = stages.measure(sighting, face)
         require_quality(quality, SIGN_IN_QUALITY)
@@ -78,7 +79,7 @@ def sign_in(
             require_live(stages.liveness(sighting, face, quality))
         probe = stages.encode(sighting, face)
         match = stages.compare(probe, gallery, fmr_of_each(claimed, gallery))
-        require_match(match, claimed)
+        require_match(match, claimed=claimed is not None)
         store.log("sign-in", "signed_in", name=match.person)
         return match
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -45,6 +46,8 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line; every way out of the program leads through here."""
+    # numpy starts a thread per processor for BLAS, which a few dot products do not repay.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     output.prepare_streams()
     sys.exit(run(sys.argv[1:]))
 

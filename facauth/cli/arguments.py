@@ -43,9 +43,15 @@ def store_path(given: Path | None) -> Path:
     return given or default_store()
 
 
-def stages(trace: Trace) -> Stages:
-    """The pipeline's stages on the weights that came with the package."""
+def stages(trace: Trace, *, encodes: bool = True) -> Stages:
+    """The pipeline's stages on the weights that came with the package.
+
+    encodes: whether the command will need the encoders.
+    """
     from facauth.networks import Checked, Networks
     from facauth.pipeline import bind
 
-    return bind(Networks(Checked(weight_memory())), trace)
+    networks = Networks(Checked(weight_memory()))
+    if encodes:
+        networks.load_encoders_ahead()
+    return bind(networks, trace)

@@ -24,8 +24,8 @@ SEVERITY = (ExitCode.OK, ExitCode.UNUSABLE_IMAGE, ExitCode.USAGE, ExitCode.ATTAC
 
 def add_to(app: typer.Typer) -> None:
     """The commands of this module, in the order of `--help`."""
-    app.command("sign-in")(sign_in)
-    app.command("spoof-check")(spoof_check)
+    app.command("sign-in", short_help="Say who is in a photo, or refuse.")(sign_in)
+    app.command("spoof-check", short_help="Tell live faces from photos of photos.")(spoof_check)
 
 
 def sign_in(
@@ -78,7 +78,7 @@ def spoof_check(
     The exit code is that of the worst image: 3 attack, 2 not a file, 4 cannot judge, 0 live.
     """
     with answering("spoof-check", as_json=as_json, quiet=quiet) as answer:
-        bound = stages(answer.trace)
+        bound = stages(answer.trace, encodes=False)
         results = [check_one(bound, answer, image, largest) for image in images]
         codes = [ExitCode(result["exit_code"]) for result in results]
         answer.exit_code = max(codes, key=SEVERITY.index)

@@ -14,8 +14,8 @@ from facauth.errors import ExitCode
 
 def add_to(app: typer.Typer) -> None:
     """The commands of this module, in the order of `--help`."""
-    app.command("demo")(demo)
-    app.command("doctor")(doctor)
+    app.command("demo", short_help="Show what is accepted and refused.")(demo)
+    app.command("doctor", short_help="Check this installation.")(doctor)
 
 
 def lines(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

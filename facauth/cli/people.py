@@ -26,10 +26,10 @@ class ListFormat(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """The commands of this module, in the order of `--help`."""
-    app.command("register")(register)
-    app.command("list")(list_people)
-    app.command("remove")(remove)
-    app.command("rename")(rename)
+    app.command("register", short_help="Enrol a person with one or more photos.")(register)
+    app.command("list", short_help="List who is enrolled.")(list_people)
+    app.command("remove", short_help="Delete a person for good.")(remove)
+    app.command("rename", short_help="Give a person another name.")(rename)
 
 
 def register(

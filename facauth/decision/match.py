@@ -95,10 +95,10 @@ def compare(probe: Encoding, gallery: Gallery, fmr: float) -> Match:
     )
 
 
-def require_match(match: Match, claimed: str | None = None) -> None:
+def require_match(match: Match, *, claimed: bool) -> None:
     """Raises NoMatch unless exactly one person is similar enough; NaN is not."""
     if not match.similarity >= match.min_similarity:
-        nobody = f"the face does not match {claimed}" if claimed else "the face matches nobody"
+        nobody = f"the face does not match {match.person}" if claimed else "the face matches nobody"
         raise NoMatch(Reason("match.none", nobody, "try another photo, or register"))
     clearance = match.similarity - match.min_similarity
     if match.margin is not None and not match.margin > clearance:

@@ -1,0 +1,1 @@
+"""The weights of the networks, their manifest, model card and licences; what makes them."""
