@@ -25,6 +25,8 @@ from facauth.errors import Reason, SetupProblem, shown
 
 if TYPE_CHECKING:
     import cv2
+    import numpy as np
+    from numpy.typing import NDArray
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -74,6 +76,22 @@ def read_manifest(folder: Path = WEIGHTS) -> dict[str, Weight]:
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unfit(path, "is missing or damaged") from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LandmarkForests:
+    """dlib's predictor: c cascades, each with t trees of n nodes and n + 1 leaves, f features.
+
+    Shapes are in units of the face box: (0, 0) its top left corner, (1, 1) its bottom right one.
+    """
+
+    mean_shape: NDArray[np.float32]  # (5, 2), x right, y down
+    anchors: NDArray[np.uint8]  # (c, f), the landmark that a feature pixel goes with
+    offsets: NDArray[np.float32]  # (c, f, 2), from the anchor, in the mean shape's orientation
+    first: NDArray[np.uint16]  # (c, t, n), feature pixel that must be ...
+    second: NDArray[np.uint16]  # (c, t, n), ... brighter than this one ...
+    brighter_by: NDArray[np.float32]  # (c, t, n), ... by more than this, to go left
+    leaves: NDArray[np.float32]  # (c, t, n + 1, 10), what a tree adds to the shape
 
 
 class Checked:
@@ -157,11 +175,12 @@ class Networks:
         return detector
 
     @cached_property
-    def landmarks(self) -> Any:
-        """dlib.shape_predictor: RGB pixels and a rectangle -> five landmarks."""
-        import dlib
+    def landmarks(self) -> LandmarkForests:
+        """dlib's five-point predictor."""
+        import numpy as np
 
-        return dlib.shape_predictor(self._path("landmarks"))
+        with np.load(self._path("landmarks")) as arrays:
+            return LandmarkForests(**arrays)
 
     @property
     def encode_dlib(self) -> cv2.dnn.Net:

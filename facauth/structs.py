@@ -76,6 +76,8 @@ class Quality:
     luminance_mean: float  # of the face, in [0, 1]
     under_exposure: float  # share of face pixels in the darkest tenth, in [0, 1]
     over_exposure: float  # share of face pixels in the brightest 3 %, in [0, 1]
+    noise: float  # standard deviation in grey levels, estimated; higher is noisier
+    chroma: float  # mean of max - min over the channels, 0-255; 0 is grey
     dynamic_range_bits: float  # entropy of the face's luminance histogram, in [0, 8]
     head_pose_yaw_deg: float  # positive: the face looks to the image's right
     head_pose_pitch_deg: float  # positive: up; coarse, from five points
@@ -100,8 +102,7 @@ class Liveness:
     verdict: LiveVerdict
     live_score: float  # P(live) in [0, 1]; higher is more alive
     min_live_score: float  # live at or above it
-    context: float  # how often the face box fits into the frame, per side; higher is more context
-    sharpness: float  # as in Quality
+    context: float  # how often the face box fits into the frame, narrower side
     reasons: tuple[Reason, ...]  # empty when live
 
 

@@ -66,7 +66,7 @@ def _package(name: str) -> Finding:
 
 
 def _heic() -> Finding:
-    installed = find_spec("pillow_heif") is not None
+    installed = find_spec("pi_heif") is not None
     detail = "installed" if installed else "not installed: pip install 'facauth[heic]' to read HEIC"
     return Finding("heic extra", True, detail)
 
@@ -131,14 +131,14 @@ def dlib_distance(face_recognition: Any, networks: Networks, image: str) -> floa
     """Euclidean distance of two encodings of one face in one photo, the same box for both."""
     import numpy as np
 
-    from facauth.faces.align import dlib_box_px, dlib_chip
+    from facauth.faces.align import dlib_box_px
     from facauth.faces.detect import only_face, sight
-    from facauth.faces.encode import encode_dlib
+    from facauth.faces.encode import dlib_half
     from facauth.faces.image import decode, read_image
 
     sighting = sight(decode(read_image(image), image), networks.detector)
     face = only_face(sighting, largest=False)
-    ours = encode_dlib(dlib_chip(sighting.pixels, face, networks.landmarks), networks.encode_dlib)
+    ours = dlib_half(sighting.pixels, face, networks)
     left, top, right, bottom = dlib_box_px(face)
     (theirs,) = face_recognition.face_encodings(sighting.pixels, [(top, right, bottom, left)])
     return float(np.linalg.norm(ours - theirs))

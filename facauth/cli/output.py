@@ -114,7 +114,6 @@ def liveness_fields(liveness: Liveness | None) -> dict[str, Any] | None:
         "live_score": _number(liveness.live_score),
         "threshold": liveness.min_live_score,
         "context": _number(liveness.context),
-        "sharpness": _number(liveness.sharpness),
     }
 
 

@@ -42,11 +42,12 @@ def dlib_box_px(face: Face) -> tuple[int, int, int, int]:
     )
 
 
-def dlib_chip(pixels: Pixels, face: Face, landmarks: Any) -> Pixels:
-    """(150, 150, 3) RGB, aligned by dlib's five landmarks; `landmarks` is its predictor."""
+def dlib_chip(pixels: Pixels, face: Face, landmarks_px: NDArray[np.int64]) -> Pixels:
+    """(150, 150, 3) RGB, aligned by dlib's five landmarks (faces/landmarks.py), cut by dlib."""
     import dlib
 
-    shape = landmarks(pixels, dlib.rectangle(*dlib_box_px(face)))
+    points = [dlib.point(x, y) for x, y in landmarks_px.tolist()]
+    shape = dlib.full_object_detection(dlib.rectangle(*dlib_box_px(face)), points)
     chip: Pixels = dlib.get_face_chip(pixels, shape, DLIB_CHIP_PX, DLIB_CHIP_PADDING)
     return chip
 

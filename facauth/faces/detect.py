@@ -23,6 +23,8 @@ def sight(pixels: Pixels, detector: cv2.FaceDetectorYN) -> Sighting:
     for quarter_turns in range(4):
         turned = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
         faces = find_faces(turned, detector)
+        if quarter_turns:
+            faces = tuple(f for f in faces if f.detection_score >= DETECTION.min_score_turned)
         if faces:
             return Sighting(turned, faces, 90 * quarter_turns)
     return Sighting(pixels, (), 0)

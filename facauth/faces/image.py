@@ -133,7 +133,7 @@ def _upright_srgb(image: Image.Image) -> Image.Image:
 
     image.seek(0)
     profile = image.info.get("icc_profile")
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     return _opaque_rgb(_to_srgb(image, profile))
 
 
@@ -145,6 +145,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         return image
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if image.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
+            return image
         target = ImageCms.createProfile("sRGB")
         turned = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
@@ -176,14 +178,14 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _heif_formats() -> tuple[str, ...]:
-    return ("HEIF",) if "pillow_heif" in sys.modules else ()
+    return ("HEIF",) if "pi_heif" in sys.modules else ()
 
 
 def _allow_heif(data: bytes) -> None:
     if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
         return
     try:
-        import pillow_heif
+        import pi_heif
     except ImportError as error:
         raise SetupProblem(
             Reason(
@@ -192,7 +194,7 @@ def _allow_heif(data: bytes) -> None:
                 "pip install 'facauth[heic]', or give a JPEG",
             )
         ) from error
-    pillow_heif.register_heif_opener()
+    pi_heif.register_heif_opener()
 
 
 def image_name(source: str) -> str:

@@ -31,11 +31,14 @@ NOSE_HEIGHT = 0.6
 def measure(sighting: Sighting, face: Face) -> Quality:
     """Every measure of one face; never refuses."""
     height, width = sighting.pixels.shape[:2]
-    grey = grey_face(sighting.pixels, face)
+    crop = face_crop(sighting.pixels, face)
+    grey = grey_face(crop)
     yaw, pitch, roll = head_pose_deg(face.landmarks_px)
     return Quality(
         inter_eye_distance_px=_distance_px(face.landmarks_px[0], face.landmarks_px[1]),
         sharpness=sharpness(grey),
+        noise=noise(grey),
+        chroma=float((crop.max(axis=2) - crop.min(axis=2)).mean()),
         luminance_mean=float(grey.mean()) / 255,
         under_exposure=float((grey < 26).mean()),
         over_exposure=float((grey > 247).mean()),
@@ -49,16 +52,20 @@ def measure(sighting: Sighting, face: Face) -> Quality:
     )
 
 
-def grey_face(pixels: Pixels, face: Face) -> NDArray[np.uint8]:
-    """(112, 112) luminance of the face box as far as it lies in the frame."""
+def face_crop(pixels: Pixels, face: Face) -> Pixels:
+    """The face box as far as it lies in the frame, at least one pixel."""
+    height, width = pixels.shape[:2]
+    x, y, w, h = face.box_px
+    left, top = min(max(0, round(x)), width - 1), min(max(0, round(y)), height - 1)
+    right, bottom = min(width, round(x + w)), min(height, round(y + h))
+    return pixels[top : max(top + 1, bottom), left : max(left + 1, right)]
+
+
+def grey_face(crop: Pixels) -> NDArray[np.uint8]:
+    """(112, 112) luminance of a face crop."""
     import cv2
     import numpy as np
 
-    height, width = pixels.shape[:2]
-    x, y, w, h = face.box_px
-    left, top = max(0, round(x)), max(0, round(y))
-    right, bottom = min(width, round(x + w)), min(height, round(y + h))
-    crop = pixels[top : max(top + 1, bottom), left : max(left + 1, right)]
     shrinks = min(crop.shape[:2]) > GREY_PX
     way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized = cv2.resize(crop, (GREY_PX, GREY_PX), interpolation=way)
@@ -71,6 +78,20 @@ def sharpness(grey: NDArray[np.uint8]) -> float:
 
     deviation = float(grey.std())
     return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / deviation if deviation > 0 else 0.0
+
+
+def noise(grey: NDArray[np.uint8]) -> float:
+    """Standard deviation of the noise, in grey levels, of a (112, 112) face.
+
+    Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64(2),
+    1996: what a filter that is blind to edges and slopes leaves over.
+    """
+    import cv2
+    import numpy as np
+
+    blind = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    left_over = cv2.filter2D(grey, cv2.CV_32F, blind)[1:-1, 1:-1]
+    return float(np.abs(left_over).mean()) * math.sqrt(math.pi / 2) / 6
 
 
 def _entropy_bits(grey: NDArray[np.uint8]) -> float:
@@ -136,6 +157,10 @@ def judgements(quality: Quality, limits: QualityLimits) -> tuple[tuple[bool, Rea
         (
             q.sharpness >= limits.min_sharpness,
             Reason("quality.sharpness", "the face is blurred", "hold still, wipe the lens, focus"),
+        ),
+        (
+            q.noise <= limits.max_noise,
+            Reason("quality.noise", "the photo is too noisy", "get more light"),
         ),
         (
             q.luminance_mean >= limits.min_luminance_mean

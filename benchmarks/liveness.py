@@ -1,0 +1,349 @@
+"""How often attacks pass as live, and live photos as attacks: per kind of attack and per person.
+
+    python benchmarks/liveness.py FOLDER [--live FOLDER] [--sample N] [--cache FILE] [--json]
+
+FOLDER holds SOURCE/live/ and SOURCE/attack*/, each with images or with PERSON/IMAGE. --live adds
+a folder PERSON/IMAGE of live photos, of which one photo of each of N people is drawn. Every photo
+goes through facauth's own stages: decode, sight, the largest face, quality, liveness.
+
+Words follow ISO/IEC 30107-3: APCER is the share of attacks that are called live, for each kind
+of attack; BPCER the share of live photos that are called attacks. What could not be judged (too
+poor, no face, not readable) counts in neither and is the non-response rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import groupby
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+
+import facauth
+from facauth.errors import FacauthError, Reason
+from facauth.faces import detect, image, quality
+from facauth.networks import Checked, Networks
+from facauth.settings import LIVENESS
+from facauth.spoof import liveness
+
+IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic"}
+SEED = 20261122  # of the draw from --live; another draw gives slightly other figures
+Z_95 = 1.96
+INTERVAL = "Wilson's, 95 %; where nothing or everything went wrong, the rule of three (3 / n)"
+JUDGED_BY = ("faces/*.py", "spoof/*.py", "networks.py", "settings.py", "weights/manifest.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One file and what it is known to show."""
+
+    path: str
+    group: str  # SOURCE/live or SOURCE/attack…: for attacks, the species
+    person: str  # "" when the folder does not say
+    is_attack: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What facauth said of one photo; the score is None when it got no further than the face."""
+
+    verdict: str  # of LiveVerdict, or "no_answer"
+    live_score: float | None
+    reasons: tuple[str, ...]  # codes
+    faces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: a group of photos, or one person of it."""
+
+    group: str
+    person: str  # "" for the whole group
+    is_attack: bool
+    photos: int
+    judged: int  # photos with a verdict
+    wrong: int  # attacks called live, or live photos called attacks
+    wrong_of_several: int  # of them, photos with several faces: refused without --largest
+    rate: float | None  # APCER or BPCER: wrong / judged; None when nothing was judged
+    interval: tuple[float, float] | None
+    non_response: float  # share of the photos without a verdict
+    non_response_interval: tuple[float, float]
+    nearest_score: float | None  # an attack's highest live score, or a live photo's lowest
+    unjudged: dict[str, int]  # reason code -> photos
+
+
+# ---- which photos
+
+
+def labelled(folder: Path) -> Iterator[Photo]:
+    """Every image below SOURCE/live and SOURCE/attack*."""
+    for kind in sorted(folder.glob("*/*/")):
+        is_attack = kind.name.startswith("attack")
+        if is_attack or kind.name == "live":
+            group = f"{kind.parent.name}/{kind.name}"
+            yield from (
+                Photo(str(path), group, _person(path, kind), is_attack) for path in images(kind)
+            )
+
+
+def images(folder: Path) -> list[Path]:
+    """All image files below a folder, in a fixed order."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
+
+
+def _person(path: Path, folder: Path) -> str:
+    inside = path.relative_to(folder).parts
+    return inside[0] if len(inside) > 1 else ""
+
+
+def drawn(folder: Path, people: int | None) -> list[Photo]:
+    """One photo of each of `people` people (of all of them: None), always the same draw."""
+    draw = random.Random(SEED)
+    by_person: dict[str, list[Path]] = {}
+    for path in images(folder):
+        by_person.setdefault(_person(path, folder) or path.name, []).append(path)
+    names = sorted(by_person)
+    chosen = names if people is None else sorted(draw.sample(names, min(people, len(names))))
+    group = f"{folder.name} (--live)"
+    return [Photo(str(draw.choice(by_person[name])), group, "", False) for name in chosen]
+
+
+# ---- what facauth says of them
+
+
+@cache
+def networks() -> Networks:
+    """The networks of this process, loaded and set to one thread: there are other processes."""
+    found = Networks(Checked(None))
+    _ = found.detector, found.live_2_7, found.live_4_0
+    cv2.setNumThreads(1)
+    return found
+
+
+def answer(path: str) -> Answer:
+    """Facauth's stages up to liveness on one file, as the commands run them."""
+    try:
+        pixels = image.decode(image.read_image(path), path)
+    except FacauthError as error:
+        return Answer("no_answer", None, _codes(error.reasons), 0)
+    sighting = detect.sight(pixels, networks().detector)
+    if not sighting.faces:
+        return Answer("no_answer", None, ("face.none",), 0)
+    face = sighting.faces[0]
+    measured = quality.measure(sighting, face)
+    found = liveness.judge(sighting, face, measured, networks=networks())
+    codes = _codes(found.reasons)
+    return Answer(str(found.verdict), found.live_score, codes, len(sighting.faces))
+
+
+def _codes(reasons: Iterable[Reason]) -> tuple[str, ...]:
+    return tuple(reason.code for reason in reasons)
+
+
+def answers(paths: Sequence[str], processes: int, memory: Path | None) -> dict[str, Answer]:
+    """An answer for each path; known ones are read from `memory`, new ones added to it."""
+    known = _read(memory)
+    keys = {path: _file_key(path) for path in paths}
+    new = [path for path in paths if keys[path] not in known]
+    with get_context("spawn").Pool(processes) as pool:
+        for path, found in zip(new, pool.imap(answer, new, chunksize=8), strict=True):
+            known[keys[path]] = found
+    if memory is not None and new:
+        rows = {key: asdict(found) for key, found in known.items()}
+        memory.write_text(json.dumps({"judged_by": judged_by(), "answers": rows}))
+    return {path: known[keys[path]] for path in paths}
+
+
+def _read(memory: Path | None) -> dict[str, Answer]:
+    """What an earlier run of the same code, limits and weights found."""
+    if memory is None or not memory.exists():
+        return {}
+    stored = json.loads(memory.read_text())
+    if stored["judged_by"] != judged_by():
+        return {}
+    return {
+        key: Answer(row["verdict"], row["live_score"], tuple(row["reasons"]), row["faces"])
+        for key, row in stored["answers"].items()
+    }
+
+
+def _file_key(path: str) -> str:
+    stat = Path(path).stat()
+    return f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
+
+
+@cache
+def judged_by() -> str:
+    """Stands for all that an answer depends on: code, limits, weights, OpenCV."""
+    root = Path(facauth.__file__).parent
+    digest = hashlib.sha256(cv2.__version__.encode())
+    for pattern in JUDGED_BY:
+        for path in sorted(root.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+# ---- rates
+
+
+def rows(photos: Iterable[Photo], found: dict[str, Answer]) -> list[Row]:
+    """One row per group and, where a group names its people, one for each of them below it."""
+    table = []
+    for _, members in groupby(photos, key=lambda photo: photo.group):
+        group = list(members)
+        table.append(row(group, found, ""))
+        for name in sorted({photo.person for photo in group} - {""}):
+            theirs = [photo for photo in group if photo.person == name]
+            table.append(row(theirs, found, name))
+    return table
+
+
+def row(photos: Sequence[Photo], found: dict[str, Answer], person: str) -> Row:
+    """The rates of photos that are all attacks or all live."""
+    first = photos[0]
+    replies = [found[photo.path] for photo in photos]
+    judged = [reply for reply in replies if reply.verdict in ("live", "attack")]
+    unjudged = [reply for reply in replies if reply.verdict not in ("live", "attack")]
+    wrong = [reply for reply in judged if (reply.verdict == "live") == first.is_attack]
+    scores = [reply.live_score for reply in judged if reply.live_score is not None]
+    nearest = max if first.is_attack else min
+    return Row(
+        group=first.group,
+        person=person,
+        is_attack=first.is_attack,
+        photos=len(photos),
+        judged=len(judged),
+        wrong=len(wrong),
+        wrong_of_several=sum(reply.faces > 1 for reply in wrong),
+        rate=len(wrong) / len(judged) if judged else None,
+        interval=interval(len(wrong), len(judged)) if judged else None,
+        non_response=len(unjudged) / len(photos),
+        non_response_interval=interval(len(unjudged), len(photos)),
+        nearest_score=nearest(scores) if scores else None,
+        unjudged=dict(Counter(code for reply in unjudged for code in reply.reasons)),
+    )
+
+
+def interval(wrong: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of wrong / n (Journal of the American Statistical Association
+    22, 1927); at none or all of n the rule of three (Hanley and Lippman-Hand, JAMA 249, 1983)."""
+    if wrong in (0, n):
+        three = min(1.0, 3 / n)
+        return (0.0, three) if wrong == 0 else (1 - three, 1.0)
+    share, z2 = wrong / n, Z_95**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_95 / (1 + z2 / n) * (share * (1 - share) / n + z2 / (4 * n * n)) ** 0.5
+    return middle - half, middle + half
+
+
+def worst(table: Sequence[Row], *, attacks: bool) -> Row | None:
+    """The group with the highest rate; of equal ones the one that proves least."""
+    judged = [row for row in table if row.is_attack == attacks and not row.person and row.interval]
+    return max(judged, key=lambda row: (row.rate, row.interval), default=None)
+
+
+# ---- output
+
+
+def ran_on(table: Sequence[Row], processes: int) -> dict[str, object]:
+    """Counts, settings and machine: what the figures belong to."""
+    groups = [row for row in table if not row.person]
+    return {
+        "live_photos": sum(row.photos for row in groups if not row.is_attack),
+        "attacks": sum(row.photos for row in groups if row.is_attack),
+        "limits": asdict(LIVENESS),
+        "intervals": INTERVAL,
+        "seed": SEED,
+        "python": platform.python_version(),
+        "opencv": cv2.__version__,
+        "cpu": cpu(),
+        "processes": processes,
+    }
+
+
+def cpu() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def print_tables(table: Sequence[Row], facts: dict[str, object]) -> None:
+    """For people: the facts, then a table of attacks and one of live photos."""
+    for name, fact in facts.items():
+        print(f"{name}: {fact}")
+    titles = ("Live: called attack (BPCER)", "Attacks: called live (APCER)")
+    for attacks, title in zip((False, True), titles, strict=True):
+        columns = f"{'photos':>7}{'judged':>7}{'wrong':>6}{'nearest':>8}  {'rate':<24}not judged"
+        print(f"\n{title:<42}{columns}")
+        for line in (line for line in table if line.is_attack == attacks):
+            print(_line(line))
+        _print_worst(worst(table, attacks=attacks))
+    print(
+        "\nnearest: the highest live score of an attack, the lowest of a live photo (judged ones)."
+    )
+    several = sum(row.wrong_of_several for row in table if row.is_attack and not row.person)
+    print(f"Of several faces the largest is judged: so it was in {several} attacks called live.")
+    print("Photos of one person or one set-up are not independent: the true intervals are wider.")
+
+
+def _line(row: Row) -> str:
+    name = f"  {row.person}" if row.person else row.group
+    rate = _rate(row.rate, row.interval)
+    nearest = "-" if row.nearest_score is None else f"{row.nearest_score:.3f}"
+    counts = f"{row.photos:>7}{row.judged:>7}{row.wrong:>6}{nearest:>8}"
+    unjudged = ", ".join(f"{code} {count}" for code, count in sorted(row.unjudged.items()))
+    silent = _rate(row.non_response, row.non_response_interval)
+    return f"{name:<42}{counts}  {rate:<24}{silent} {unjudged}".rstrip()
+
+
+def _rate(rate: float | None, bounds: tuple[float, float] | None) -> str:
+    if rate is None or bounds is None:
+        return "-"
+    return f"{rate:6.1%} [{bounds[0]:.1%}, {bounds[1]:.1%}]"
+
+
+def _print_worst(row: Row | None) -> None:
+    if row is not None:
+        what = "worst" if row.wrong else "none went wrong; the least is known of"
+        print(f"{what}: {row.group}, {_rate(row.rate, row.interval).strip()}")
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="SOURCE/{live,attack*}/[PERSON/]IMAGE")
+    parser.add_argument("--live", type=Path, help="more live photos: PERSON/IMAGE")
+    parser.add_argument("--sample", type=int, help="how many people to draw from --live; all")
+    parser.add_argument("--cache", type=Path, help="remember answers in this file")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    options = parser.parse_args()
+    photos = list(labelled(options.folder))
+    photos += drawn(options.live, options.sample) if options.live else []
+    if not photos:
+        parser.error(f"no SOURCE/live or SOURCE/attack* with images in {options.folder}")
+    found = answers([photo.path for photo in photos], options.processes, options.cache)
+    table = rows(photos, found)
+    facts = ran_on(table, options.processes)
+    if options.json:
+        print(json.dumps({"ran_on": facts, "rows": [asdict(row) for row in table]}, indent=2))
+    else:
+        print_tables(table, facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""dlib's five landmarks, found as dlib finds them, from arrays that load twenty times faster.
+
+Kazemi and Sullivan, "One millisecond face alignment with an ensemble of regression trees", CVPR
+2014. Equal to `dlib.shape_predictor` point for point (tests/faces/test_landmarks.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from facauth.faces.align import similarity_transform
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facauth.networks import LandmarkForests
+    from facauth.structs import Pixels
+
+
+def find_landmarks(
+    pixels: Pixels, box_px: tuple[int, int, int, int], forests: LandmarkForests
+) -> NDArray[np.int64]:
+    """(5, 2) whole pixels: the corners of the two eyes and the base of the nose.
+
+    box_px: left, top, right, bottom, as of dlib's detector.
+    """
+    import numpy as np
+
+    corner = np.array(box_px[:2], np.float64)
+    size = np.array(box_px[2:], np.float64) - corner
+    shape = forests.mean_shape
+    for cascade in range(len(forests.anchors)):
+        turn = similarity_transform(forests.mean_shape, shape)[:, :2]
+        places = forests.offsets[cascade] @ turn.T + shape[forests.anchors[cascade]]
+        features = _brightness(pixels, _whole(corner + places * size))
+        shape = _moved(shape, features, forests, cascade)
+    return _whole(corner + shape * size)
+
+
+def _whole(points: NDArray[np.float64]) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.floor(points + 0.5).astype(np.int64)
+
+
+def _brightness(pixels: Pixels, points_px: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Mean of the three channels, without fraction; 0 outside of the photo."""
+    import numpy as np
+
+    height, width = pixels.shape[:2]
+    x, y = points_px[:, 0], points_px[:, 1]
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    seen = pixels[np.where(inside, y, 0), np.where(inside, x, 0)].astype(np.int64).sum(axis=1) // 3
+    return np.where(inside, seen, 0).astype(np.float32)
+
+
+def _moved(
+    shape: NDArray[np.float32],
+    features: NDArray[np.float32],
+    forests: LandmarkForests,
+    cascade: int,
+) -> NDArray[np.float32]:
+    """The shape after every tree of a cascade has added its leaf, one after the other."""
+    import numpy as np
+
+    first, second = forests.first[cascade], forests.second[cascade]
+    goes_left = features[first] - features[second] > forests.brighter_by[cascade]
+    trees = np.arange(len(first))
+    node = np.zeros(len(first), np.int64)
+    while (inner := node < first.shape[1]).all():
+        node = 2 * node + np.where(goes_left[trees, node], 1, 2)
+    if inner.any():
+        raise ValueError("the trees are not balanced")
+    moves = forests.leaves[cascade][trees, node - first.shape[1]]
+    steps: NDArray[np.float32] = np.add.reduce(np.vstack([shape.reshape(1, -1), moves]), axis=0)
+    return steps.reshape(shape.shape)

@@ -1,0 +1,145 @@
+"""What is installed, shipped and committed: locked, credited, and nothing of anyone's machine."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import requires
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import facauth
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK = (ROOT / "requirements-dev.txt").read_text()
+NOTICE = (ROOT / "NOTICE").read_text()
+WEIGHTS: list[dict[str, Any]] = json.loads((ROOT / "facauth/weights/manifest.json").read_text())[
+    "weights"
+]
+MAX_COMMITTED_BYTES = 30 * 2**20
+
+REGISTRIES = re.compile(rb"pypi\.org|pythonhosted\.org")
+MACHINE_PATHS = re.compile(rb"/(?<![\w.]/)(?:work|root|farm|(?:home|Users)/\w+)/")
+
+
+def runtime_requirements() -> list[str]:
+    project = PYPROJECT["project"]
+    return [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+
+
+def locked_entries() -> list[str]:
+    """Each locked requirement: its first line, and the indented lines with its hashes."""
+    return re.findall(r"(?m)^[^#\s].*(?:\n[ \t].*)*", LOCK)
+
+
+def locked_versions() -> dict[str, set[str]]:
+    versions: dict[str, set[str]] = {}
+    for entry in locked_entries():
+        requirement = Requirement(entry.splitlines()[0].rstrip(" \\"))
+        (pin,) = requirement.specifier
+        assert pin.operator == "=="
+        versions.setdefault(canonicalize_name(requirement.name), set()).add(pin.version)
+    return versions
+
+
+def with_transitive(lines: list[str]) -> Iterator[str]:
+    """The names of all that pip installs for `lines` on this platform."""
+    seen: set[str] = set()
+    while lines:
+        requirement = Requirement(lines[0])
+        name = canonicalize_name(requirement.name)
+        lines = lines[1:]
+        if name in seen or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(name)
+        lines += requires(name) or []
+        yield name
+
+
+def committed_files() -> list[Path]:
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def holders(pattern: re.Pattern[bytes]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}: {found[0].decode()}"
+        for path in committed_files()
+        if (found := pattern.search(path.read_bytes()))
+    ]
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_every_locked_requirement_has_a_hash() -> None:
+    assert [entry for entry in locked_entries() if "--hash=sha256:" not in entry] == []
+    assert len(locked_entries()) > 20
+
+
+def test_lock_names_no_address() -> None:
+    assert not re.search(r"://|http|index-url|find-links", LOCK)
+
+
+def test_lock_compiles_nothing() -> None:
+    assert "dlib" not in locked_versions()
+    assert "dlib-bin" in locked_versions()
+
+
+@pytest.mark.parametrize("line", runtime_requirements() + PYPROJECT["dependency-groups"]["dev"])
+def test_lock_satisfies_pyproject(line: str) -> None:
+    requirement = Requirement(line)
+    versions = locked_versions()[canonicalize_name(requirement.name)]
+    assert all(requirement.specifier.contains(version) for version in versions)
+
+
+def test_lock_can_build_this_package() -> None:
+    for line in PYPROJECT["build-system"]["requires"]:
+        assert canonicalize_name(Requirement(line).name) in locked_versions()
+
+
+def test_notice_names_everything_pip_installs() -> None:
+    names = list(with_transitive(runtime_requirements()))
+    assert "markdown-it-py" in names  # the dependency of a dependency
+    assert [name for name in names if not re.search(rf"(?m)^{name} ", NOTICE)] == []
+
+
+@pytest.mark.parametrize("weight", WEIGHTS, ids=lambda weight: str(weight["role"]))
+def test_notice_credits_every_network(weight: dict[str, Any]) -> None:
+    paragraphs = [one_line(text) for text in NOTICE.split("\n\n")]
+    (credit,) = [text for text in paragraphs if text.startswith(weight["file"])]
+    assert weight["licence"] in credit
+    assert one_line(weight["attribution"]) in credit
+
+
+def test_changelog_has_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(rf"(?m)^## \[{re.escape(facauth.__version__)}\]", changelog)
+
+
+def test_no_committed_file_names_a_package_registry() -> None:
+    assert holders(REGISTRIES) == []
+
+
+def test_no_committed_file_holds_a_path_of_a_machine() -> None:
+    assert holders(MACHINE_PATHS) == []
+
+
+def test_no_committed_file_is_huge() -> None:
+    sizes = {path.name: path.stat().st_size for path in committed_files()}
+    assert {name: size for name, size in sizes.items() if size > MAX_COMMITTED_BYTES} == {}
