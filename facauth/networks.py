@@ -153,16 +153,17 @@ class Networks:
                 self._nets[role] = opencv().dnn.readNetFromONNX(self._path(role))
             return self._nets[role]
 
-    def load_encoders_ahead(self) -> None:
-        """Load both encoders in the background: the photo is decoded and searched meanwhile.
+    def load_ahead(self, *roles: str) -> None:
+        """Load networks in the background: the photo is decoded and searched meanwhile.
 
         Most of a cold sign-in is loading, and OpenCV loads without holding the interpreter.
         """
-        Thread(target=self._load_encoders, name="load encoders").start()
+        Thread(target=self._load_all, args=roles, name="load ahead").start()
 
-    def _load_encoders(self) -> None:
+    def _load_all(self, *roles: str) -> None:
         with suppress(SetupProblem):  # whoever asks for the network gets the same error
-            _ = self.encode_dlib, self.encode_sface
+            for role in roles:
+                self._dnn(role)
 
     @cached_property
     def detector(self) -> cv2.FaceDetectorYN:

@@ -49,7 +49,12 @@ def main() -> NoReturn:
     # numpy starts a thread per processor for BLAS, which a few dot products do not repay.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     output.prepare_streams()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is closed and written by now. Taking the interpreter and the networks apart, or
+    # waiting for one that is still being loaded, would add a tenth to every sign-in.
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:

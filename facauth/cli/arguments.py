@@ -43,15 +43,19 @@ def store_path(given: Path | None) -> Path:
     return given or default_store()
 
 
-def stages(trace: Trace, *, encodes: bool = True) -> Stages:
+LIVENESS = ("live_2_7", "live_4_0")
+ENCODERS = ("encode_dlib", "encode_sface")
+
+
+def stages(trace: Trace, *needs: str) -> Stages:
     """The pipeline's stages on the weights that came with the package.
 
-    encodes: whether the command will need the encoders.
+    needs: the networks that the command will need if the photo is good, in this order.
     """
     from facauth.networks import Checked, Networks
-    from facauth.pipeline import bind
 
     networks = Networks(Checked(weight_memory()))
-    if encodes:
-        networks.load_encoders_ahead()
+    networks.load_ahead(*needs)
+    from facauth.pipeline import bind  # while the encoders load
+
     return bind(networks, trace)

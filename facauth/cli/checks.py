@@ -6,7 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from facauth.cli.arguments import Image, Images, Json, Largest, Quiet, StorePath, stages, store_path
+from facauth.cli.arguments import (
+    ENCODERS,
+    LIVENESS,
+    Image,
+    Images,
+    Json,
+    Largest,
+    Quiet,
+    StorePath,
+    stages,
+    store_path,
+)
 from facauth.cli.output import Answer, answering, liveness_fields
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
 from facauth.records.store import Store
@@ -49,14 +60,15 @@ def sign_in(
 
     A single photo cannot show whether it is a real photo of the person taken by somebody else.
     """
-    from facauth import pipeline
-
     with answering("sign-in", as_json=as_json, quiet=quiet) as answer:
+        bound = stages(answer.trace, *LIVENESS, *ENCODERS)
+        from facauth import pipeline
+
         if skip_liveness:
             answer.notes.append("liveness was not checked (--skip-liveness)")
         with Store.open(store_path(store)) as records:
             match = pipeline.sign_in(
-                stages(answer.trace),
+                bound,
                 records,
                 image,
                 claimed,
@@ -78,7 +90,7 @@ def spoof_check(
     The exit code is that of the worst image: 3 attack, 2 not a file, 4 cannot judge, 0 live.
     """
     with answering("spoof-check", as_json=as_json, quiet=quiet) as answer:
-        bound = stages(answer.trace, encodes=False)
+        bound = stages(answer.trace, *LIVENESS)
         results = [check_one(bound, answer, image, largest) for image in images]
         codes = [ExitCode(result["exit_code"]) for result in results]
         answer.exit_code = max(codes, key=SEVERITY.index)

@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from facauth.cli.arguments import Images, Json, Largest, Name, Quiet, StorePath, stages, store_path
+from facauth.cli.arguments import (
+    ENCODERS,
+    Images,
+    Json,
+    Largest,
+    Name,
+    Quiet,
+    StorePath,
+    stages,
+    store_path,
+)
 from facauth.cli.output import answering, on_terminal, table
 from facauth.errors import Reason, UsageProblem
 from facauth.records.store import PersonRow, Store
@@ -47,13 +57,14 @@ def register(
     quiet: Quiet = False,
 ) -> None:
     """Enrol a person with one or more photos; three from different days work best."""
-    from facauth import pipeline
-
     with answering("register", as_json=as_json, quiet=quiet) as answer:
         person = PersonName.parse(name)
+        bound = stages(answer.trace, *ENCODERS)
+        from facauth import pipeline
+
         with Store.open(store_path(store), create=True) as records:
             photos = pipeline.register(
-                stages(answer.trace),
+                bound,
                 records,
                 person,
                 images,

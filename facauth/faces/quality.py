@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facauth.settings import QualityLimits
     from facauth.structs import Face, Pixels, Sighting
 
-GREY_PX = 112  # side of the square grey face on which light and sharpness are measured
+FACE_PX = 112  # side of the square face on which light, colour, noise and sharpness are measured
 # Of a generic head, in units of the eye distance: how far the nose tip stands out from the eyes,
 # and where between eyes (0) and mouth (1) it is seen from the front. Medians over LFW are then
 # near 0 degrees for yaw and pitch; the angles are coarse.
@@ -31,14 +31,14 @@ NOSE_HEIGHT = 0.6
 def measure(sighting: Sighting, face: Face) -> Quality:
     """Every measure of one face; never refuses."""
     height, width = sighting.pixels.shape[:2]
-    crop = face_crop(sighting.pixels, face)
-    grey = grey_face(crop)
+    small = small_face(sighting.pixels, face)
+    grey = grey_of(small)
     yaw, pitch, roll = head_pose_deg(face.landmarks_px)
     return Quality(
         inter_eye_distance_px=_distance_px(face.landmarks_px[0], face.landmarks_px[1]),
         sharpness=sharpness(grey),
         noise=noise(grey),
-        chroma=float((crop.max(axis=2) - crop.min(axis=2)).mean()),
+        chroma=float((small.max(axis=2) - small.min(axis=2)).mean()),
         luminance_mean=float(grey.mean()) / 255,
         under_exposure=float((grey < 26).mean()),
         over_exposure=float((grey > 247).mean()),
@@ -52,24 +52,26 @@ def measure(sighting: Sighting, face: Face) -> Quality:
     )
 
 
-def face_crop(pixels: Pixels, face: Face) -> Pixels:
-    """The face box as far as it lies in the frame, at least one pixel."""
+def small_face(pixels: Pixels, face: Face) -> Pixels:
+    """(112, 112, 3) RGB: the face box as far as it lies in the frame, at least one pixel of it."""
+    import cv2
+    import numpy as np
+
     height, width = pixels.shape[:2]
     x, y, w, h = face.box_px
     left, top = min(max(0, round(x)), width - 1), min(max(0, round(y)), height - 1)
     right, bottom = min(width, round(x + w)), min(height, round(y + h))
-    return pixels[top : max(top + 1, bottom), left : max(left + 1, right)]
+    crop = pixels[top : max(top + 1, bottom), left : max(left + 1, right)]
+    way = cv2.INTER_AREA if min(crop.shape[:2]) > FACE_PX else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(crop, (FACE_PX, FACE_PX), interpolation=way), dtype=np.uint8)
 
 
-def grey_face(crop: Pixels) -> NDArray[np.uint8]:
-    """(112, 112) luminance of a face crop."""
+def grey_of(small: Pixels) -> NDArray[np.uint8]:
+    """(112, 112) luminance."""
     import cv2
     import numpy as np
 
-    shrinks = min(crop.shape[:2]) > GREY_PX
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = cv2.resize(crop, (GREY_PX, GREY_PX), interpolation=way)
-    return np.asarray(cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def sharpness(grey: NDArray[np.uint8]) -> float:
