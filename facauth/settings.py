@@ -54,7 +54,7 @@ class LivenessLimits:
     min_context: float = 1.5  # frame over face box, narrower side; tighter crops of attacks pass
     min_inter_eye_distance_px: float = 30.0  # in photo pixels; smaller live faces look like attacks
     min_sharpness: float = 0.12  # as in Quality; blurred live faces look like attacks
-    max_noise: float = 3.0  # grey levels, as in Quality; noisy live faces look like attacks
+    max_noise: float = 4.0  # grey levels, as in Quality; noisy live faces look like attacks
     min_chroma: float = 5.0  # as in Quality, 0-255; nearly every grey photo looks like an attack
 
 
@@ -88,7 +88,7 @@ SIGN_IN_QUALITY = QualityLimits(
 ENROLMENT_QUALITY = QualityLimits(
     min_inter_eye_distance_px=28,
     min_sharpness=0.12,
-    max_noise=4.0,
+    max_noise=4.5,
     min_luminance_mean=0.2,
     max_under_exposure=0.3,
     max_over_exposure=0.1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -18,10 +19,10 @@ from facauth.cli.arguments import (
     stages,
     store_path,
 )
-from facauth.cli.output import Answer, answering, liveness_fields
-from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
+from facauth.cli.output import Answer, answering, liveness_fields, quality_fields
+from facauth.errors import ExitCode, UnusableImage, UsageProblem
 from facauth.records.store import Store
-from facauth.structs import Liveness, LiveVerdict
+from facauth.structs import Liveness, LiveVerdict, Quality
 
 VERDICT_CODES = {
     LiveVerdict.LIVE: ExitCode.OK,
@@ -94,7 +95,9 @@ def spoof_check(
         results = [check_one(bound, answer, image, largest) for image in images]
         codes = [ExitCode(result["exit_code"]) for result in results]
         answer.exit_code = max(codes, key=SEVERITY.index)
-        answer.verdict = str(results[codes.index(answer.exit_code)]["verdict"])
+        worst = results[codes.index(answer.exit_code)]
+        answer.verdict = str(worst["verdict"])
+        answer.more |= {field: worst[field] for field in ("liveness", "quality", "reasons")}
         answer.more["results"] = results
 
 
@@ -117,10 +120,6 @@ def check_one(bound: Any, answer: Answer, image: str, largest: bool) -> dict[str
         "verdict": verdict,
         "exit_code": int(code),
         "liveness": liveness_fields(liveness),
-        "reasons": [as_fields(reason) for reason in reasons],
+        "quality": quality_fields(answer.trace.last(Quality) if liveness else None),
+        "reasons": [asdict(reason) for reason in reasons],
     }
-
-
-def as_fields(reason: Reason) -> dict[str, str]:
-    """A reason as JSON."""
-    return {"code": reason.code, "message": reason.message, "advice": reason.advice}
