@@ -1,10 +1,11 @@
 """How often attacks pass as live, and live photos as attacks: per kind of attack and per person.
 
-    python benchmarks/liveness.py FOLDER [--live FOLDER] [--sample N] [--cache FILE] [--json]
+    python benchmarks/liveness.py FOLDER [--live FOLDER] [--degrade HOW] [--sample N] [--json]
 
 FOLDER holds SOURCE/live/ and SOURCE/attack*/, each with images or with PERSON/IMAGE. --live adds
 a folder PERSON/IMAGE of live photos, of which one photo of each of N people is drawn. Every photo
-goes through facauth's own stages: decode, sight, the largest face, quality, liveness.
+goes through facauth's own stages: decode, sight, the largest face, quality, liveness. --degrade
+spoils every photo first (blur of sigma 2, noise of sigma 15, a quarter of the size, grey, JPEG 30).
 
 Words follow ISO/IEC 30107-3: APCER is the share of attacks that are called live, for each kind
 of attack; BPCER the share of live photos that are called attacks. What could not be judged (too
@@ -20,14 +21,17 @@ import os
 import platform
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 import facauth
 from facauth.errors import FacauthError, Reason
@@ -35,6 +39,8 @@ from facauth.faces import detect, image, quality
 from facauth.networks import Checked, Networks
 from facauth.settings import LIVENESS
 from facauth.spoof import liveness
+
+Pixels = NDArray[np.uint8]
 
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic"}
 SEED = 20261122  # of the draw from --live; another draw gives slightly other figures
@@ -130,13 +136,35 @@ def networks() -> Networks:
     return found
 
 
-def answer(path: str) -> Answer:
+DEGRADATIONS: dict[str, Callable[[Pixels], Pixels]] = {
+    "none": lambda pixels: pixels,
+    "blur": lambda pixels: _u8(cv2.GaussianBlur(pixels, (0, 0), 2)),  # sigma 2 px
+    "noise": lambda pixels: _u8(
+        pixels + np.random.default_rng(pixels.size).normal(0, 15, pixels.shape)
+    ),
+    "quarter": lambda pixels: _u8(
+        cv2.resize(pixels, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    ),
+    "grey": lambda pixels: _u8(
+        np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+    ),
+    "jpeg": lambda pixels: _u8(
+        cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], -1)
+    ),
+}
+
+
+def _u8(pixels: Any) -> Pixels:
+    return np.asarray(np.clip(pixels, 0, 255), dtype=np.uint8)
+
+
+def answer(path: str, degraded: str = "none") -> Answer:
     """Facauth's stages up to liveness on one file, as the commands run them."""
     try:
         pixels = image.decode(image.read_image(path), path)
     except FacauthError as error:
         return Answer("no_answer", None, _codes(error.reasons), 0)
-    sighting = detect.sight(pixels, networks().detector)
+    sighting = detect.sight(DEGRADATIONS[degraded](pixels), networks().detector)
     if not sighting.faces:
         return Answer("no_answer", None, ("face.none",), 0)
     face = sighting.faces[0]
@@ -150,13 +178,16 @@ def _codes(reasons: Iterable[Reason]) -> tuple[str, ...]:
     return tuple(reason.code for reason in reasons)
 
 
-def answers(paths: Sequence[str], processes: int, memory: Path | None) -> dict[str, Answer]:
+def answers(
+    paths: Sequence[str], processes: int, memory: Path | None, degraded: str
+) -> dict[str, Answer]:
     """An answer for each path; known ones are read from `memory`, new ones added to it."""
     known = _read(memory)
-    keys = {path: _file_key(path) for path in paths}
+    keys = {path: f"{_file_key(path)}:{degraded}" for path in paths}
     new = [path for path in paths if keys[path] not in known]
     with get_context("spawn").Pool(processes) as pool:
-        for path, found in zip(new, pool.imap(answer, new, chunksize=8), strict=True):
+        work = partial(answer, degraded=degraded)
+        for path, found in zip(new, pool.imap(work, new, chunksize=8), strict=True):
             known[keys[path]] = found
     if memory is not None and new:
         rows = {key: asdict(found) for key, found in known.items()}
@@ -327,6 +358,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="SOURCE/{live,attack*}/[PERSON/]IMAGE")
     parser.add_argument("--live", type=Path, help="more live photos: PERSON/IMAGE")
+    parser.add_argument("--degrade", choices=list(DEGRADATIONS), default="none")
     parser.add_argument("--sample", type=int, help="how many people to draw from --live; all")
     parser.add_argument("--cache", type=Path, help="remember answers in this file")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -336,9 +368,10 @@ def main() -> None:
     photos += drawn(options.live, options.sample) if options.live else []
     if not photos:
         parser.error(f"no SOURCE/live or SOURCE/attack* with images in {options.folder}")
-    found = answers([photo.path for photo in photos], options.processes, options.cache)
+    paths = [photo.path for photo in photos]
+    found = answers(paths, options.processes, options.cache, options.degrade)
     table = rows(photos, found)
-    facts = ran_on(table, options.processes)
+    facts = ran_on(table, options.processes) | {"degraded by": options.degrade}
     if options.json:
         print(json.dumps({"ran_on": facts, "rows": [asdict(row) for row in table]}, indent=2))
     else:
