@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEIGHTS = Path(__file__).parent / "weights"
+ROLES = {"detect", "landmarks", "encode_dlib", "encode_sface", "live_2_7", "live_4_0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def read_manifest(folder: Path = WEIGHTS) -> dict[str, Weight]:
             row["role"]: Weight(row["role"], folder / row["file"], row["sha256"], row["licence"])
             for row in rows
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unfit(path, "is missing or damaged") from error
 
 
@@ -115,10 +116,13 @@ class Checked:
 
     def _read(self) -> dict[str, Any]:
         try:
-            if self._memory is None or self._memory.stat().st_uid != os.getuid():
+            if self._memory is None:
+                return {}
+            stat = self._memory.stat()
+            if stat.st_uid != os.getuid() or stat.st_mode & 0o022:  # others may write it
                 return {}
             known = json.loads(self._memory.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return known if isinstance(known, dict) else {}
 
@@ -132,7 +136,8 @@ class Checked:
             draft.write_text(json.dumps(self._known))
             draft.replace(self._memory)
         except OSError:  # no cache folder: hash again next time, which is slower and as safe
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
 
 
 class Networks:
@@ -141,6 +146,8 @@ class Networks:
     def __init__(self, checked: Checked, folder: Path = WEIGHTS) -> None:
         self._checked = checked
         self._weights = read_manifest(folder)
+        if not self._weights.keys() >= ROLES:
+            raise _unfit(folder / "manifest.json", "does not name every network")
         self._nets: dict[str, cv2.dnn.Net] = {}
         self._turns = {role: Lock() for role in self._weights}
 

@@ -93,8 +93,8 @@ def register(
     largest: bool = False,
     replace: bool = False,
     allow_duplicate: bool = False,
-) -> int:
-    """Enrol every image of one person, or none; how many templates the person then has."""
+) -> tuple[str, int]:
+    """Enrol every image of one person, or none; the name, and how many templates it then has."""
     with recorded(store, "register"):
         encodings = [enrolment_encoding(stages, image, largest=largest) for image in images]
         require_one_person(encodings)
@@ -109,7 +109,7 @@ def register(
                 store.delete_templates(name)
             photos = store.add(name, stages.contract(), [each.as_bytes() for each in encodings])
             store.log("register", "registered", name=known_as or name.text)
-        return photos
+        return known_as or name.text, photos
 
 
 def check_liveness(stages: Stages, image: str, *, largest: bool = False) -> Liveness:

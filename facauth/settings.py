@@ -24,6 +24,9 @@ class DetectionLimits:
     max_side_px: int = 640  # more finds nothing more (measured on 25 full-frame photos)
     min_score: float = 0.6  # in [0, 1]; a face at or above it
     min_score_turned: float = 0.8  # in a photo turned to find one: a cat on its head scores .62
+    # Upright at or above it without a look at the other ways up: of 1,072 photos 83 % score so,
+    # and none of them does when turned (highest .915).
+    upright_score: float = 0.92
     nms_iou: float = 0.3  # boxes that overlap more are one face
     dominant_area_ratio: float = 4.0  # --largest: its box is at least so many times the next one's
 

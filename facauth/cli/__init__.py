@@ -50,8 +50,7 @@ def main() -> NoReturn:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     output.prepare_streams()
     code = run(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    output.flush_streams()
     # Everything is closed and written by now. Taking the interpreter and the networks apart, or
     # waiting for one that is still being loaded, would add a tenth to every sign-in.
     os._exit(code)
@@ -64,9 +63,13 @@ def run(arguments: list[str]) -> int:
     except typer.Abort:
         return ExitCode.INTERRUPTED
     except typer.TyperException as error:
-        return output.refuse_usage(arguments, error)
-    except Exception as error:
-        if "--debug" in arguments:
-            raise
-        return output.report_bug(arguments, error)
+        return output.refuse_usage(command_of(arguments), arguments, error)
+    except Exception as error:  # noqa: BLE001  the last resort: code 70, never 0
+        return output.report_bug(command_of(arguments), arguments, error)
     return int(code or ExitCode.OK)
+
+
+def command_of(arguments: list[str]) -> str | None:
+    """The command that is called; None if the call names none that exists."""
+    commands = typer.main.get_group(app).commands
+    return next((word for word in arguments if word in commands), None)

@@ -71,7 +71,7 @@ def script(stages: pipeline.Stages, store: Store) -> Script:
 
 def _register(stages: pipeline.Stages, store: Store, name: str, *images: str) -> str:
     person = PersonName.parse(name)
-    photos = pipeline.register(stages, store, person, [sample(image) for image in images])
+    _, photos = pipeline.register(stages, store, person, [sample(image) for image in images])
     return f"{person.text}, {photos} photos" if photos > 1 else person.text
 
 

@@ -7,6 +7,7 @@ import platform
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -118,7 +119,8 @@ def _parity() -> str:
     if find_spec("face_recognition") is None:
         return "not compared: face_recognition is not installed"
     try:
-        import face_recognition
+        with redirect_stdout(sys.stderr):  # it prints what it misses, to stdout
+            import face_recognition
     except (ImportError, SystemExit):  # it calls quit() when its models cannot be imported
         return "not compared: face_recognition is installed but cannot be imported"
     distance = dlib_distance(face_recognition, Networks(Checked(None)), sample("obama_2012.jpg"))

@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ SCHEMA = "facauth/1"
 class Answer:
     """What a command found, as it is filled in by the command and written by `answering`."""
 
-    command: str
+    command: str | None
     trace: Trace = field(default_factory=Trace)
     verdict: str | None = None
     person: str | None = None
@@ -62,7 +63,8 @@ def _note_turned(answer: Answer) -> None:
 
 def _write(answer: Answer, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        say(json.dumps(envelope(answer), ensure_ascii=False, allow_nan=False))
+        utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"  # else escapes are no JSON
+        say(json.dumps(envelope(answer), ensure_ascii=not utf8, allow_nan=False))
         return
     for line in answer.lines:
         say(line)
@@ -139,17 +141,20 @@ def complain(text: str) -> None:
     sys.stderr.write(f"facauth: {text}\n")
 
 
-def refuse_usage(arguments: list[str], error: typer.TyperException) -> ExitCode:
+def refuse_usage(
+    command: str | None, arguments: list[str], error: typer.TyperException
+) -> ExitCode:
     """What Typer could not parse, in facauth's words and, if asked for, in JSON."""
-    command = next((word for word in arguments if not word.startswith("-")), None)
     text = error.format_message().rstrip(".")
+    if not arguments:  # Typer's message is the help
+        sys.stderr.write(f"{error.format_message()}\n")
+        return ExitCode.USAGE
     reason = Reason("usage", text[:1].lower() + text[1:], "see facauth --help")
-    answer = Answer(str(command), verdict="usage", exit_code=ExitCode.USAGE, reasons=(reason,))
-    _write(answer, as_json="--json" in arguments, quiet=False)
+    _fail(Answer(command, verdict="usage", exit_code=ExitCode.USAGE, reasons=(reason,)), arguments)
     return ExitCode.USAGE
 
 
-def report_bug(arguments: list[str], error: Exception) -> ExitCode:
+def report_bug(command: str | None, arguments: list[str], error: Exception) -> ExitCode:
     """An internal error names its type and nothing that might hold biometric data."""
     reason = Reason(
         "internal",
@@ -157,19 +162,39 @@ def report_bug(arguments: list[str], error: Exception) -> ExitCode:
         "run facauth --debug … and report it",
     )
     answer = Answer(
-        arguments[0], verdict="internal_error", exit_code=ExitCode.INTERNAL, reasons=(reason,)
+        command, verdict="internal_error", exit_code=ExitCode.INTERNAL, reasons=(reason,)
     )
-    _write(answer, as_json="--json" in arguments, quiet=False)
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    with suppress(OSError, AttributeError):  # it may be stdout itself that failed
+        _fail(answer, arguments)
     return ExitCode.INTERNAL
+
+
+def _fail(answer: Answer, arguments: list[str]) -> None:
+    """Write an answer for which no command ran to its end."""
+    quiet = "--quiet" in arguments or "-q" in arguments
+    _write(answer, as_json="--json" in arguments, quiet=quiet)
 
 
 def prepare_streams() -> None:
     """A closed pipe ends the program as it does any other; odd characters are escaped."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    # Python has None for a stream that was closed by the caller.
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def flush_streams() -> None:
+    """What could not be written was found out, and answered, when it was written."""
+    with suppress(OSError, AttributeError):
+        sys.stdout.flush()
+    with suppress(OSError):
+        sys.stderr.flush()
 
 
 def on_terminal() -> bool:

@@ -63,7 +63,7 @@ def register(
         from facauth import pipeline
 
         with Store.open(store_path(store), create=True) as records:
-            photos = pipeline.register(
+            known_as, photos = pipeline.register(
                 bound,
                 records,
                 person,
@@ -72,9 +72,9 @@ def register(
                 replace=replace,
                 allow_duplicate=allow_duplicate,
             )
-        answer.verdict, answer.person = "registered", person.text
+        answer.verdict, answer.person = "registered", known_as
         answer.more["photos"] = photos
-        answer.lines.append(f"registered {person.text} ({counted(photos)})")
+        answer.lines.append(f"registered {known_as} ({counted(photos)})")
         if photos < 3:
             answer.notes.append("with three photos of different days fewer sign-ins fail")
 
@@ -98,9 +98,11 @@ def list_people(
     quiet: Quiet = False,
 ) -> None:
     """List who is enrolled, with how many photos, since when, and the last sign-in."""
+    from facauth.networks import Checked, Networks
+
     with answering("list", as_json=as_json, quiet=quiet) as answer:
         with Store.open(store_path(store)) as records:
-            people = records.people()
+            people = records.people(Networks(Checked(None)).contract)
         answer.verdict = "listed"
         answer.more["people"] = [asdict(person) for person in people]
         if as_json:
@@ -188,6 +190,7 @@ def rename(
     with answering("rename", as_json=as_json, quiet=quiet) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)
         with Store.open(store_path(store)) as records:
+            known_as = pipeline.require_known(records, before)
             pipeline.rename(records, before, after)
         answer.verdict, answer.person = "renamed", after.text
-        answer.lines.append(f"renamed {before.text} to {after.text}")
+        answer.lines.append(f"renamed {known_as} to {after.text}")

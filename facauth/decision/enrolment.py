@@ -12,16 +12,18 @@ from facauth.structs import Encoding
 
 def require_one_person(encodings: Sequence[Encoding]) -> None:
     """Raises Conflict unless each photo matches the mean of the others."""
-    for index, encoding in enumerate(encodings):
-        others = [*encodings[:index], *encodings[index + 1 :]]
-        if others and not _alike(encoding, _one_person(others)):
-            raise Conflict(
-                Reason(
-                    "photos.several_people",
-                    f"photo {index + 1} shows another face than the others",
-                    "register one person at a time",
-                )
+    if len(encodings) < 2:
+        return
+    misses = [_miss(encodings, index) for index in range(len(encodings))]
+    if not all(miss <= 0 for miss in misses):  # NaN must refuse
+        odd = misses.index(max(misses))
+        raise Conflict(
+            Reason(
+                "photos.several_people",
+                f"photo {odd + 1} shows another face than the others",
+                "register one person at a time",
             )
+        )
 
 
 def require_same_person(encodings: Sequence[Encoding], person: Gallery, name: str) -> None:
@@ -56,6 +58,13 @@ def require_nobody_else(encodings: Sequence[Encoding], others: Gallery) -> None:
 def _alike(probe: Encoding, person: Gallery) -> bool:
     match = compare(probe, person, RATES.same_person_fmr)
     return match.similarity >= match.min_similarity
+
+
+def _miss(encodings: Sequence[Encoding], index: int) -> float:
+    """By how much a photo misses the similarity to the mean of the others."""
+    others = _one_person([*encodings[:index], *encodings[index + 1 :]])
+    match = compare(encodings[index], others, RATES.same_person_fmr)
+    return match.min_similarity - match.similarity
 
 
 def _one_person(encodings: Sequence[Encoding]) -> Gallery:

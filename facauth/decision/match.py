@@ -38,17 +38,22 @@ class Gallery:
         """
         import numpy as np
 
-        if any(len(encoding) != ENCODING_BYTES for _, encoding in rows):
-            raise _damaged()
+        if not all(isinstance(e, bytes) and len(e) == ENCODING_BYTES for _, e in rows):
+            raise _damaged()  # another type: STRICT forbids it, a flipped bit does not ask
         vectors = np.frombuffer(b"".join(encoding for _, encoding in rows), "<f4").reshape(-1, 256)
-        if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3).all():  # NaN must fail
+        with np.errstate(all="ignore"):
+            lengths = np.linalg.norm(vectors, axis=1)
+        if not (np.abs(lengths - 1) < 1e-3).all():  # NaN must fail
             raise _damaged()
         names = np.array([name for name, _ in rows], dtype=object)
         starts = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]])[: len(names)])
         if not len(starts):
             return cls((), vectors, starts)
         sums = np.add.reduceat(vectors, starts)
-        means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+        if not (lengths > 1e-3).all():  # photos that cancel each other out have no mean
+            raise _damaged()
+        means = sums / lengths
         return cls(tuple(names[starts]), means, np.diff([*starts, len(names)]))
 
     def only(self, name: str) -> Gallery:

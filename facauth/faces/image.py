@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from facauth.structs import Pixels
 
 STDIN = "-"
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "MPO")
-HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+ORIENTATION, TILE_WIDTH, TILE_LENGTH = 0x0112, 322, 323  # TIFF and EXIF tags
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # MPO opens as JPEG
+HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+# What EXIF says -> what turns it upright (Image.Transpose); ImageOps.exif_transpose also writes the
+# EXIF again, which fails on odd values.
+TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 # What Pillow's decoders raise on files made to break them.
 DECODER_FAULTS = (
     OSError,
@@ -44,10 +48,7 @@ def read_image(source: str) -> bytes:
 
     Raises UsageProblem for what is not a regular file, UnusableImage when empty or too large.
     """
-    if source == STDIN:
-        data = sys.stdin.buffer.read(IMAGE.max_bytes + 1)
-    else:
-        data = _read_regular_file(source)
+    data = _read_stdin() if source == STDIN else _read_regular_file(source)
     if not data:
         raise _unusable("image.empty", "the image is empty", source)
     if len(data) > IMAGE.max_bytes:
@@ -55,14 +56,26 @@ def read_image(source: str) -> bytes:
     return data
 
 
+def _read_stdin() -> bytes:
+    try:
+        return sys.stdin.buffer.read(IMAGE.max_bytes + 1)
+    except (AttributeError, OSError, ValueError) as error:  # closed: sys.stdin is None, or shut
+        reason = Reason("image.unreadable", "stdin cannot be read", "pipe an image in")
+        raise UsageProblem(reason) from error
+
+
 def _read_regular_file(source: str) -> bytes:
     try:
         # O_NONBLOCK: opening a FIFO must not wait for a writer; regular files do not notice it.
-        with open(os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
-            mode = os.fstat(file.fileno()).st_mode
+        number = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            mode = os.fstat(number).st_mode
             if not stat.S_ISREG(mode):
                 raise _not_a_file(source, "folder" if stat.S_ISDIR(mode) else "special file")
-            return file.read(IMAGE.max_bytes + 1)
+            with open(number, "rb", closefd=False) as file:
+                return file.read(IMAGE.max_bytes + 1)
+        finally:
+            os.close(number)
     except (OSError, ValueError) as error:
         raise _unopened(source, error) from error
 
@@ -119,7 +132,10 @@ def decode(data: bytes, source: str) -> Pixels:
 
 
 def _require_size(image: Image.Image, source: str) -> None:
-    if image.width * image.height > IMAGE.max_pixels:
+    pixels = image.width * image.height
+    tags = getattr(image, "tag_v2", {})  # libtiff decodes whole tiles, however small the image
+    tile = int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_LENGTH, 0))
+    if max(pixels, tile) > IMAGE.max_pixels:
         raise _too_many_pixels(source)
 
 
@@ -129,26 +145,33 @@ def _too_many_pixels(source: str) -> UnusableImage:
 
 
 def _upright_srgb(image: Image.Image) -> Image.Image:
-    from PIL import ImageOps
+    from PIL import Image
 
     image.seek(0)
     profile = image.info.get("icc_profile")
-    ImageOps.exif_transpose(image, in_place=True)
-    return _opaque_rgb(_to_srgb(image, profile))
+    image.load()  # which turns a TIFF upright, and takes the tag away
+    turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    upright = image if turn is None else image.transpose(Image.Transpose(turn))
+    return _opaque_rgb(_to_srgb(upright, profile))
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Colours as sRGB where a usable profile says what they are; as they stand otherwise."""
     from PIL import ImageCms
 
-    if not profile or image.mode not in ("RGB", "CMYK", "L"):
+    if not profile:
         return image
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode not in ("RGB", "RGBA", "CMYK", "L"):
+        return image
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if image.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
             return image
         target = ImageCms.createProfile("sRGB")
-        turned = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        turned = ImageCms.profileToProfile(image, source, target, outputMode=mode)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image  # a broken profile is no reason to refuse the photo
     return turned or image
@@ -184,6 +207,8 @@ def _heif_formats() -> tuple[str, ...]:
 def _allow_heif(data: bytes) -> None:
     if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
         return
+    if b"avif" in data[12 : min(64, int.from_bytes(data[:4]))]:
+        return  # by its compatible brands, it is AVIF, which Pillow reads
     try:
         import pi_heif
     except ImportError as error:

@@ -149,50 +149,26 @@ def require_quality(quality: Quality, limits: QualityLimits) -> None:
 
 def judgements(quality: Quality, limits: QualityLimits) -> tuple[tuple[bool, Reason], ...]:
     """Each limit as (passed, reason if not). Written so that NaN does not pass."""
-    q = quality
-    yaw, pitch = abs(q.head_pose_yaw_deg), abs(q.head_pose_pitch_deg)
-    return (
-        (
-            q.inter_eye_distance_px >= limits.min_inter_eye_distance_px,
-            Reason("quality.inter_eye_distance", "the face is too small", "come closer"),
-        ),
-        (
-            q.sharpness >= limits.min_sharpness,
-            Reason("quality.sharpness", "the face is blurred", "hold still, wipe the lens, focus"),
-        ),
-        (
-            q.noise <= limits.max_noise,
-            Reason("quality.noise", "the photo is too noisy", "get more light"),
-        ),
-        (
-            q.luminance_mean >= limits.min_luminance_mean
-            and q.under_exposure <= limits.max_under_exposure,
-            Reason("quality.under_exposure_prevention", "the face is too dark", "get more light"),
-        ),
-        (
-            q.over_exposure <= limits.max_over_exposure,
-            Reason("quality.over_exposure_prevention", "the face is too bright", "get less light"),
-        ),
-        (
-            q.dynamic_range_bits >= limits.min_dynamic_range_bits,
-            Reason("quality.dynamic_range", "the face has too little contrast", "use even light"),
-        ),
-        (
-            yaw <= limits.max_head_pose_deg,
-            Reason("quality.head_pose_yaw", "the face is turned aside", "look into the camera"),
-        ),
-        (
-            pitch <= limits.max_head_pose_deg,
-            Reason(
-                "quality.head_pose_pitch",
-                "the face looks up or down",
-                "hold the camera level with the eyes",
-            ),
-        ),
-        (
-            q.face_inside >= limits.min_face_inside,
-            Reason(
-                "quality.face_inside", "the face is cut off", "get the whole face into the photo"
-            ),
-        ),
+    q, at = quality, limits
+    light = q.luminance_mean >= at.min_luminance_mean and q.under_exposure <= at.max_under_exposure
+    yaw = abs(q.head_pose_yaw_deg) <= at.max_head_pose_deg
+    pitch = abs(q.head_pose_pitch_deg) <= at.max_head_pose_deg
+    size = q.inter_eye_distance_px >= at.min_inter_eye_distance_px
+    bright = q.over_exposure <= at.max_over_exposure
+    contrast = q.dynamic_range_bits >= at.min_dynamic_range_bits
+    checks = (
+        (size, "inter_eye_distance", "the face is too small", "come closer"),
+        (q.sharpness >= at.min_sharpness, "sharpness", "the face is blurred", STILL),
+        (q.noise <= at.max_noise, "noise", "the photo is too noisy", "get more light"),
+        (light, "under_exposure_prevention", "the face is too dark", "get more light"),
+        (bright, "over_exposure_prevention", "the face is too bright", "get less light"),
+        (contrast, "dynamic_range", "the face has too little contrast", "use even light"),
+        (yaw, "head_pose_yaw", "the face is turned aside", "look into the camera"),
+        (pitch, "head_pose_pitch", "the face looks up or down", "hold the camera at eye level"),
+        (q.face_inside >= at.min_face_inside, "face_inside", "the face is cut off", WHOLE),
     )
+    return tuple((passed, Reason(f"quality.{code}", *texts)) for passed, code, *texts in checks)
+
+
+STILL = "hold still, wipe the lens, focus"
+WHOLE = "get the whole face into the photo"

@@ -20,6 +20,7 @@ from facauth.errors import Conflict, Reason, SetupProblem, shown
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
 from facauth.structs import PersonName
 
+SMALLEST_DATABASE_BYTES = 512
 BUSY_TIMEOUT_S = 10.0  # how long a command waits for another one's transaction
 
 
@@ -56,7 +57,7 @@ class Store:
                 _migrate(store._db)
                 return store
             _require_regular_file(path)
-            connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rw")
+            connection = _connect(f"file://{quote(os.fsencode(path.absolute()))}?mode=rw")
             try:
                 _prepare(connection, path)
             except BaseException:
@@ -165,7 +166,14 @@ class Store:
     def scrub(self) -> None:
         """Empty the write-ahead log, so that what was deleted is not left in it."""
         with _explained(self.path):
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            (busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise _unfit(
+                "store.busy",
+                self.path,
+                "is read by another process, so what was deleted is still in the file",
+                "run the same command when it is done, or facauth doctor",
+            )
 
     def faults(self) -> list[str]:
         """What SQLite's own integrity check finds; empty when sound."""
@@ -226,6 +234,8 @@ def _make_private_file(path: Path) -> None:
 def _require_regular_file(path: Path) -> None:
     if not path.is_file():
         raise _unfit("store.not_a_store", path, "is not a file", "name a facauth store")
+    if 0 < path.stat().st_size < SMALLEST_DATABASE_BYTES:  # SQLite takes one byte for none
+        raise _unfit("store.not_a_store", path, "is not a facauth store", "name another file")
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
@@ -235,6 +245,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA synchronous = FULL")
     if _pragma(db, "user_version") < len(MIGRATIONS):
+        if not path.stat().st_size:
+            path.chmod(0o600)  # an empty file made by somebody else: -wal and -shm take its mode
         db.execute("PRAGMA journal_mode = WAL").fetchone()
         _migrate(db)
 
@@ -303,6 +315,6 @@ def _explained(path: Path) -> Iterator[None]:
         raise _unfit(
             FAULTS.get(primary, otherwise)[0], path, *FAULTS.get(primary, otherwise)[1:]
         ) from error
-    except OSError as error:
-        cause = f"cannot be used ({error.strerror})"
+    except (OSError, ValueError) as error:
+        cause = f"cannot be used ({getattr(error, 'strerror', None) or 'not a path'})"
         raise _unfit("store.unreadable", path, cause, "check its folder and permissions") from error

@@ -1,0 +1,373 @@
+"""What the scenarios share: a command line with a home and a store of its own, and photographs.
+
+Nothing outside `tmp_path` is touched: HOME, the XDG folders, the store and the current folder are
+all in it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import pty
+import sqlite3
+import stat
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Timer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from facauth.cli import checks, people, run
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from facauth.networks import Networks
+    from facauth.pipeline import Stages
+    from facauth.trace import Trace
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "sample_images"
+PASSER_BY = "collins.png"
+TERMINAL_COLUMNS = 88
+PATIENCE_S = 60  # for one process on a busy machine; none takes a tenth of it
+
+Photo = Callable[[str], str]
+Altered = Callable[[str, "Callable[[Image.Image], Image.Image]"], str]
+Tree = dict[str, tuple[str, str]]
+Known = dict[tuple[tuple[str, str], ...], bytes]  # name and photo of each person -> their store
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a caller sees of one command."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The envelope, which must be all of stdout."""
+        (line,) = self.stdout.splitlines()
+        envelope: dict[str, Any] = json.loads(line)
+        return envelope
+
+    @property
+    def codes(self) -> list[str]:
+        """The reason codes of the envelope."""
+        return [reason["code"] for reason in self.json["reasons"]]
+
+
+class Facauth:
+    """`facauth(...)` runs a command here, `facauth.process(...)` in a process of its own."""
+
+    def __init__(
+        self,
+        folder: Path,
+        networks: Networks,
+        known: Known,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        self.home = folder / "home"
+        self.here = folder / "here"
+        self.store = folder / "data" / "store.sqlite3"
+        self._networks = networks
+        self._known = known
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+        self._settle_in()
+        self.bind()
+
+    def _settle_in(self) -> None:
+        for folder in (self.home, self.here):
+            folder.mkdir()
+        self._monkeypatch.chdir(self.here)
+        for name, value in self._environment().items():
+            self._monkeypatch.setenv(name, value)
+        for name in ("NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING"):
+            self._monkeypatch.delenv(name, raising=False)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "HOME": str(self.home),
+            "XDG_DATA_HOME": str(self.home / "share"),
+            "XDG_CACHE_HOME": str(self.home / "cache"),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "FACAUTH_STORE": str(self.store),
+            "COLUMNS": str(TERMINAL_COLUMNS),
+            "TERM": "xterm-256color",
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def bind(self, **stages: Callable[..., Any]) -> None:
+        """From now on commands run here use these stages in the place of the real ones."""
+
+        def bound(trace: Trace, *_: str) -> Stages:
+            from facauth.pipeline import bind
+
+            watched = {name: trace.watch(name, stage) for name, stage in stages.items()}
+            return replace(bind(self._networks, trace), **watched)
+
+        for module in (people, checks):
+            self._monkeypatch.setattr(module, "stages", bound)
+
+    def knows(self, **photos: str) -> None:
+        """Register people, each with one photo: by the command, or as it did so before."""
+        people = tuple(photos.items())
+        if people not in self._known:
+            for name, image in people:
+                self("register", name, image)
+            self._known[people] = self.store.read_bytes()
+        else:
+            self.store.parent.mkdir(mode=0o700)
+            self.store.touch(mode=0o600)
+            self.store.write_bytes(self._known[people])
+
+    def __call__(self, *arguments: str, exit_code: int = 0, stdin: bytes | None = None) -> Result:
+        given = io.TextIOWrapper(io.BytesIO(stdin or b""))
+        with self._monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", given)
+            code = run(list(arguments))
+        said = self._capsys.readouterr()
+        return expected(Result(code, said.out, said.err), exit_code)
+
+    def process(
+        self,
+        *arguments: str,
+        exit_code: int = 0,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+    ) -> Result:
+        """The real program, from its start to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "facauth", *arguments],
+            cwd=self.here,
+            env=self.environment(env),
+            input=stdin,
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        return expected(
+            Result(done.returncode, done.stdout.decode(), done.stderr.decode()), exit_code
+        )
+
+    def start(
+        self, *arguments: str, stdout: int = subprocess.PIPE, stdin: int = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
+        """The real program, left running; use it as a context manager."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "facauth", *arguments],
+            cwd=self.here,
+            env=self.environment(),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+        )
+
+    def shell(self, script: str, exit_code: int = 0) -> Result:
+        """The real program as "$@" of a shell script, for redirections that Python has not."""
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", sys.executable, "-m", "facauth"],
+            cwd=self.here,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        return expected(Result(done.returncode, done.stdout, done.stderr), exit_code)
+
+    def on_terminal(
+        self,
+        *arguments: str,
+        exit_code: int = 0,
+        typed: bytes = b"",
+        env: Mapping[str, str] | None = None,
+    ) -> Result:
+        """The real program with stdin and stdout on a terminal; stderr apart from it.
+
+        The shell opens the terminal again to make it the one whose Ctrl-C interrupts.
+        """
+        ours, its = pty.openpty()
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, TERMINAL_COLUMNS, 0, 0))
+        script = 'exec "$@" <"$0" >"$0"'
+        process = subprocess.Popen(
+            ["sh", "-c", script, os.ttyname(its), sys.executable, "-m", "facauth", *arguments],
+            cwd=self.here,
+            env=self.environment(env),
+            stdin=its,
+            stdout=its,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        os.close(its)
+        with process, closing(io.FileIO(ours, "r+")) as terminal, killing(process):
+            complaints = type_when_asked(process, terminal, typed) if typed else b""
+            shown = read_terminal(terminal)
+            complaints += process.communicate(timeout=PATIENCE_S)[1]
+        stdout = shown.decode().replace("\r\n", "\n")
+        return expected(Result(process.returncode, stdout, complaints.decode()), exit_code)
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Of a process: nothing of the machine's but where its programs are."""
+        path = os.environ["PATH"]
+        python = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {"PATH": path, **python, **self._environment(), **(more or {})}
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What is in the store, past facauth; nothing if there is no store."""
+        if not self.store.exists():
+            return []
+        with closing(sqlite3.connect(f"file:{self.store}?immutable=1", uri=True)) as db:
+            return db.execute(query).fetchall()
+
+    def change(self, statement: str) -> None:
+        """Do to the store what facauth never would."""
+        with closing(sqlite3.connect(self.store)) as db, db:
+            db.execute(statement)
+
+    def enrolled(self) -> list[tuple[Any, ...]]:
+        """Every person and template, byte for byte: equal before and after a refusal."""
+        return self.rows(
+            """SELECT p.*, t.* FROM people p LEFT JOIN templates t ON t.person_id = p.id
+            ORDER BY p.id, t.id"""
+        )
+
+    def names(self) -> dict[str, int]:
+        """Who is enrolled, with how many templates."""
+        return dict(
+            self.rows(
+                """SELECT p.name, count(t.id) FROM people p
+                LEFT JOIN templates t ON t.person_id = p.id GROUP BY p.id ORDER BY p.id"""
+            )
+        )
+
+    def events(self) -> list[tuple[Any, ...]]:
+        """What was logged: command, verdict, reason."""
+        return self.rows("SELECT command, verdict, reason FROM events ORDER BY id")
+
+
+def expected(result: Result, exit_code: int) -> Result:
+    """The result itself; fails with all that was said unless the exit code is this one."""
+    said = f"stdout:\n{result.stdout}\nstderr:\n{result.stderr}"
+    assert result.exit_code == exit_code, f"exit code {result.exit_code}, not {exit_code}\n{said}"
+    return result
+
+
+def type_when_asked(process: subprocess.Popen[bytes], terminal: io.FileIO, typed: bytes) -> bytes:
+    """Wait for a question on stderr, then answer it; what was asked."""
+    assert process.stderr
+    asked = os.read(process.stderr.fileno(), 4096)
+    terminal.write(typed)
+    return asked
+
+
+def read_terminal(terminal: io.FileIO) -> bytes:
+    """Everything shown until the last process lets go of the terminal."""
+    shown = b""
+    with suppress(OSError):  # EIO: nobody has the other side any more
+        while piece := terminal.read(4096):
+            shown += piece
+    return shown
+
+
+@contextmanager
+def killing(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Ends a program that waits for ever, so that the test fails instead of waiting with it."""
+    timer = Timer(PATIENCE_S, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def tree(folder: Path) -> Tree:
+    """Whatever is below a folder: relative path -> mode and a hash of the content."""
+    return {
+        str(path.relative_to(folder)): (
+            oct(stat.S_IMODE(path.lstat().st_mode)),
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder",
+        )
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def with_a_passer_by(image: Image.Image) -> Image.Image:
+    """The picture with a second, much smaller face beside it."""
+    from PIL import Image
+
+    wider = Image.new("RGB", (image.width + 200, image.height), "gray")
+    wider.paste(image, (0, 0))
+    with Image.open(SAMPLES / PASSER_BY) as other:
+        wider.paste(other.convert("RGB").resize((200, 200)), (image.width, 400))
+    return wider
+
+
+@pytest.fixture(scope="session")
+def networks() -> Networks:
+    """The real networks, loaded once for all scenarios."""
+    from facauth.networks import Checked, Networks
+
+    return Networks(Checked(None))
+
+
+@pytest.fixture(scope="session")
+def known() -> Known:
+    """The stores that scenarios began with so far."""
+    return {}
+
+
+@pytest.fixture
+def facauth(
+    tmp_path: Path,
+    networks: Networks,
+    known: Known,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Facauth:
+    """The command line, with a fresh home and no store yet."""
+    return Facauth(tmp_path, networks, known, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def photo() -> Photo:
+    """The path of a sample photograph (sample_images/CREDITS.md)."""
+
+    def path(name: str) -> str:
+        found = SAMPLES / name
+        assert found.is_file()
+        return str(found)
+
+    return path
+
+
+@pytest.fixture
+def altered(tmp_path: Path) -> Altered:
+    """The path of a sample photograph after something was done to it."""
+
+    def path(name: str, change: Callable[[Image.Image], Image.Image]) -> str:
+        from PIL import Image
+
+        folder = tmp_path / "altered"
+        folder.mkdir(exist_ok=True)
+        made = folder / f"{len(list(folder.iterdir()))}.png"
+        with Image.open(SAMPLES / name) as image:
+            change(image.convert("RGB")).save(made)
+        return str(made)
+
+    return path

@@ -1,0 +1,267 @@
+"""Where the faces are: the same places however the photo is scaled, turned or mirrored."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from facauth.errors import UnusableImage
+from facauth.faces.detect import area_px, find_faces, only_face, sight
+from facauth.networks import Checked, Networks
+from facauth.settings import DETECTION
+from facauth.structs import Face, Sighting
+
+Pixels = NDArray[np.uint8]
+
+SAMPLES = Path(__file__).parents[2] / "sample_images"
+PORTRAITS = ("biden_2010.jpg", "collins.png", "hopper_1984.jpg", "obama_2009.jpg", "obama_2012.jpg")
+
+
+@pytest.fixture(scope="module")
+def detector() -> cv2.FaceDetectorYN:
+    return Networks(Checked(None)).detector
+
+
+def sample(name: str, longest_px: int = 640) -> Pixels:
+    """A sample photo, RGB, not larger than asked for."""
+    photo = cv2.imread(str(SAMPLES / name), cv2.IMREAD_COLOR_RGB)
+    assert photo is not None
+    return scaled(np.asarray(photo, dtype=np.uint8), min(1.0, longest_px / max(photo.shape)))
+
+
+def scaled(photo: Pixels, by: float) -> Pixels:
+    way = cv2.INTER_AREA if by < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(photo, None, fx=by, fy=by, interpolation=way), dtype=np.uint8)
+
+
+def the_face(pixels: Pixels, detector: cv2.FaceDetectorYN) -> Face:
+    (face,) = find_faces(pixels, detector)
+    return face
+
+
+def require_same_place(found: Face, expected: Face, *, within: float = 0.06) -> None:
+    """Boxes and landmarks may differ by a share of the face's width."""
+    off_px = within * expected.box_px[2]
+    np.testing.assert_allclose(found.box_px, expected.box_px, rtol=0, atol=off_px * 1.5)
+    np.testing.assert_allclose(found.landmarks_px, expected.landmarks_px, rtol=0, atol=off_px)
+
+
+# --- finding -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PORTRAITS)
+def test_one_face_in_a_portrait(detector: cv2.FaceDetectorYN, name: str) -> None:
+    pixels = sample(name)
+    face = the_face(pixels, detector)
+    assert DETECTION.min_score <= face.detection_score <= 1
+    assert face.landmarks_px.shape == (5, 2)
+    x, y, width, height = face.box_px
+    points = face.landmarks_px
+    assert ((points >= (x, y)) & (points <= (x + width, y + height))).all()
+    eye, other_eye, nose, corner, other_corner = points
+    assert eye[0] < nose[0] < other_eye[0]  # from the image's left to its right
+    assert corner[0] < other_corner[0]
+    assert max(eye[1], other_eye[1]) < nose[1] < min(corner[1], other_corner[1])
+
+
+def test_both_faces_of_two(detector: cv2.FaceDetectorYN) -> None:
+    faces = find_faces(sample("two_faces.jpg"), detector)
+    assert len(faces) == 2
+    assert area_px(faces[0]) >= area_px(faces[1])
+
+
+def test_no_face_where_there_is_none(detector: cv2.FaceDetectorYN) -> None:
+    pixels = sample("no_face.png")
+    sighting = sight(pixels, detector)
+    assert (sighting.faces, sighting.turned_deg) == ((), 0)
+    np.testing.assert_array_equal(sighting.pixels, pixels)
+
+
+@pytest.mark.parametrize("by", [0.5, 2.0, 3.3])
+@pytest.mark.parametrize("name", PORTRAITS)
+def test_places_scale_with_the_photo(detector: cv2.FaceDetectorYN, name: str, by: float) -> None:
+    """In pixels of the photo that was given, not of the copy that is searched."""
+    pixels = sample(name)
+    face = the_face(pixels, detector)
+    expected = Face(
+        (face.box_px[0] * by, face.box_px[1] * by, face.box_px[2] * by, face.box_px[3] * by),
+        face.landmarks_px * np.float32(by),
+        0.9,
+    )
+    require_same_place(the_face(scaled(pixels, by), detector), expected)
+
+
+def test_the_two_sides_have_scales_of_their_own(detector: cv2.FaceDetectorYN) -> None:
+    """1001 x 640: 640 x 409.19 is searched as 640 x 409."""
+    pixels = np.full((640, 1001, 3), 127, np.uint8)
+    pixels[:600, :512] = sample("hopper_1984.jpg")
+    require_same_place(the_face(pixels, detector), the_face(sample("hopper_1984.jpg"), detector))
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", PORTRAITS)
+def test_a_turned_photo_is_turned_back(detector: cv2.FaceDetectorYN, name: str, turns: int) -> None:
+    upright = sample(name)
+    sighting = sight(np.rot90(upright, turns), detector)
+    assert sighting.turned_deg == (360 - 90 * turns) % 360
+    np.testing.assert_array_equal(sighting.pixels, upright)
+    assert sighting.pixels.flags.c_contiguous
+    require_same_place(only_face(sighting, largest=False), the_face(upright, detector), within=0.01)
+
+
+@pytest.mark.parametrize("name", PORTRAITS)
+def test_a_mirrored_photo_has_mirrored_places(detector: cv2.FaceDetectorYN, name: str) -> None:
+    pixels = sample(name)
+    face, width = the_face(pixels, detector), pixels.shape[1]
+    x, y, w, h = face.box_px
+    points = face.landmarks_px[[1, 0, 2, 4, 3]].copy()
+    points[:, 0] = width - 1 - points[:, 0]
+    mirrored = the_face(np.ascontiguousarray(pixels[:, ::-1]), detector)
+    expected = Face((width - 1 - x - w, y, w, h), points, 0.9)
+    require_same_place(mirrored, expected, within=0.08)
+
+
+def test_the_detector_sees_blue_first(detector: cv2.FaceDetectorYN) -> None:
+    pixels = sample("collins.png")
+    detector.setInputSize((pixels.shape[1], pixels.shape[0]))
+    _, rows = detector.detect(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    _, swapped = detector.detect(pixels)
+    face = the_face(pixels, detector)
+    assert face.detection_score == pytest.approx(float(rows[0][14]), abs=1e-6)
+    assert abs(face.detection_score - float(swapped[0][14])) > 1e-4
+    assert face.box_px == pytest.approx(rows[0][:4].tolist(), abs=0.01)
+
+
+def test_the_photo_is_left_as_it_is(detector: cv2.FaceDetectorYN) -> None:
+    pixels = sample("hopper_1984.jpg")
+    before = pixels.copy()
+    pixels.setflags(write=False)
+    sight(pixels, detector)
+    np.testing.assert_array_equal(pixels, before)
+
+
+def test_one_photo_does_not_change_the_next(detector: cv2.FaceDetectorYN) -> None:
+    """The detector keeps the size it was set to."""
+    first = find_faces(sample("hopper_1984.jpg"), detector)
+    find_faces(sample("two_faces.jpg"), detector)
+    again = find_faces(sample("hopper_1984.jpg"), detector)
+    assert [face.box_px for face in first] == [face.box_px for face in again]
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        (1, 1),
+        (1, 2),
+        (2, 1),
+        (3, 3),
+        (1, 640),
+        (640, 1),
+        (31, 33),
+        (1, 5000),
+        (5000, 1),
+        (20, 4001),
+    ],
+)
+def test_odd_sizes_are_searched_all_the_same(
+    detector: cv2.FaceDetectorYN, size: tuple[int, int]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    for pixels in (noise, np.zeros_like(noise), np.full_like(noise, 255)):
+        assert sight(pixels, detector).faces == ()
+
+
+@settings(derandomize=True, deadline=None, max_examples=25, database=None)
+@given(
+    left=st.integers(0, 400), top=st.integers(0, 400), width=st.integers(8, 400),
+    height=st.integers(8, 400),
+)  # fmt: skip
+def test_whatever_is_cut_out_of_a_photo_gives_sane_faces(
+    detector: cv2.FaceDetectorYN, left: int, top: int, width: int, height: int
+) -> None:
+    photo = sample("hopper_1984.jpg")
+    for face in sight(photo[top : top + height, left : left + width], detector).faces:
+        assert all(math.isfinite(value) for value in face.box_px)
+        assert np.isfinite(face.landmarks_px).all()
+        assert face.box_px[2] > 0
+        assert face.box_px[3] > 0
+
+
+# --- only one ------------------------------------------------------------------------------------
+
+
+def square(side_px: float) -> Face:
+    return Face((0.0, 0.0, side_px, side_px), np.zeros((5, 2), np.float32), 0.9)
+
+
+def seen(*sides_px: float) -> Sighting:
+    return Sighting(np.zeros((9, 9, 3), np.uint8), tuple(square(side) for side in sides_px), 0)
+
+
+def refusal(sighting: Sighting, *, largest: bool) -> str:
+    with pytest.raises(UnusableImage) as error:
+        only_face(sighting, largest=largest)
+    return error.value.reasons[0].code
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_none_is_refused(largest: bool) -> None:
+    assert refusal(seen(), largest=largest) == "face.none"
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_one_is_the_one(largest: bool) -> None:
+    sighting = seen(10)
+    assert only_face(sighting, largest=largest) is sighting.faces[0]
+
+
+@pytest.mark.parametrize("sides", [(100, 1), (100, 100), (50, 20, 10)])
+def test_several_are_refused_unless_asked_otherwise(sides: tuple[float, ...]) -> None:
+    assert refusal(seen(*sides), largest=False) == "face.several"
+
+
+def test_the_largest_must_dominate() -> None:
+    limit = math.sqrt(DETECTION.dominant_area_ratio)
+    dominant = seen(10 * limit, 10, 1)
+    assert only_face(dominant, largest=True) is dominant.faces[0]
+    assert refusal(seen(10 * limit - 0.01, 10, 1), largest=True) == "face.none_dominates"
+    assert refusal(seen(10, 10), largest=True) == "face.none_dominates"
+
+
+@pytest.mark.parametrize("sides", [(math.nan, 1.0), (10.0, math.nan), (math.nan, math.nan)])
+def test_an_area_that_is_not_a_number_does_not_dominate(sides: tuple[float, float]) -> None:
+    assert refusal(seen(*sides), largest=True) == "face.none_dominates"
+
+
+def test_a_face_beside_a_small_one_in_a_real_photo(detector: cv2.FaceDetectorYN) -> None:
+    pixels = np.full((640, 900, 3), 127, np.uint8)
+    pixels[:600, :512] = sample("hopper_1984.jpg")
+    other = sample("collins.png", 230)
+    pixels[: other.shape[0], 600 : 600 + other.shape[1]] = other
+    sighting = sight(pixels, detector)
+    assert len(sighting.faces) == 2
+    assert refusal(sighting, largest=False) == "face.several"
+    assert only_face(sighting, largest=True).box_px[0] < 512
+
+
+def test_two_faces_of_about_one_size_are_never_one(detector: cv2.FaceDetectorYN) -> None:
+    assert refusal(sight(sample("two_faces.jpg"), detector), largest=True) == "face.none_dominates"
+
+
+def test_a_face_is_what_scores_high_enough(
+    detector: cv2.FaceDetectorYN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A photo that has to be turned needs a surer face than one that does not."""
+    limits = replace(DETECTION, min_score_turned=0.999)
+    monkeypatch.setattr("facauth.faces.detect.DETECTION", limits)
+    upright = sample("hopper_1984.jpg")
+    assert len(sight(upright, detector).faces) == 1
+    assert sight(np.rot90(upright), detector).faces == ()

@@ -1,0 +1,149 @@
+"""Imports point down, wings do not know each other, and every room stays small."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "facauth"
+MAX_FUNCTION_LINES = 40
+MAX_FILE_LINES = 400
+MAX_PIPELINE_LINES = 200
+
+# Every import goes to a lower floor, or stays within its own package.
+FLOORS = (
+    {"facauth", "facauth.errors"},
+    {"facauth.structs", "facauth.settings", "facauth.trace"},
+    {"facauth.networks"},
+    {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
+    {"facauth.pipeline"},
+    {"facauth.cli"},
+    {"facauth.__main__"},
+)
+LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+# Which of the libraries that matter may be imported where.
+DOORKEEPERS = {
+    "sqlite3": {"facauth.records"},
+    "typer": {"facauth.cli"},
+    "rich": {"facauth.cli"},
+    "platformdirs": {"facauth.settings"},
+}
+# What reads a weight file, and the name of their folder.
+OPENERS = ("readNet", "FaceDetectorYN.create", "FaceDetectorYN_create", "np.load", "WEIGHTS")
+HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition"}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+# facauth/weights/ holds data, and the scripts that once made them: no part of the program.
+SOURCES = {
+    name_of(path): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.parent.name not in {"weights", "sample_images"}
+}
+TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
+
+
+def room_of(module: str) -> str:
+    """The file on a floor, or the package that stands there as a whole."""
+    return ".".join(module.split(".")[:2])
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every module that is imported anywhere in a file, type checking included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name their module in full"
+            assert node.module
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in SOURCES else node.module
+
+
+def our_imports(name: str) -> set[str]:
+    return {each for each in imports(TREES[name]) if each.split(".")[0] == "facauth"}
+
+
+def test_every_module_has_its_floor() -> None:
+    assert {room_of(name) for name in SOURCES} == set(LEVELS)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_imports_point_down(name: str) -> None:
+    room = room_of(name)
+    others = {each for each in our_imports(name) if room_of(each) != room}
+    upwards = {each for each in others if not LEVELS[room_of(each)] < LEVELS[room]}
+    assert upwards == set()
+
+
+def test_errors_import_nothing_of_ours() -> None:
+    assert our_imports("facauth.errors") == set()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_libraries_are_imported_where_they_belong(name: str) -> None:
+    libraries = {each.split(".")[0] for each in imports(TREES[name])}
+    misplaced = {
+        library
+        for library, rooms in DOORKEEPERS.items()
+        if library in libraries and room_of(name) not in rooms
+    }
+    assert misplaced == set()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_weights_are_opened_in_one_place(name: str) -> None:
+    text = ast.unparse(TREES[name])
+    used = [opener for opener in OPENERS if opener in text]
+    assert bool(used) == (name == "facauth.networks"), used
+    assert not any(each.startswith("facauth.weights") for each in our_imports(name))
+
+
+def at_import(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The statements that run when the module is imported, type checking left out."""
+    waiting: list[ast.stmt] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        yield node
+        waiting += [each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt)]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_heavy_libraries_are_imported_where_they_are_used(name: str) -> None:
+    top = [node for node in at_import(TREES[name]) if isinstance(node, ast.Import | ast.ImportFrom)]
+    loaded = {each.split(".")[0] for node in top for each in imports(node)}
+    assert loaded & HEAVY == set()
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_functions_are_short(name: str) -> None:
+    lengths = {
+        node.name: (node.end_lineno or node.lineno) - node.lineno + 1
+        for node in functions(TREES[name])
+    }
+    assert {each: n for each, n in lengths.items() if n > MAX_FUNCTION_LINES} == {}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_files_can_be_read_in_a_sitting(name: str) -> None:
+    limit = MAX_PIPELINE_LINES if name == "facauth.pipeline" else MAX_FILE_LINES
+    assert len(SOURCES[name].read_text().splitlines()) <= limit

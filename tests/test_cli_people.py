@@ -1,0 +1,173 @@
+"""list, remove and rename: who is enrolled, and that the gone are gone."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+import pytest
+from conftest import Facauth, Photo, tree
+
+EILEEN, JOE, BARACK = "collins.png", "biden_2010.jpg", "obama_2012.jpg"
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
+
+
+@pytest.fixture
+def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
+    """A store that knows Eileen and barack."""
+    facauth.knows(Eileen=photo(EILEEN), barack=photo(BARACK))
+    return facauth
+
+
+def test_list_shows_everybody_by_name(enrolled: Facauth) -> None:
+    result = enrolled("list")
+    assert re.fullmatch(rf"barack\t1\t{TIME}\t\nEileen\t1\t{TIME}\t\n", result.stdout)
+    assert result.stderr == ""
+
+
+def test_list_shows_the_last_sign_in(enrolled: Facauth, photo: Photo) -> None:
+    enrolled("sign-in", photo(JOE), exit_code=1)
+    enrolled("sign-in", photo(EILEEN), "--as", "barack", exit_code=1)
+    assert [row["last_sign_in_at"] for row in listed(enrolled)] == [None, None]
+    enrolled("sign-in", photo(EILEEN))
+    barack, eileen = listed(enrolled)
+    assert barack["last_sign_in_at"] is None
+    assert re.fullmatch(TIME, str(eileen["last_sign_in_at"]))
+    assert enrolled("list").stdout.splitlines()[1].endswith(f"\t{eileen['last_sign_in_at']}")
+
+
+def listed(facauth: Facauth) -> list[dict[str, object]]:
+    people: list[dict[str, object]] = facauth("list", "--json").json["people"]
+    return people
+
+
+def test_list_counts_the_photos_that_these_networks_cannot_compare(enrolled: Facauth) -> None:
+    enrolled.change("UPDATE templates SET contract = 'older/1' WHERE person_id = 1")
+    assert [row["needs_new_photo"] for row in listed(enrolled)] == [0, 1]
+
+
+def test_an_empty_list_is_fine_and_makes_no_store(facauth: Facauth) -> None:
+    result = facauth("list")
+    assert result.stdout == ""
+    assert result.stderr == f"facauth: nobody is enrolled in {facauth.store}\n"
+    assert facauth("list", "--json").json["people"] == []
+    assert facauth("list", "--format", "csv").stdout == "name,photos,enrolled_at,last_sign_in_at\n"
+    assert facauth("list", "--format", "table").stdout == ""
+    assert not facauth.store.parent.exists()
+
+
+def test_listing_changes_nothing(enrolled: Facauth) -> None:
+    before = tree(enrolled.store.parent)
+    enrolled("list")
+    enrolled("list", "--json")
+    assert tree(enrolled.store.parent) == before
+
+
+def test_list_as_csv_can_be_read_back(enrolled: Facauth) -> None:
+    enrolled("rename", "Eileen", '=cmd(), "Eileen"')
+    rows = list(csv.DictReader(enrolled("list", "--format", "csv").stdout.splitlines()))
+    assert [row["name"] for row in rows] == ['=cmd(), "Eileen"', "barack"]
+    assert set(rows[0]) == {"name", "photos", "enrolled_at", "last_sign_in_at"}
+
+
+def test_list_as_table_has_a_head_and_no_colours_in_a_pipe(enrolled: Facauth) -> None:
+    enrolled("rename", "Eileen", "[red]")
+    head, *people = enrolled("list", "--format", "table").stdout.splitlines()
+    assert head.split() == ["Name", "Photos", "Enrolled", "Last", "sign-in"]
+    assert [line.split()[0] for line in people] == ["[red]", "barack"]
+    assert "\x1b" not in head
+
+
+def test_list_does_not_know_other_formats(enrolled: Facauth) -> None:
+    result = enrolled("list", "--format", "yaml", exit_code=2)
+    assert result.stdout == ""
+    assert "'yaml' is not one of 'table', 'plain', 'csv'" in result.stderr
+
+
+def test_a_removed_person_can_no_longer_sign_in(enrolled: Facauth, photo: Photo) -> None:
+    result = enrolled("remove", "EILEEN", "--yes")
+    assert (result.stdout, result.stderr) == ("removed Eileen\n", "")
+    assert enrolled.names() == {"barack": 1}
+    enrolled("sign-in", photo(EILEEN), exit_code=1)
+    enrolled("sign-in", photo(EILEEN), "--as", "Eileen", exit_code=6)
+    assert enrolled("sign-in", photo(BARACK)).stdout == "barack\n"
+
+
+def test_of_a_removed_person_no_byte_is_left(enrolled: Facauth, photo: Photo) -> None:
+    enrolled("sign-in", photo(EILEEN))
+    ((encoding,),) = enrolled.rows("SELECT encoding FROM templates WHERE person_id = 1")
+    assert encoding in enrolled.store.read_bytes()
+    enrolled("remove", "Eileen", "-y")
+    assert [path.name for path in enrolled.store.parent.iterdir()] == [enrolled.store.name]
+    assert encoding[:64] not in enrolled.store.read_bytes()
+    assert b"Eileen" not in enrolled.store.read_bytes()
+    assert enrolled.rows("SELECT * FROM events WHERE person_id = 1") == []
+
+
+def test_the_removed_name_and_face_are_free_again(enrolled: Facauth, photo: Photo) -> None:
+    enrolled("remove", "Eileen", "--yes")
+    enrolled("register", "Eileen", photo(JOE))
+    enrolled("register", "Somebody", photo(EILEEN))
+    assert sorted(enrolled.names()) == ["Eileen", "Somebody", "barack"]
+
+
+def test_nobody_is_removed_unless_somebody_confirms(enrolled: Facauth) -> None:
+    before = tree(enrolled.store.parent)
+    for given in (b"", b"y\n", b"yes\n"):
+        result = enrolled("remove", "Eileen", exit_code=2, stdin=given)
+        assert result.stdout == ""
+        assert result.stderr == "facauth: nobody is there to confirm it; add --yes\n"
+    assert tree(enrolled.store.parent) == before
+
+
+def test_an_unknown_person_cannot_be_removed(enrolled: Facauth) -> None:
+    before = tree(enrolled.store.parent)
+    for more in ([], ["--yes"]):
+        result = enrolled("remove", "Ada", *more, exit_code=6)
+        assert (result.stdout, result.stderr) == (
+            "",
+            "facauth: nobody is enrolled as Ada; see facauth list\n",
+        )
+    assert tree(enrolled.store.parent) == before
+
+
+def test_without_a_store_nobody_can_be_removed_or_renamed(facauth: Facauth) -> None:
+    facauth("remove", "Ada", "--yes", exit_code=6)
+    facauth("rename", "Ada", "Eileen", exit_code=6)
+    assert not facauth.store.parent.exists()
+
+
+def test_a_renamed_person_keeps_photos_and_history(enrolled: Facauth, photo: Photo) -> None:
+    enrolled("sign-in", photo(EILEEN))
+    before = next(row for row in listed(enrolled) if row["name"] == "Eileen")
+    result = enrolled("rename", "eileen", "Colonel Collins")
+    assert (result.stdout, result.stderr) == ("renamed Eileen to Colonel Collins\n", "")
+    assert {**before, "name": "Colonel Collins"} in listed(enrolled)
+    assert enrolled("sign-in", photo(EILEEN)).stdout == "Colonel Collins\n"
+    enrolled("sign-in", photo(EILEEN), "--as", "Eileen", exit_code=6)
+
+
+def test_a_taken_name_cannot_be_given(enrolled: Facauth) -> None:
+    before = tree(enrolled.store.parent)
+    result = enrolled("rename", "Eileen", "BARACK", exit_code=6)
+    assert result.stdout == ""
+    assert result.stderr == "facauth: BARACK is taken; choose another name\n"
+    assert tree(enrolled.store.parent) == before
+
+
+def test_an_unknown_person_cannot_be_renamed(enrolled: Facauth) -> None:
+    before = tree(enrolled.store.parent)
+    result = enrolled("rename", "Ada", "Lovelace", exit_code=6)
+    assert result.stderr == "facauth: nobody is enrolled as Ada; see facauth list\n"
+    assert tree(enrolled.store.parent) == before
+
+
+def test_a_name_can_change_only_its_case(enrolled: Facauth, photo: Photo) -> None:
+    enrolled("rename", "barack", "Barack")
+    assert enrolled.names() == {"Eileen": 1, "Barack": 1}
+    assert enrolled("sign-in", photo(BARACK)).stdout == "Barack\n"
+
+
+def test_a_person_can_be_renamed_to_the_same_name(enrolled: Facauth) -> None:
+    enrolled("rename", "Eileen", " Eileen ")
+    assert enrolled.names() == {"Eileen": 1, "barack": 1}

@@ -1,0 +1,215 @@
+"""register: all photos of one person or none, one face one name."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from conftest import PASSER_BY, Altered, Facauth, Photo, with_a_passer_by
+from PIL import Image, ImageEnhance, ImageFilter
+
+EILEEN, JOE, NOBODY, TWO = "collins.png", "biden_2010.jpg", "no_face.png", "two_faces.jpg"
+BARACK = ("obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg")
+
+
+def test_one_photo_registers_a_person(facauth: Facauth, photo: Photo) -> None:
+    result = facauth("register", "Eileen", photo(EILEEN))
+    assert result.stdout == "registered Eileen (1 photo)\n"
+    assert result.stderr == "facauth: with three photos of different days fewer sign-ins fail\n"
+    assert facauth.names() == {"Eileen": 1}
+    assert facauth.events() == [("register", "registered", None)]
+
+
+def test_three_photos_register_a_person_without_a_word_of_advice(
+    facauth: Facauth, photo: Photo
+) -> None:
+    result = facauth("register", "Barack", *map(photo, BARACK))
+    assert (result.stdout, result.stderr) == ("registered Barack (3 photos)\n", "")
+    assert facauth.names() == {"Barack": 3}
+
+
+def test_the_store_and_its_folder_are_private(facauth: Facauth, photo: Photo) -> None:
+    facauth("register", "Eileen", photo(EILEEN))
+    assert stat.S_IMODE(facauth.store.stat().st_mode) == 0o600
+    assert stat.S_IMODE(facauth.store.parent.stat().st_mode) == 0o700
+    assert [path.name for path in facauth.store.parent.iterdir()] == [facauth.store.name]
+
+
+def test_neither_photo_nor_path_is_stored(facauth: Facauth, photo: Photo) -> None:
+    facauth("register", "Eileen", photo(EILEEN))
+    stored = facauth.store.read_bytes()
+    assert b"collins" not in stored
+    assert Path(photo(EILEEN)).read_bytes()[200:232] not in stored
+
+
+def test_a_bad_second_photo_leaves_nobody_registered(facauth: Facauth, photo: Photo) -> None:
+    result = facauth("register", "Eileen", photo(EILEEN), photo(NOBODY), exit_code=4)
+    assert result.stdout == ""
+    assert result.stderr == (
+        "facauth: no face was found; give a photo that shows one face from the front\n"
+    )
+    assert facauth.names() == {}
+    assert facauth.events() == [("register", "unusable_image", "face.none")]
+
+
+def test_a_bad_second_photo_adds_nothing_to_a_person(facauth: Facauth, photo: Photo) -> None:
+    facauth.knows(Barack=photo(BARACK[0]))
+    before = facauth.enrolled()
+    facauth("register", "Barack", photo(BARACK[1]), photo(TWO), exit_code=4)
+    facauth("register", "Barack", photo(BARACK[1]), "absent.jpg", exit_code=2)
+    facauth("register", "Barack", "--replace", photo(BARACK[1]), photo(NOBODY), exit_code=4)
+    assert facauth.enrolled() == before
+
+
+def test_another_photo_of_the_same_face_is_added(facauth: Facauth, photo: Photo) -> None:
+    facauth.knows(Barack=photo(BARACK[0]))
+    before = facauth.enrolled()
+    result = facauth("register", "Barack", photo(BARACK[1]))
+    assert result.stdout == "registered Barack (2 photos)\n"
+    assert facauth.enrolled()[:1] == before
+    assert facauth.names() == {"Barack": 2}
+
+
+def test_another_face_cannot_be_added_to_a_name(facauth: Facauth, photo: Photo) -> None:
+    facauth.knows(Eileen=photo(EILEEN))
+    before = facauth.enrolled()
+    result = facauth("register", "Eileen", photo(JOE), exit_code=6)
+    assert result.stdout == ""
+    assert result.stderr == (
+        "facauth: the face does not match the one enrolled as Eileen; "
+        "choose another name, or --replace to start anew\n"
+    )
+    assert facauth.enrolled() == before
+    assert facauth.events()[-1] == ("register", "conflict", "name.other_face")
+
+
+def test_replace_forgets_the_photos_enrolled_so_far(facauth: Facauth, photo: Photo) -> None:
+    facauth("register", "Eileen", photo(EILEEN))
+    result = facauth("register", "Eileen", photo(JOE), "--replace")
+    assert result.stdout == "registered Eileen (1 photo)\n"
+    assert facauth.names() == {"Eileen": 1}
+    assert facauth("sign-in", photo(JOE)).stdout == "Eileen\n"
+    facauth("sign-in", photo(EILEEN), exit_code=1)
+
+
+def test_replaced_encodings_leave_no_byte_in_the_store(facauth: Facauth, photo: Photo) -> None:
+    facauth("register", "Eileen", photo(EILEEN))
+    ((encoding,),) = facauth.rows("SELECT encoding FROM templates")
+    facauth("register", "Eileen", photo(JOE), "--replace")
+    assert all(encoding[:64] not in path.read_bytes() for path in facauth.store.parent.iterdir())
+
+
+def test_replace_registers_who_was_not_enrolled(facauth: Facauth, photo: Photo) -> None:
+    facauth("register", "Eileen", photo(EILEEN), "--replace")
+    assert facauth.names() == {"Eileen": 1}
+
+
+def test_an_enrolled_face_cannot_have_a_second_name(facauth: Facauth, photo: Photo) -> None:
+    facauth.knows(Barack=photo(BARACK[0]))
+    before = facauth.enrolled()
+    result = facauth("register", "Somebody Else", photo(BARACK[1]), exit_code=6)
+    assert result.stdout == ""
+    assert result.stderr == (
+        "facauth: this face is already enrolled as Barack; "
+        "add photos to that name, or --allow-duplicate\n"
+    )
+    assert facauth.enrolled() == before
+    assert facauth.events()[-1] == ("register", "conflict", "face.enrolled_elsewhere")
+
+
+def test_replace_does_not_let_a_face_have_a_second_name(facauth: Facauth, photo: Photo) -> None:
+    facauth.knows(Eileen=photo(EILEEN), Barack=photo(BARACK[0]))
+    before = facauth.enrolled()
+    facauth("register", "Eileen", photo(BARACK[1]), "--replace", exit_code=6)
+    assert facauth.enrolled() == before
+
+
+def test_a_second_name_is_possible_if_asked_for(facauth: Facauth, photo: Photo) -> None:
+    facauth("register", "Barack", photo(BARACK[0]))
+    result = facauth("register", "Second Name", photo(BARACK[1]), "--allow-duplicate")
+    assert result.stdout == "registered Second Name (1 photo)\n"
+    assert facauth.names() == {"Barack": 1, "Second Name": 1}
+
+
+def test_photos_of_two_people_are_not_one_person(facauth: Facauth, photo: Photo) -> None:
+    result = facauth("register", "Eileen", photo(EILEEN), photo(JOE), exit_code=6)
+    assert result.stdout == ""
+    assert "shows another face than the others; register one person at a time" in result.stderr
+    assert facauth.names() == {}
+
+
+def test_one_stranger_among_three_photos_is_named(facauth: Facauth, photo: Photo) -> None:
+    photos = [photo(BARACK[0]), photo(BARACK[1]), photo(EILEEN)]
+    result = facauth("register", "Barack", *photos, exit_code=6)
+    assert result.stderr.startswith("facauth: photo 3 shows another face than the others;")
+    assert facauth.names() == {}
+
+
+def test_a_photo_of_two_people_is_refused(facauth: Facauth, photo: Photo) -> None:
+    result = facauth("register", "Eileen", photo(TWO), exit_code=4)
+    assert result.stdout == ""
+    assert result.stderr == (
+        "facauth: 2 faces were found; "
+        "give a photo of one person, or --largest for the one in front\n"
+    )
+    assert facauth.names() == {}
+
+
+def test_largest_registers_the_one_in_front(
+    facauth: Facauth, photo: Photo, altered: Altered
+) -> None:
+    crowd = altered(BARACK[0], with_a_passer_by)
+    facauth("register", "Barack", crowd, exit_code=4)
+    facauth("register", "Barack", crowd, "--largest")
+    assert facauth("sign-in", photo(BARACK[1])).stdout == "Barack\n"
+    facauth("sign-in", photo(PASSER_BY), exit_code=1)
+
+
+def test_every_fault_of_a_photo_is_said(facauth: Facauth, altered: Altered) -> None:
+    def small_and_dark(image: Image.Image) -> Image.Image:
+        return ImageEnhance.Brightness(image.resize((120, 120))).enhance(0.1)
+
+    result = facauth("register", "Eileen", altered(EILEEN, small_and_dark), exit_code=4)
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "facauth: the face is too small; come closer",
+        "facauth: the face is too dark; get more light",
+        "facauth: the face has too little contrast; use even light",
+    ]
+    assert facauth.names() == {}
+
+
+def test_registering_asks_for_a_better_photo_than_signing_in(
+    facauth: Facauth, photo: Photo, altered: Altered
+) -> None:
+    blurred = altered(EILEEN, lambda image: image.filter(ImageFilter.GaussianBlur(1.75)))
+    result = facauth("register", "Eileen", blurred, exit_code=4)
+    assert result.stderr == "facauth: the face is blurred; hold still, wipe the lens, focus\n"
+    facauth("register", "Eileen", photo(EILEEN))
+    assert facauth("sign-in", blurred, "--skip-liveness").stdout == "Eileen\n"
+
+
+def test_a_photo_from_stdin_registers(facauth: Facauth, photo: Photo) -> None:
+    facauth("register", "Eileen", "-", stdin=Path(photo(EILEEN)).read_bytes())
+    assert facauth.names() == {"Eileen": 1}
+
+
+def test_a_path_that_does_not_exist_registers_nobody(facauth: Facauth) -> None:
+    result = facauth("register", "Eileen", "absent.jpg", exit_code=2)
+    assert result.stdout == ""
+    assert result.stderr == "facauth: absent.jpg does not exist; check the path\n"
+    assert facauth.names() == {}
+
+
+def test_a_refused_first_registration_says_nothing_but_what_was_wrong(
+    facauth: Facauth, photo: Photo
+) -> None:
+    facauth("register", "Eileen", photo(NOBODY), exit_code=4)
+    assert facauth("list").stdout == ""
+
+
+def test_a_name_is_shown_as_it_was_first_enrolled(facauth: Facauth, photo: Photo) -> None:
+    facauth("register", "Barack", photo(BARACK[0]))
+    result = facauth("register", "BARACK", photo(BARACK[1]), "--json")
+    assert result.json["person"] == "Barack"
+    assert facauth.names() == {"Barack": 2}

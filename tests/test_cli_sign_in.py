@@ -1,0 +1,384 @@
+"""sign-in: the person's name and code 0, or a refusal that says why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Altered, Facauth, Photo, tree, with_a_passer_by
+from PIL import Image, ImageEnhance, ImageFilter
+
+from facauth.decision.match import compare
+from facauth.structs import Face, Match, Sighting
+
+EILEEN, JOE, NOBODY, TWO = "collins.png", "biden_2010.jpg", "no_face.png", "two_faces.jpg"
+BARACK = ("obama_2009.jpg", "obama_2010.jpg")
+SIMULATED = "simulated_recapture.jpg"  # of a phone that shows Barack
+
+
+@pytest.fixture
+def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
+    """A store that knows Eileen and Barack."""
+    facauth.knows(Eileen=photo(EILEEN), Barack=photo(BARACK[0]))
+    return facauth
+
+
+def test_the_right_person_signs_in(enrolled: Facauth, photo: Photo) -> None:
+    before = enrolled.enrolled()
+    result = enrolled("sign-in", photo(BARACK[1]))
+    assert (result.stdout, result.stderr) == ("Barack\n", "")
+    assert enrolled.enrolled() == before
+    assert enrolled.events()[-1] == ("sign-in", "signed_in", None)
+
+
+def test_a_stranger_does_not(enrolled: Facauth, photo: Photo) -> None:
+    before = enrolled.enrolled()
+    result = enrolled("sign-in", photo(JOE), exit_code=1)
+    assert result.stdout == ""
+    assert result.stderr == "facauth: the face matches nobody; try another photo, or register\n"
+    assert enrolled.enrolled() == before
+    assert enrolled.events()[-1] == ("sign-in", "no_match", "match.none")
+
+
+def test_a_stranger_is_not_told_who_looks_alike(enrolled: Facauth, photo: Photo) -> None:
+    result = enrolled("sign-in", photo(JOE), "--json", exit_code=1)
+    assert "Eileen" not in result.stdout
+    assert "Barack" not in result.stdout
+
+
+def test_the_claimed_person_signs_in(enrolled: Facauth, photo: Photo) -> None:
+    result = enrolled("sign-in", photo(BARACK[1]), "--as", "barack")
+    assert (result.stdout, result.stderr) == ("Barack\n", "")
+
+
+def test_a_claim_of_another_name_fails(enrolled: Facauth, photo: Photo) -> None:
+    result = enrolled("sign-in", photo(BARACK[1]), "--as", "eileen", exit_code=1)
+    assert result.stdout == ""
+    assert result.stderr == (
+        "facauth: the face does not match Eileen; try another photo, or register\n"
+    )
+
+
+def test_a_claim_of_an_unknown_name_fails(enrolled: Facauth, photo: Photo) -> None:
+    result = enrolled("sign-in", photo(BARACK[1]), "--as", "Nobody", exit_code=6)
+    assert result.stdout == ""
+    assert result.stderr == "facauth: nobody is enrolled as Nobody; see facauth list\n"
+    assert enrolled.events()[-1] == ("sign-in", "conflict", "name.unknown")
+
+
+def test_a_photo_without_a_face_is_unusable(enrolled: Facauth, photo: Photo) -> None:
+    result = enrolled("sign-in", photo(NOBODY), exit_code=4)
+    assert result.stdout == ""
+    assert result.stderr == (
+        "facauth: no face was found; give a photo that shows one face from the front\n"
+    )
+    assert enrolled.events()[-1] == ("sign-in", "unusable_image", "face.none")
+
+
+def test_one_known_face_of_two_does_not_sign_the_other_in(enrolled: Facauth, photo: Photo) -> None:
+    for more in ([], ["--skip-liveness"], ["--as", "Eileen"]):
+        result = enrolled("sign-in", photo(TWO), *more, exit_code=4)
+        assert (result.stdout, "facauth: 2 faces were found;" in result.stderr) == ("", True)
+
+
+def test_largest_refuses_two_faces_of_one_size(enrolled: Facauth, photo: Photo) -> None:
+    result = enrolled("sign-in", photo(TWO), "--largest", exit_code=4)
+    assert result.stdout == ""
+    assert result.stderr == (
+        "facauth: 2 faces were found and none is clearly the largest; "
+        "crop the photo to one person\n"
+    )
+
+
+def test_largest_signs_in_the_one_in_front(enrolled: Facauth, altered: Altered) -> None:
+    crowd = altered(BARACK[0], with_a_passer_by)
+    enrolled("sign-in", crowd, exit_code=4)
+    assert enrolled("sign-in", crowd, "--largest").stdout == "Barack\n"
+
+
+def test_a_face_that_matches_two_people_is_nobodys(facauth: Facauth, photo: Photo) -> None:
+    facauth("register", "Barack", photo(BARACK[0]))
+    facauth("register", "Second Name", photo("obama_2012.jpg"), "--allow-duplicate")
+    result = facauth("sign-in", photo(BARACK[1]), exit_code=1)
+    assert result.stdout == ""
+    assert result.stderr == ("facauth: the face matches two people; name one of them with --as\n")
+    assert facauth.events()[-1] == ("sign-in", "no_match", "match.ambiguous")
+    assert facauth("sign-in", photo(BARACK[1]), "--as", "barack").stdout == "Barack\n"
+
+
+def test_nobody_signs_in_where_nobody_is_enrolled(facauth: Facauth, photo: Photo) -> None:
+    result = facauth("sign-in", photo(EILEEN), exit_code=1)
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"facauth: nobody with a current photo is enrolled in {facauth.store}; "
+        "facauth register NAME IMAGE\n"
+    )
+    assert not facauth.store.parent.exists()
+
+
+def test_without_a_store_no_claim_is_known(facauth: Facauth, photo: Photo) -> None:
+    facauth("sign-in", photo(EILEEN), "--as", "Eileen", exit_code=6)
+    assert not facauth.store.parent.exists()
+
+
+def test_nobody_signs_in_with_a_store_that_was_emptied(enrolled: Facauth, photo: Photo) -> None:
+    enrolled("remove", "Eileen", "--yes")
+    enrolled("remove", "Barack", "--yes")
+    enrolled("sign-in", photo(EILEEN), exit_code=1)
+
+
+def test_a_photo_enrolled_by_other_networks_is_not_compared(
+    enrolled: Facauth, photo: Photo
+) -> None:
+    enrolled.bind(contract=lambda: "another/1")
+    result = enrolled("sign-in", photo(EILEEN), exit_code=1)
+    assert "nobody with a current photo is enrolled" in result.stderr
+
+
+def test_a_path_that_does_not_exist_is_a_usage_error(enrolled: Facauth) -> None:
+    before = enrolled.events()
+    result = enrolled("sign-in", "absent.jpg", exit_code=2)
+    assert (result.stdout, result.stderr) == (
+        "",
+        "facauth: absent.jpg does not exist; check the path\n",
+    )
+    assert enrolled.events() == before
+
+
+def test_a_folder_is_no_photo(enrolled: Facauth, tmp_path: Path) -> None:
+    result = enrolled("sign-in", str(tmp_path), exit_code=2)
+    assert result.stderr == f"facauth: {tmp_path} is a folder; name an image file\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the image is empty"),
+        (b"no image", "this is not an image that facauth reads"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "this is not an image that facauth reads"),
+    ],
+)
+def test_a_file_that_is_no_image_is_unusable(
+    enrolled: Facauth, tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "here" / "photo.jpg").write_bytes(content)
+    result = enrolled("sign-in", "photo.jpg", exit_code=4)
+    assert result.stdout == ""
+    assert result.stderr == (f"facauth: {message} (photo.jpg); give a photo as JPEG, PNG or WebP\n")
+
+
+def test_half_a_photo_is_unusable(enrolled: Facauth, photo: Photo) -> None:
+    half = Path(photo(EILEEN)).read_bytes()[:30_000]
+    result = enrolled("sign-in", "-", stdin=half, exit_code=4)
+    assert result.stderr.startswith("facauth: the image is damaged or cut off (-);")
+
+
+def test_a_photo_from_stdin_signs_in(enrolled: Facauth, photo: Photo) -> None:
+    result = enrolled("sign-in", "-", stdin=Path(photo(EILEEN)).read_bytes())
+    assert (result.stdout, result.stderr) == ("Eileen\n", "")
+
+
+def test_an_empty_stdin_is_no_photo(enrolled: Facauth) -> None:
+    result = enrolled("sign-in", "-", stdin=b"", exit_code=4)
+    assert result.stdout == ""
+    assert result.stderr.startswith("facauth: the image is empty")
+
+
+def test_every_fault_of_a_photo_is_said(enrolled: Facauth, altered: Altered) -> None:
+    def small_and_dark(image: Image.Image) -> Image.Image:
+        return ImageEnhance.Brightness(image.resize((120, 120))).enhance(0.1)
+
+    result = enrolled("sign-in", altered(EILEEN, small_and_dark), exit_code=4)
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "facauth: the face is too small; come closer",
+        "facauth: the face is too dark; get more light",
+        "facauth: the face has too little contrast; use even light",
+    ]
+
+
+def test_a_photo_of_a_screen_that_shows_somebody_enrolled_is_an_attack(
+    enrolled: Facauth, photo: Photo
+) -> None:
+    before = enrolled.enrolled()
+    result = enrolled("sign-in", photo(SIMULATED), "--as", "Barack", exit_code=3)
+    assert result.stdout == ""
+    assert result.stderr == (
+        "facauth: this looks like a photo of a screen or a print; "
+        "take the photo of the face itself\n"
+    )
+    assert enrolled.enrolled() == before
+    assert enrolled.events()[-1] == ("sign-in", "attack", "liveness.presentation_attack")
+
+
+def test_an_attack_is_not_compared_with_anybody(enrolled: Facauth, photo: Photo) -> None:
+    result = enrolled("sign-in", photo(SIMULATED), "--json", exit_code=3).json
+    assert (result["match"], result["person"]) == (None, None)
+    assert result["liveness"]["verdict"] == "attack"
+
+
+def test_a_live_score_that_is_no_number_refuses(
+    enrolled: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facauth.spoof.liveness.live_score", lambda *_: math.nan)
+    result = enrolled("sign-in", photo(EILEEN), "--json", exit_code=3).json
+    assert result["person"] is None
+    assert result["liveness"]["live_score"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda image: image.crop((172, 55, 275, 185)), "too little is seen around the face"),
+        (lambda image: image.filter(ImageFilter.GaussianBlur(1.75)), "the face is blurred"),
+    ],
+    ids=["cropped to the face", "blurred"],
+)
+def test_where_liveness_cannot_be_judged_nobody_signs_in(
+    enrolled: Facauth, altered: Altered, change: Callable[[Image.Image], Image.Image], why: str
+) -> None:
+    result = enrolled("sign-in", altered(EILEEN, change), exit_code=4)
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"facauth: liveness cannot be judged: {why};")
+    assert enrolled.events()[-1][:2] == ("sign-in", "unusable_image")
+
+
+def test_skipping_liveness_is_said_every_time(enrolled: Facauth, photo: Photo) -> None:
+    note = "liveness was not checked (--skip-liveness)"
+    assert enrolled("sign-in", photo(SIMULATED), "--skip-liveness").stdout == "Barack\n"
+    result = enrolled("sign-in", photo(EILEEN), "--skip-liveness")
+    assert (result.stdout, result.stderr) == ("Eileen\n", f"facauth: {note}\n")
+    answer = enrolled("sign-in", photo(EILEEN), "--skip-liveness", "--json").json
+    assert (answer["notes"], answer["liveness"]) == ([note], None)
+    refusal = enrolled("sign-in", photo(JOE), "--skip-liveness", exit_code=1)
+    assert refusal.stderr.splitlines()[0] == f"facauth: {note}"
+
+
+def test_skipping_liveness_skips_nothing_else(enrolled: Facauth, altered: Altered) -> None:
+    dark = altered(EILEEN, lambda image: ImageEnhance.Brightness(image).enhance(0.1))
+    result = enrolled("sign-in", dark, "--skip-liveness", exit_code=4)
+    assert "facauth: the face is too dark; get more light\n" in result.stderr
+
+
+@pytest.mark.parametrize("similarity", [math.nan, -math.inf])
+def test_a_similarity_that_is_no_number_matches_nobody(
+    enrolled: Facauth, photo: Photo, similarity: float
+) -> None:
+    def broken(*arguments: Any) -> Match:
+        return replace(compare(*arguments), similarity=similarity, margin=math.nan)
+
+    enrolled.bind(compare=broken)
+    assert enrolled("sign-in", photo(EILEEN), exit_code=1).stdout == ""
+    enrolled("sign-in", photo(EILEEN), "--as", "Eileen", exit_code=1)
+
+
+def test_a_margin_that_is_no_number_is_ambiguous(enrolled: Facauth, photo: Photo) -> None:
+    def broken(*arguments: Any) -> Match:
+        return replace(compare(*arguments), margin=math.nan)
+
+    enrolled.bind(compare=broken)
+    result = enrolled("sign-in", photo(EILEEN), "--json", exit_code=1)
+    assert result.codes == ["match.ambiguous"]
+    assert result.json["match"]["margin"] is None
+
+
+def test_a_failing_stage_is_an_internal_error_and_never_a_yes(
+    enrolled: Facauth, photo: Photo
+) -> None:
+    def broken(sighting: Sighting, face: Face) -> None:
+        raise RuntimeError("an encoding, say")
+
+    before = enrolled.enrolled()
+    enrolled.bind(encode=broken)
+    result = enrolled("sign-in", photo(EILEEN), exit_code=70)
+    assert result.stdout == ""
+    assert result.stderr == (
+        "facauth: internal error (RuntimeError); run facauth --debug … and report it\n"
+    )
+    assert enrolled.enrolled() == before
+
+
+def test_debug_shows_the_traceback_of_an_internal_error(enrolled: Facauth, photo: Photo) -> None:
+    def broken(sighting: Sighting, face: Face) -> None:
+        raise RuntimeError("the cause")
+
+    enrolled.bind(encode=broken)
+    result = enrolled("--debug", "sign-in", photo(EILEEN), exit_code=70)
+    assert result.stdout == ""
+    assert "RuntimeError: the cause" in result.stderr
+
+
+@pytest.mark.parametrize("turned_deg", [90, 180, 270])
+def test_a_turned_photo_is_turned_back_and_that_is_said(
+    enrolled: Facauth, altered: Altered, turned_deg: int
+) -> None:
+    turned = altered(EILEEN, lambda image: image.rotate(turned_deg, expand=True))
+    note = f"the photo was turned by {360 - turned_deg} degrees to find the face"
+    result = enrolled("sign-in", turned)
+    assert (result.stdout, result.stderr) == ("Eileen\n", f"facauth: {note}\n")
+    assert enrolled("sign-in", turned, "--json").json["notes"] == [note]
+
+
+def test_a_photo_that_its_camera_marked_as_turned_needs_no_word(
+    enrolled: Facauth, photo: Photo, tmp_path: Path
+) -> None:
+    marked = tmp_path / "marked.jpg"
+    orientation = Image.Exif()
+    orientation[274] = 6  # to be turned clockwise by 90 degrees
+    with Image.open(photo(EILEEN)) as image:
+        image.rotate(90, expand=True).save(marked, quality=95, exif=orientation)
+    result = enrolled("sign-in", str(marked))
+    assert (result.stdout, result.stderr) == ("Eileen\n", "")
+
+
+def test_upside_down_strangers_are_still_strangers(facauth: Facauth, altered: Altered) -> None:
+    def upside_down(image: Image.Image) -> Image.Image:
+        return image.rotate(180)
+
+    facauth("register", "Eileen", altered(EILEEN, upside_down))
+    result = facauth("sign-in", altered(JOE, upside_down), "--json", exit_code=1).json
+    assert result["match"]["similarity"] < 0.75
+
+
+def test_an_answer_shows_what_it_rests_on(enrolled: Facauth, photo: Photo) -> None:
+    answer = enrolled("sign-in", photo(BARACK[1]), "--json").json
+    match = answer["match"]
+    assert match["similarity"] > match["threshold"] + 0.05
+    assert (match["compared"], match["fmr"]) == (2, pytest.approx(0.0005))
+    assert match["margin"] > match["similarity"] - match["threshold"]
+    assert answer["liveness"]["live_score"] > answer["liveness"]["threshold"]
+    assert answer["quality"]["faces"] == 1
+
+
+def test_a_claim_is_compared_with_one_person_only(enrolled: Facauth, photo: Photo) -> None:
+    match = enrolled("sign-in", photo(BARACK[1]), "--as", "Barack", "--json").json["match"]
+    assert (match["compared"], match["fmr"], match["margin"]) == (1, 1e-4, None)
+
+
+def test_every_attempt_is_logged_without_score_or_path(enrolled: Facauth, photo: Photo) -> None:
+    enrolled("sign-in", photo(JOE), exit_code=1)
+    enrolled("sign-in", photo(NOBODY), exit_code=4)
+    enrolled("sign-in", photo(EILEEN))
+    assert enrolled.events()[-3:] == [
+        ("sign-in", "no_match", "match.none"),
+        ("sign-in", "unusable_image", "face.none"),
+        ("sign-in", "signed_in", None),
+    ]
+    people = enrolled.rows("SELECT verdict, person_id FROM events WHERE command = 'sign-in'")
+    assert people == [("no_match", None), ("unusable_image", None), ("signed_in", 1)]
+    assert b"biden" not in enrolled.store.read_bytes()
+
+
+def test_signing_in_writes_the_store_and_a_memory_of_the_weights_and_nothing_else(
+    enrolled: Facauth, photo: Photo
+) -> None:
+    result = enrolled.process("sign-in", photo(EILEEN))
+    assert (result.stdout, result.stderr) == ("Eileen\n", "")
+    assert list(tree(enrolled.home)) == ["cache", "cache/facauth", "cache/facauth/weights.json"]
+    assert tree(enrolled.home)["cache/facauth/weights.json"][0] == "0o600"
+    assert list(tree(enrolled.store.parent)) == [enrolled.store.name]
+    assert tree(enrolled.here) == {}

@@ -1,0 +1,61 @@
+"""Importing costs nothing: what needs no photo loads no library for photos."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from conftest import Facauth
+
+HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition"}
+# Runs a command as `facauth` does, then says on stderr what was loaded.
+RUN = """
+import sys
+from facauth.cli import run
+code = run(sys.argv[1:])
+print(*sys.modules, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def loaded(facauth: Facauth, code: str, *arguments: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has after `code`."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=facauth.here,
+        env=facauth.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {module.split(".")[0] for module in done.stderr.split()}
+
+
+@pytest.mark.parametrize("module", ["facauth", "facauth.cli", "facauth.pipeline"])
+def test_importing_loads_no_heavy_library(facauth: Facauth, module: str) -> None:
+    modules = loaded(facauth, f"import sys, {module}; print(*sys.modules, file=sys.stderr)")
+    assert "facauth" in modules
+    assert modules & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "--version", "sign-in --help", "list", "list --json --format csv"]
+)
+def test_a_command_without_a_photo_loads_no_heavy_library(facauth: Facauth, arguments: str) -> None:
+    modules = loaded(facauth, RUN, *arguments.split())
+    assert "typer" in modules
+    assert modules & HEAVY == set()
+
+
+def test_managing_people_loads_no_heavy_library(facauth: Facauth) -> None:
+    facauth.store.parent.mkdir()
+    assert loaded_by_refusal(facauth, "remove", "Nobody", "--yes") & HEAVY == set()
+    assert loaded_by_refusal(facauth, "rename", "Nobody", "Somebody") & HEAVY == set()
+
+
+def loaded_by_refusal(facauth: Facauth, *arguments: str) -> set[str]:
+    code = RUN.replace("sys.exit(code)", "assert code == 6")
+    modules = loaded(facauth, code, *arguments)
+    assert "sqlite3" in modules
+    return modules
