@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from facauth.decision.enrolment import require_nobody_else, require_one_person, require_same_person
 from facauth.decision.match import Gallery, compare, require_match
-from facauth.errors import ExitCode, FacauthError, NoMatch, Reason
+from facauth.errors import ExitCode, FacauthError, NoMatch, Reason, shown
 from facauth.faces.detect import only_face, sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
@@ -109,6 +109,8 @@ def register(
                 store.delete_templates(name)
             photos = store.add(name, stages.contract(), [each.as_bytes() for each in encodings])
             store.log("register", "registered", name=known_as or name.text)
+        if replace:
+            store.scrub()
         return known_as or name.text, photos
 
 
@@ -151,7 +153,7 @@ def require_people(store: Store, contract: str, claimed: str | None) -> Gallery:
         raise NoMatch(
             Reason(
                 "match.nobody_enrolled",
-                f"nobody with a current photo is enrolled in {store.path}",
+                f"nobody with a current photo is enrolled in {shown(store.path)}",
                 "facauth register NAME IMAGE",
             )
         )

@@ -91,6 +91,7 @@ def spoof_check(
     The exit code is that of the worst image: 3 attack, 2 not a file, 4 cannot judge, 0 live.
     """
     with answering("spoof-check", as_json=as_json, quiet=quiet) as answer:
+        answer.more["results"] = None
         bound = stages(answer.trace, *LIVENESS)
         results = [check_one(bound, answer, image, largest) for image in images]
         codes = [ExitCode(result["exit_code"]) for result in results]

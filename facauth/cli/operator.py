@@ -28,6 +28,7 @@ def demo(as_json: Json = False, quiet: Quiet = False) -> None:
     from facauth.cli.demo import run
 
     with answering("demo", as_json=as_json, quiet=quiet) as answer:
+        answer.more["steps"] = None
         steps = run()
         good = all(step.as_expected for step in steps)
         answer.verdict = "as_expected" if good else "not_as_expected"
@@ -51,6 +52,7 @@ def doctor(store: StorePath = None, as_json: Json = False, quiet: Quiet = False)
     from facauth.cli.doctor import examine
 
     with answering("doctor", as_json=as_json, quiet=quiet) as answer:
+        answer.more["checks"] = None
         findings = list(examine(store_path(store)))
         good = all(finding.ok for finding in findings)
         answer.verdict = "healthy" if good else "unhealthy"

@@ -21,7 +21,7 @@ from facauth.cli.arguments import (
     store_path,
 )
 from facauth.cli.output import answering, on_terminal, table
-from facauth.errors import Reason, UsageProblem
+from facauth.errors import Reason, UsageProblem, shown
 from facauth.records.store import PersonRow, Store
 from facauth.structs import PersonName
 
@@ -58,6 +58,7 @@ def register(
 ) -> None:
     """Enrol a person with one or more photos; three from different days work best."""
     with answering("register", as_json=as_json, quiet=quiet) as answer:
+        answer.more["photos"] = None
         person = PersonName.parse(name)
         bound = stages(answer.trace, *ENCODERS)
         from facauth import pipeline
@@ -101,6 +102,7 @@ def list_people(
     from facauth.networks import Checked, Networks
 
     with answering("list", as_json=as_json, quiet=quiet) as answer:
+        answer.more["people"] = None
         with Store.open(store_path(store)) as records:
             people = records.people(Networks(Checked(None)).contract)
         answer.verdict = "listed"
@@ -109,7 +111,7 @@ def list_people(
             return
         answer.lines += listing(people, layout or default_layout())
         if not people:
-            answer.notes.append(f"nobody is enrolled in {store_path(store)}")
+            answer.notes.append(f"nobody is enrolled in {shown(store_path(store))}")
 
 
 def default_layout() -> ListFormat:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -247,8 +248,22 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     if _pragma(db, "user_version") < len(MIGRATIONS):
         if not path.stat().st_size:
             path.chmod(0o600)  # an empty file made by somebody else: -wal and -shm take its mode
-        db.execute("PRAGMA journal_mode = WAL").fetchone()
+        _write_ahead(db)
         _migrate(db)
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Log ahead from now on. SQLite itself does not wait here for others who do the same."""
+    deadline = monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(0.01)
+        else:
+            return
 
 
 def _require_ours(db: sqlite3.Connection, path: Path) -> None:

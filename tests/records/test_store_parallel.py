@@ -93,9 +93,11 @@ def test_a_store_in_the_making_is_waited_for(tmp_path: Path) -> None:
         other.execute("BEGIN IMMEDIATE")
         release = Timer(0.3, other.execute, ["ROLLBACK"])
         release.start()
-        with Store.open(path, create=True) as store:
-            store.log("list", "listed")
-        release.join()
+        try:
+            with Store.open(path, create=True) as store:
+                store.log("list", "listed")
+        finally:
+            release.join()
 
 
 ONE_NAME = """
