@@ -24,16 +24,18 @@ def sight(pixels: Pixels, detector: cv2.FaceDetectorYN) -> Sighting:
     """
     import numpy as np
 
-    sightings: list[Sighting] = []
+    small = _shrunk(pixels)
+    ways_up = []
     for quarter_turns in range(4):
-        turned = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
-        faces = find_faces(turned, detector)
+        turned = np.ascontiguousarray(np.rot90(small, quarter_turns))
+        faces = _search(turned, detector, _scales(pixels, small, quarter_turns))
         if quarter_turns:
             faces = tuple(f for f in faces if f.detection_score >= DETECTION.min_score_turned)
-        sightings.append(Sighting(turned, faces, 90 * quarter_turns))
+        ways_up.append(faces)
         if surest(faces) >= DETECTION.upright_score:
             break
-    return max(sightings, key=lambda sighting: surest(sighting.faces))
+    turns = max(range(len(ways_up)), key=lambda quarter_turns: surest(ways_up[quarter_turns]))
+    return Sighting(np.ascontiguousarray(np.rot90(pixels, turns)), ways_up[turns], 90 * turns)
 
 
 def surest(faces: tuple[Face, ...]) -> float:
@@ -42,26 +44,46 @@ def surest(faces: tuple[Face, ...]) -> float:
 
 
 def find_faces(pixels: Pixels, detector: cv2.FaceDetectorYN) -> tuple[Face, ...]:
-    """All faces, the largest first, found on a copy of at most `max_side_px` a side."""
+    """All faces of a photo as it is, the largest first."""
+    small = _shrunk(pixels)
+    return _search(small, detector, _scales(pixels, small, 0))
+
+
+def _shrunk(pixels: Pixels) -> Pixels:
+    """A copy of at most `max_side_px` a side; the photo itself if it is no larger."""
     import cv2
     import numpy as np
 
     height, width = pixels.shape[:2]
     scale = min(1.0, DETECTION.max_side_px / max(height, width))
+    if scale == 1:
+        return pixels
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
-    detector.setInputSize(size)
-    _, rows = detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-    if rows is None:
-        return ()
-    found = [_face(row, width / size[0], height / size[1]) for row in np.asarray(rows)]
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _scales(pixels: Pixels, small: Pixels, quarter_turns: int) -> tuple[float, float]:
+    """How much larger the photo is in x and in y, once both are turned."""
+    y_scale, x_scale = pixels.shape[0] / small.shape[0], pixels.shape[1] / small.shape[1]
+    return (y_scale, x_scale) if quarter_turns % 2 else (x_scale, y_scale)
+
+
+def _search(
+    pixels: Pixels, detector: cv2.FaceDetectorYN, scales: tuple[float, float]
+) -> tuple[Face, ...]:
+    import cv2
+    import numpy as np
+
+    detector.setInputSize(pixels.shape[1::-1])
+    _, rows = detector.detect(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    found = [] if rows is None else [_face(row, scales) for row in np.asarray(rows)]
     return tuple(sorted(found, key=area_px, reverse=True))
 
 
-def _face(row: NDArray[np.float32], x_scale: float, y_scale: float) -> Face:
+def _face(row: NDArray[np.float32], scales: tuple[float, float]) -> Face:
     import numpy as np
 
-    points = row[:14].reshape(7, 2) * np.array([x_scale, y_scale], np.float32)
+    points = row[:14].reshape(7, 2) * np.array(scales, np.float32)
     x, y, width, height = points[:2].ravel().tolist()
     return Face((x, y, width, height), points[2:].copy(), float(row[14]))
 
