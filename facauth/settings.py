@@ -57,7 +57,7 @@ class LivenessLimits:
     min_context: float = 1.5  # frame over face box, narrower side; tighter crops of attacks pass
     min_inter_eye_distance_px: float = 30.0  # in photo pixels; smaller live faces look like attacks
     min_sharpness: float = 0.12  # as in Quality; blurred live faces look like attacks
-    max_noise: float = 4.0  # grey levels, as in Quality; noisy live faces look like attacks
+    max_noise: float = 3.5  # grey levels, as in Quality; noisy live faces look like attacks
     min_chroma: float = 5.0  # as in Quality, 0-255; nearly every grey photo looks like an attack
 
 
