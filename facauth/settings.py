@@ -27,6 +27,7 @@ class DetectionLimits:
     # Upright at or above it without a look at the other ways up: of 1,072 photos 83 % score so,
     # and none of them does when turned (highest .915).
     upright_score: float = 0.92
+    try_face_px: float = 80.0  # face size at which the other ways up are tried
     nms_iou: float = 0.3  # boxes that overlap more are one face
     dominant_area_ratio: float = 4.0  # --largest: its box is at least so many times the next one's
 

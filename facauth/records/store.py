@@ -172,8 +172,8 @@ class Store:
             raise _unfit(
                 "store.busy",
                 self.path,
-                "is read by another process, so what was deleted is still in the file",
-                "run the same command when it is done, or facauth doctor",
+                "is read by another process, so what was deleted is still in its log",
+                "end that process; the next command empties the log",
             )
 
     def faults(self) -> list[str]:
