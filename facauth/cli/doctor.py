@@ -6,6 +6,7 @@ import os
 import platform
 import stat
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -119,7 +120,9 @@ def _parity() -> str:
     if find_spec("face_recognition") is None:
         return "not compared: face_recognition is not installed"
     try:
-        with redirect_stdout(sys.stderr):  # it prints what it misses, to stdout
+        # It prints what it misses, to stdout; and its models import the deprecated pkg_resources.
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             import face_recognition
     except (ImportError, SystemExit):  # it calls quit() when its models cannot be imported
         return "not compared: face_recognition is installed but cannot be imported"
