@@ -12,6 +12,7 @@ import io
 import json
 import os
 import pty
+import signal
 import sqlite3
 import stat
 import struct
@@ -316,6 +317,13 @@ def with_a_passer_by(image: Image.Image) -> Image.Image:
     with Image.open(SAMPLES / PASSER_BY) as other:
         wider.paste(other.convert("RGB").resize((200, 200)), (image.width, 400))
     return wider
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Programs started from here get Ctrl-C, even where a runner in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
