@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 def sight(pixels: Pixels, detector: cv2.FaceDetectorYN) -> Sighting:
     """Look for faces in the photo as it is and, unless one is surely upright, turned.
 
-    The surest way up counts: YuNet also finds faces that stand on their head, and encodings of
-    those are alike whoever it is.
+    The way up in which the largest face is surest counts: YuNet also finds faces that stand on
+    their head, and encodings of those are alike whoever it is. The largest, for it is the one
+    that may be used; a small upright face beside it must not vouch for it.
     """
     small = _shrunk(pixels, DETECTION.max_side_px)
     upright = _search(small, detector, _scales(pixels, small, 0))
-    if surest(upright) >= DETECTION.upright_score:
+    if _sureness(upright) >= DETECTION.upright_score:
         return Sighting(pixels, upright, 0)
     turns = _surest_turns(small, upright, detector, max(pixels.shape) / max(small.shape))
     turned = _turned(small, turns)
     faces = _search(turned, detector, _scales(pixels, small, turns)) if turns else ()
-    if surest(faces) >= max(DETECTION.min_score_turned, surest(upright)):
+    if _sureness(faces) >= max(DETECTION.min_score_turned, _sureness(upright)):
         return Sighting(_turned(pixels, turns), faces, 90 * turns)
     return Sighting(pixels, upright, 0)
 
@@ -44,7 +45,7 @@ def _surest_turns(
     side_px = max(upright[0].box_px[2:]) / scale if upright else 0.0
     shrink_by = max(1.0, side_px / DETECTION.try_face_px)
     tried = _shrunk(small, max(small.shape) / shrink_by)
-    sure = [surest(_search(_turned(tried, k), detector, (1.0, 1.0))) for k in range(4)]
+    sure = [_sureness(_search(_turned(tried, k), detector, (1.0, 1.0))) for k in range(4)]
     return max(range(4), key=sure.__getitem__)
 
 
@@ -54,9 +55,9 @@ def _turned(pixels: Pixels, quarter_turns: int) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels, quarter_turns))
 
 
-def surest(faces: tuple[Face, ...]) -> float:
-    """The highest detection score; 0 without a face."""
-    return max((face.detection_score for face in faces), default=0.0)
+def _sureness(faces: tuple[Face, ...]) -> float:
+    """The detection score of the largest face, which comes first; 0 without a face."""
+    return faces[0].detection_score if faces else 0.0
 
 
 def find_faces(pixels: Pixels, detector: cv2.FaceDetectorYN) -> tuple[Face, ...]:

@@ -265,3 +265,16 @@ def test_a_face_is_what_scores_high_enough(
     upright = sample("hopper_1984.jpg")
     assert len(sight(upright, detector).faces) == 1
     assert sight(np.rot90(upright), detector).faces == ()
+
+
+@pytest.mark.parametrize("large", ["obama_2012.jpg", "hopper_1984.jpg"])
+def test_a_small_upright_face_does_not_vouch_for_a_large_one_on_its_head(
+    detector: cv2.FaceDetectorYN, large: str
+) -> None:
+    on_its_head, small = np.rot90(sample(large, 900), 2), sample("obama_2009.jpg", 300)
+    (height, width), (small_height, small_width) = on_its_head.shape[:2], small.shape[:2]
+    montage = np.full((height, width + small_width, 3), 255, np.uint8)
+    montage[:, :width], montage[:small_height, width:] = on_its_head, small
+    sighting = sight(montage, detector)
+    assert sighting.turned_deg == 180
+    assert sighting.faces[0].detection_score >= DETECTION.upright_score
