@@ -63,6 +63,30 @@ class LivenessLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayLimits:
+    """When a photo is the enrolled picture again; see replay.Plane and replay.Replay.
+
+    Measured on real recaptures of faces and scenes, LFW and NUAA (benchmarks/replay.py). A number
+    that is missing (NaN) counts as suspicious everywhere.
+    """
+
+    min_features: int = 40  # in both photos; with fewer nothing can be said
+    min_inliers: int = 20  # on one plane, enough if nearly all that look alike lie on it:
+    min_inlier_ratio: float = 0.85  # simulated screens .90 and more; other photos in LFW .83
+    min_inliers_alike: int = 9  # enough where the grey pictures agree as well:
+    min_agreement: float = 1.65  # inlier ratio + correlation; real prints 1.71, others 1.61
+    min_alike: float = 0.94  # correlation that is enough alone; other photos in LFW .91 at most
+    min_correlation: float = 0.7  # of the faces, on the plane of a frame that is shown
+    min_still_inliers: int = 25  # of the same room from a camera that stands; other sessions 6
+    max_still_displacement: float = 0.03  # in diagonals; a camera that stands keeps below it
+    min_copy_correlation: float = 0.985  # re-saved copies; also frames of a motionless person
+    max_still_gain: float = 1.2  # contrast of two frames of one sitting, or its inverse
+    max_still_sharper: float = 1.3  # detail of two frames of one sitting, or its inverse; prints 4
+    max_still_lift: float = 0.12  # brightness of two frames of one sitting, of the full range
+    max_depth: float = 0.15  # correlation that a face loses on its background's plane; a picture 0
+
+
+@dataclass(frozen=True, slots=True)
 class Rates:
     """The error rates that thresholds are made from; lower is stricter."""
 
@@ -75,6 +99,7 @@ class Rates:
 IMAGE = ImageLimits()
 DETECTION = DetectionLimits()
 LIVENESS = LivenessLimits()
+REPLAY = ReplayLimits()
 RATES = Rates()
 
 # Sign-in refuses 0.4 % of LFW, enrolment 2 %; what they catch is in README, Quality.
