@@ -106,6 +106,30 @@ class Liveness:
     reasons: tuple[Reason, ...]  # empty when live
 
 
+class ReplayVerdict(StrEnum):
+    """From harmless to grave; only ENROLLED_PICTURE is refused by itself."""
+
+    NOT_COMPARED = "not_compared"  # no signature is stored
+    NEW = "new"
+    SAME_SITTING = "same_sitting"  # the same place and hour, or one picture of it: cannot be told
+    ENROLLED_PICTURE = "enrolled_picture"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How far a probe shows an enrolled picture again: the comparison that decided."""
+
+    verdict: ReplayVerdict
+    compared: int  # with how many stored signatures
+    part: str | None  # "frame" or "face": whose numbers follow; None where nothing was compared
+    pairs: int  # features that look alike
+    inliers: int  # of them, those that lie on one plane
+    displacement: float | None  # of the corners on that plane, mean, in diagonals; None: no plane
+    correlation: float | None  # of the grey pictures on that plane, in [-1, 1]; None: no plane
+    mirrored: bool  # the enrolled picture's mirror image was compared
+    reasons: tuple[Reason, ...]  # empty for "new" and "not_compared"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoding:
     """A face as a unit vector, and the contract that made it. Only like compares with like."""

@@ -1,47 +1,31 @@
 """Is this the enrolled picture again: the file, a copy of it, or a photo of it?
 
-A capture signature is what is kept of a photo to answer that: local features (SIFT) of the whole
-frame and of the face, and a small grey picture of each. Whatever shows the enrolled picture,
-screen and print included, shows it as one plane: many features agree on one homography, and under
-it the grey pictures agree as well. Another photo of the person has a few chance agreements.
-
-Signatures are partly invertible: biometric data, to be kept and deleted like encodings.
+Whatever shows the enrolled picture, screen and print included, shows it as one plane: many
+features agree on one homography, and under it the grey pictures agree as well. Another photo of the
+person has a few chance agreements.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from facauth.errors import Attack, Reason
+from facauth.settings import REPLAY
+from facauth.spoof.signature import DESCRIPTOR, STEPS, CaptureSignature, Part
+from facauth.structs import Replay, ReplayVerdict
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from facauth.settings import ReplayLimits
-    from facauth.structs import Face, Pixels
+    from facauth.structs import Pixels
 
     Floats = NDArray[np.floating[Any]]
     Grey = NDArray[np.uint8]  # (h, w)
-
-# What makes a signature. Change any of these and MAGIC with it.
-MAGIC = b"fCS1"
-FRAME_PX = 320  # longer side that the frame is reduced to; SIFT doubles it again
-CHIP_PX = 160  # side of the face chip ...
-CHIP_BOXES = 1.35  # ... which is so many times the longer side of the face box
-GREY_PX = 96  # longer side of the small grey picture of each part
-FEATURES = 250  # of each part, the strongest; 132 bytes each
-CONTRAST = 0.02  # SIFT's contrastThreshold, half the usual: recaptures lose contrast
-DESCRIPTOR = 128
-UNIT = 512  # descriptor levels per 1 of a unit vector; above 255 clips
-DETAIL_PX = 1.5  # standard deviation of the blur that detail is measured with
-STEPS = 65535  # position steps over a part's side
 
 # How two signatures are compared.
 MAX_DISTANCE_RATIO = 0.8  # of the best to the second best descriptor (Lowe, IJCV 60(2), 2004)
@@ -54,194 +38,8 @@ MIN_AREA = 1 / 50  # of the enrolled part on the probe, in shares; and its inver
 FINE_PX = 1.5  # standard deviations in pixels of the grey picture: finer detail is not compared,
 EVEN_PX = 5.0  # nor are slower changes of light
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Features and a small grey picture of one part of a photo: the whole frame, or the face.
-
-    inside: left, top, width, height in shares of the photo's width and height.
-    size_px: width, height that the features were found in.
-    points: (n, 2), x right, y down, 0 to STEPS over the part's width and height.
-    descriptors: (n, 128), RootSIFT (Arandjelovic and Zisserman, CVPR 2012), UNIT levels per 1.
-    grey: (h, w).
-    """
-
-    inside: tuple[float, float, float, float]
-    size_px: tuple[int, int]
-    points: NDArray[np.uint16]
-    descriptors: NDArray[np.uint8]
-    grey: Grey
-    detail: (
-        float  # of the part: deviation of what a blur takes away, over that of all; sharper: more
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CaptureSignature:
-    """What is kept of a photo to find it again."""
-
-    frame: Part
-    face: Part
-
-    def to_bytes(self) -> bytes:
-        """As it is stored: little-endian, MAGIC first."""
-        return MAGIC + _part_bytes(self.frame) + _part_bytes(self.face)
-
-    @classmethod
-    def from_bytes(cls, stored: bytes) -> Self:
-        """Raises ValueError for whatever `to_bytes` of this version did not make."""
-        if stored[: len(MAGIC)] != MAGIC:
-            raise ValueError("not a capture signature of this version")
-        frame, rest = _read_part(stored[len(MAGIC) :])
-        face, rest = _read_part(rest)
-        if rest:
-            raise ValueError("a capture signature ends before these bytes do")
-        return cls(frame, face)
-
-
-HEADER = struct.Struct("<5d5H")  # inside, detail, size_px, features, grey width and height
-
-
-def _part_bytes(part: Part) -> bytes:
-    height, width = part.grey.shape
-    header = HEADER.pack(*part.inside, part.detail, *part.size_px, len(part.points), width, height)
-    arrays = (part.points.astype("<u2"), part.descriptors, part.grey)
-    return header + b"".join(array.tobytes() for array in arrays)
-
-
-def _read_part(stored: bytes) -> tuple[Part, bytes]:
-    """A part and the bytes after it; nothing is made before lengths are known to be right."""
-    import numpy as np
-
-    if len(stored) < HEADER.size:
-        raise ValueError("a capture signature is cut off")
-    *inside, detail, px_wide, px_high, features, width, height = HEADER.unpack_from(stored)
-    _require_sane(inside, detail, (px_wide, px_high), features, (width, height))
-    ends = [HEADER.size]
-    for length in (features * 4, features * DESCRIPTOR, width * height):
-        ends.append(ends[-1] + length)
-    if len(stored) < ends[-1]:
-        raise ValueError("a capture signature is cut off")
-    points, descriptors, grey = (stored[start:end] for start, end in pairwise(ends))
-    part = Part(
-        (inside[0], inside[1], inside[2], inside[3]),
-        (px_wide, px_high),
-        np.frombuffer(points, "<u2").reshape(-1, 2).astype(np.uint16),
-        np.frombuffer(descriptors, np.uint8).reshape(-1, DESCRIPTOR),
-        np.frombuffer(grey, np.uint8).reshape(height, width),
-        detail,
-    )
-    return part, stored[ends[-1] :]
-
-
-def _require_sane(
-    inside: Sequence[float],
-    detail: float,
-    size_px: tuple[int, int],
-    features: int,
-    grey: tuple[int, int],
-) -> None:
-    left, top, width, height = inside
-    sane = (
-        all(0 <= share <= 1 for share in (left, top, detail))  # NaN is not
-        and all(0 < length <= 1 for length in (width, height))
-        and all(1 <= side <= max(FRAME_PX, CHIP_PX) for side in size_px)
-        and all(1 <= side <= GREY_PX for side in grey)
-        and features <= FEATURES
-    )
-    if not sane:
-        raise ValueError("a capture signature with impossible numbers")
-
-
-# ---- from a photo to its signature
-
-
-def signature(pixels: Pixels, face: Face) -> CaptureSignature:
-    """The signature of a photo that shows `face`."""
-    import cv2
-    import numpy as np
-
-    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
-    height, width = grey.shape
-    return CaptureSignature(
-        _part(grey, (0, 0, width, height), min(1.0, FRAME_PX / max(width, height))),
-        _part(grey, *chip(face, width, height)),
-    )
-
-
-def chip(face: Face, width: int, height: int) -> tuple[tuple[int, int, int, int], float]:
-    """Left, top, right, bottom of the face chip in the photo's pixels, cut at the photo's border,
-    and the scale that would make the whole chip CHIP_PX wide."""
-    x, y, w, h = face.box_px
-    side = max(8.0, CHIP_BOXES * max(w, h))
-    left, top = x + w / 2 - side / 2, y + h / 2 - side / 2
-    box = (
-        min(max(0, round(left)), width - 1),
-        min(max(0, round(top)), height - 1),
-        max(1, min(width, round(left + side))),
-        max(1, min(height, round(top + side))),
-    )
-    return box, CHIP_PX / side
-
-
-def _part(grey: Grey, box: tuple[int, int, int, int], scale: float) -> Part:
-    left, top, right, bottom = box
-    photo_height, photo_width = grey.shape
-    cut = _resized(grey[top:bottom, left:right], scale)
-    height, width = cut.shape
-    points, descriptors = features(cut)
-    return Part(
-        (
-            left / photo_width,
-            top / photo_height,
-            (right - left) / photo_width,
-            (bottom - top) / photo_height,
-        ),
-        (width, height),
-        points,
-        descriptors,
-        _resized(cut, min(1.0, GREY_PX / max(height, width))),
-        _detail(cut),
-    )
-
-
-def _detail(grey: Grey) -> float:
-    import cv2
-    import numpy as np
-
-    taken = grey - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), DETAIL_PX)
-    return min(1.0, float(taken.std()) / max(float(grey.std()), 1.0))
-
-
-def _resized(grey: Grey, scale: float) -> Grey:
-    import cv2
-    import numpy as np
-
-    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(grey, size, interpolation=method), np.uint8)
-
-
-def features(grey: Grey) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """(n, 2) points and (n, 128) descriptors, as in Part; none in a picture without texture."""
-    import cv2
-    import numpy as np
-
-    detector: cv2.Feature2D = getattr(cv2, "SIFT_create")(  # noqa: B009 - not in the type stubs
-        nfeatures=FEATURES, contrastThreshold=CONTRAST
-    )
-    found, sift = detector.detectAndCompute(grey, None)
-    if sift is None:
-        return np.zeros((0, 2), np.uint16), np.zeros((0, DESCRIPTOR), np.uint8)
-    # SIFT may give a few more than it was asked for.
-    where = np.array([each.pt for each in found[:FEATURES]]) + 0.5
-    shares = np.clip(where / (grey.shape[1], grey.shape[0]), 0, 1)
-    sift = sift[:FEATURES]
-    root = np.sqrt(sift / np.maximum(sift.sum(axis=1, keepdims=True), 1))
-    return (
-        np.rint(shares * STEPS).astype(np.uint16),
-        np.clip(np.rint(root * UNIT), 0, 255).astype(np.uint8),
-    )
+DRAWN_PX = 480  # height of the picture that explains a comparison
+LINE_RGB = (0, 230, 0)
 
 
 # ---- from two signatures to numbers
@@ -266,7 +64,7 @@ class Plane:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class Comparison:
     """What was measured of a probe and one enrolled photo; judging it is `judge`'s work."""
 
     mirrored: bool
@@ -276,7 +74,7 @@ class Replay:
     rigid: float  # correlation of the faces on the plane of the *frame*; NaN without one
 
 
-def compare(probe: CaptureSignature, enrolled: CaptureSignature) -> Replay:
+def compare(probe: CaptureSignature, enrolled: CaptureSignature) -> Comparison:
     """How far the probe shows the enrolled picture, or its mirror image; always an answer."""
     as_is = _compare(probe, enrolled, mirrored=False)
     if _inliers(as_is) >= NOT_MIRRORED:
@@ -284,8 +82,8 @@ def compare(probe: CaptureSignature, enrolled: CaptureSignature) -> Replay:
     return max(as_is, _compare(probe, mirror(enrolled), mirrored=True), key=_inliers)
 
 
-def _inliers(replay: Replay) -> int:
-    return replay.frame.inliers + replay.face.inliers
+def _inliers(comparison: Comparison) -> int:
+    return comparison.frame.inliers + comparison.face.inliers
 
 
 def mirror(known: CaptureSignature) -> CaptureSignature:
@@ -310,12 +108,12 @@ def _mirror(part: Part) -> Part:
     )
 
 
-def _compare(probe: CaptureSignature, enrolled: CaptureSignature, *, mirrored: bool) -> Replay:
+def _compare(probe: CaptureSignature, enrolled: CaptureSignature, *, mirrored: bool) -> Comparison:
     frame, on_frame = plane(probe.frame, enrolled.frame)
     face, _ = plane(probe.face, enrolled.face)
     rigid = math.nan if on_frame is None else likeness(probe.face, enrolled.face, on_frame)[0]
     features = min(len(each.frame.points) + len(each.face.points) for each in (probe, enrolled))
-    return Replay(mirrored, features, frame, face, rigid)
+    return Comparison(mirrored, features, frame, face, rigid)
 
 
 def plane(probe: Part, enrolled: Part) -> tuple[Plane, Floats | None]:
@@ -324,13 +122,13 @@ def plane(probe: Part, enrolled: Part) -> tuple[Plane, Floats | None]:
     The homography is between shares of the photos' sides, so resizing leaves it alone.
     """
     pairs = alike(probe.descriptors, enrolled.descriptors)
-    found, inliers = _homography(probe, enrolled, pairs)
+    found, on_plane = _homography(probe, enrolled, pairs)
     if found is None or not sound(found, enrolled):
         return Plane(len(pairs), 0, math.nan, math.nan, math.nan, math.nan, math.nan), None
     alike_by, gain, lift = likeness(probe, enrolled, found)
     sharper = probe.detail / enrolled.detail if enrolled.detail > 0 else math.nan
     moved = displacement(found)
-    return Plane(len(pairs), inliers, moved, alike_by, gain, sharper, lift), found
+    return Plane(len(pairs), len(on_plane), moved, alike_by, gain, sharper, lift), found
 
 
 def alike(probe: NDArray[np.uint8], enrolled: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -360,20 +158,22 @@ def _unit(descriptors: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.maximum(lengths, 1), np.float32)
 
 
-def _homography(probe: Part, enrolled: Part, pairs: NDArray[np.int64]) -> tuple[Floats | None, int]:
-    """Between shares of the photos, enrolled to probe, and how many pairs lie on it."""
+def _homography(
+    probe: Part, enrolled: Part, pairs: NDArray[np.int64]
+) -> tuple[Floats | None, NDArray[np.int64]]:
+    """Between shares of the photos, enrolled to probe, and the pairs that lie on it."""
     import cv2
     import numpy as np
 
     if len(pairs) < MIN_PAIRS:
-        return None, 0
+        return None, pairs[:0]
     seen = probe.points[pairs[:, 0]] / STEPS * probe.size_px
     known = enrolled.points[pairs[:, 1]] / STEPS * enrolled.size_px
     found, mask = cv2.findHomography(known, seen, cv2.USAC_MAGSAC, PLANE_PX, None, 2000, 0.999)
     if found is None or not np.isfinite(found).all():
-        return None, 0
+        return None, pairs[:0]
     matrix = to_shares(probe) @ found @ np.linalg.inv(to_shares(enrolled))
-    return matrix, int(np.count_nonzero(mask))
+    return matrix, pairs[mask.ravel() > 0]
 
 
 def to_shares(part: Part) -> Floats:
@@ -475,23 +275,6 @@ def _evened(grey: Grey) -> Floats:
 # ---- from numbers to a verdict
 
 
-class ReplayVerdict(StrEnum):
-    """Three answers; only "none" says that nothing of the enrolled photo was seen again."""
-
-    NONE = "none"
-    SAME_SITTING = "same_sitting"  # neither refused nor trusted: demand a high live score
-    ENROLLED_PICTURE = "enrolled_picture"
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The verdict on one probe, and the comparison it rests on."""
-
-    verdict: ReplayVerdict
-    replay: Replay | None  # None where there was nothing to compare with
-    reasons: tuple[Reason, ...]  # empty for "none"
-
-
 REASONS = {
     "picture": Reason(
         "replay.enrolled_picture",
@@ -503,31 +286,61 @@ REASONS = {
         "this photo was taken where and when an enrolled one was",
         "take a photo at another time or place",
     ),
-    "unclear": Reason(
-        "replay.cannot_compare",
-        "too little detail is seen to compare this with the enrolled photos",
-        "get more light and hold still",
-    ),
 }
 
 
-def judge(replay: Replay, limits: ReplayLimits) -> Judgement:
-    """The verdict on one comparison; never refuses by itself."""
+def judge(
+    probe: CaptureSignature, enrolled: Sequence[CaptureSignature], limits: ReplayLimits = REPLAY
+) -> Replay:
+    """The gravest verdict over all of a person's signatures; never refuses by itself."""
+    found = [_replay(compare(probe, each), len(enrolled), limits) for each in enrolled]
+    nothing = Replay(ReplayVerdict.NOT_COMPARED, 0, None, 0, 0, None, None, False, ())
+    return max(found, key=_gravity, default=nothing)
+
+
+def _gravity(replay: Replay) -> tuple[int, int]:
+    return list(ReplayVerdict).index(replay.verdict), replay.inliers
+
+
+def _replay(comparison: Comparison, compared: int, limits: ReplayLimits) -> Replay:
+    verdict, reasons = verdict_on(comparison, limits)
+    part, plane = max(
+        (("frame", comparison.frame), ("face", comparison.face)), key=lambda each: each[1].inliers
+    )
+    return Replay(
+        verdict,
+        compared,
+        part,
+        plane.pairs,
+        plane.inliers,
+        _known(plane.displacement),
+        _known(plane.correlation),
+        comparison.mirrored,
+        reasons,
+    )
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number
+
+
+def verdict_on(
+    replay: Comparison, limits: ReplayLimits
+) -> tuple[ReplayVerdict, tuple[Reason, ...]]:
+    """The verdict on one comparison, and why; nothing is to be said of a new photo."""
     frame_shown = shown(replay.frame, limits)
     face_shown = shown(replay.face, limits) or (
         frame_shown and not replay.rigid < limits.min_correlation
     )
     if face_shown and not (frame_shown and in_the_room(replay, limits)):
-        return Judgement(ReplayVerdict.ENROLLED_PICTURE, replay, (REASONS["picture"],))
+        return ReplayVerdict.ENROLLED_PICTURE, (REASONS["picture"],)
     same_room = (
         replay.frame.inliers >= limits.min_still_inliers
         and not replay.frame.displacement > limits.max_still_displacement
     )
     if face_shown or frame_shown or same_room:
-        return Judgement(ReplayVerdict.SAME_SITTING, replay, (REASONS["sitting"],))
-    if not replay.features >= limits.min_features:
-        return Judgement(ReplayVerdict.SAME_SITTING, replay, (REASONS["unclear"],))
-    return Judgement(ReplayVerdict.NONE, replay, ())
+        return ReplayVerdict.SAME_SITTING, (REASONS["sitting"],)
+    return ReplayVerdict.NEW, ()
 
 
 def shown(plane: Plane, limits: ReplayLimits) -> bool:
@@ -539,7 +352,7 @@ def shown(plane: Plane, limits: ReplayLimits) -> bool:
     return many or alike_too
 
 
-def in_the_room(replay: Replay, limits: ReplayLimits) -> bool:
+def in_the_room(replay: Comparison, limits: ReplayLimits) -> bool:
     """Whether face and background changed as they do between two photos of one sitting.
 
     Either the face left its background's plane, which no picture can, or the camera stood still
@@ -557,32 +370,57 @@ def in_the_room(replay: Replay, limits: ReplayLimits) -> bool:
     return not replay.mirrored and (depth or (still and not copy))
 
 
-SEVERITY = tuple(ReplayVerdict)
+# ---- a picture of it
 
 
-def judge_all(
-    probe: CaptureSignature, enrolled: Sequence[CaptureSignature], limits: ReplayLimits
-) -> Judgement:
-    """The gravest verdict over all of a person's signatures; "none" where none is stored."""
-    found = [judge(compare(probe, each), limits) for each in enrolled]
-    nothing = Judgement(ReplayVerdict.NONE, None, ())
-    return max(found, key=lambda each: SEVERITY.index(each.verdict), default=nothing)
+def drawn(pixels: Pixels, probe: CaptureSignature, enrolled: Sequence[CaptureSignature]) -> Pixels:
+    """(DRAWN_PX, w, 3) RGB: the probe and, beside it, what is kept of the enrolled photo.
+
+    The stored signature is the one that decides; a line joins each feature with its like on the
+    same plane. `pixels` are those that `probe` was made of. Raises ValueError without a signature.
+    """
+    import cv2
+    import numpy as np
+
+    part, known, mirrored = _decisive(probe, enrolled)
+    pairs = alike(part.descriptors, (_mirror(known) if mirrored else known).descriptors)
+    on_plane = _homography(part, _mirror(known) if mirrored else known, pairs)[1]
+    left = _tall(pixels)
+    right = _tall(np.repeat(known.grey[..., None], 3, axis=2))
+    picture = np.ascontiguousarray(np.hstack([left, right]))
+    sides = np.array([[left.shape[1], DRAWN_PX], [right.shape[1], DRAWN_PX]])
+    seen = (part.inside[:2] + part.points[on_plane[:, 0]] / STEPS * part.inside[2:]) * sides[0]
+    there = known.points[on_plane[:, 1]] / STEPS * sides[1] + [left.shape[1], 0]
+    for start, end in zip(np.rint(seen).astype(int), np.rint(there).astype(int), strict=True):
+        cv2.line(picture, start.tolist(), end.tolist(), LINE_RGB, 1, cv2.LINE_AA)
+    return picture
 
 
-def require_new_picture(judgement: Judgement) -> None:
+def _decisive(
+    probe: CaptureSignature, enrolled: Sequence[CaptureSignature]
+) -> tuple[Part, Part, bool]:
+    """The parts of probe and enrolled photo that `judge` rests on; and whether mirrored."""
+    replays = [judge(probe, [each]) for each in enrolled]
+    replay = max(replays, key=_gravity)
+    kept = enrolled[replays.index(replay)]
+    if replay.part == "face":
+        return probe.face, kept.face, replay.mirrored
+    return probe.frame, kept.frame, replay.mirrored
+
+
+def _tall(pixels: Pixels) -> Pixels:
+    import cv2
+    import numpy as np
+
+    width = max(1, round(pixels.shape[1] * DRAWN_PX / pixels.shape[0]))
+    return np.asarray(cv2.resize(pixels, (width, DRAWN_PX)), np.uint8)
+
+
+def require_new_picture(replay: Replay) -> None:
     """Raises Attack for the enrolled picture. What "same_sitting" demands is the caller's policy.
 
-    Written so that only the two other verdicts pass.
+    Written so that only the other verdicts pass.
     """
-    if judgement.verdict not in (ReplayVerdict.NONE, ReplayVerdict.SAME_SITTING):
-        raise Attack(*judgement.reasons)
-
-
-def explained(replay: Replay) -> str:
-    """The numbers in words; for an operator, never for the person in front of the camera."""
-    parts = (
-        f"{name}: {plane.inliers} of {plane.pairs} points on one plane"
-        + (f", moved by {plane.displacement:.1%} of the diagonal" if plane.inliers else "")
-        for name, plane in (("frame", replay.frame), ("face", replay.face))
-    )
-    return "; ".join([*parts, *(["mirrored"] if replay.mirrored else [])])
+    passing = (ReplayVerdict.NEW, ReplayVerdict.SAME_SITTING, ReplayVerdict.NOT_COMPARED)
+    if replay.verdict not in passing:
+        raise Attack(*replay.reasons)
