@@ -49,17 +49,26 @@ class QualityLimits:
 
 @dataclass(frozen=True, slots=True)
 class LivenessLimits:
-    """Silent-Face's working point, and the conditions outside of which it cannot judge.
+    """The conditions outside of which the liveness networks cannot judge.
 
-    Each condition was kept for what it does on degraded photos (README, Liveness).
+    Each was kept for what it does on degraded photos (README, Liveness).
     """
 
-    min_live_score: float = 0.5  # P(live) in [0, 1]; live at or above it
     min_context: float = 1.5  # frame over face box, narrower side; tighter crops of attacks pass
     min_inter_eye_distance_px: float = 30.0  # in photo pixels; smaller live faces look like attacks
     min_sharpness: float = 0.12  # as in Quality; blurred live faces look like attacks
     max_noise: float = 3.5  # grey levels, as in Quality; noisy live faces look like attacks
     min_chroma: float = 5.0  # as in Quality, 0-255; nearly every grey photo looks like an attack
+
+
+@dataclass(frozen=True, slots=True)
+class SpoofPolicy:
+    """Which live scores pass, and whether a photo may leave one doubt; see decision.doubt."""
+
+    name: str
+    min_live_score: float  # P(live) in [0, 1]; below it an attack
+    sure_live_score: float  # in [0, 1]; from min_live_score up to it live, but in doubt
+    accept_doubt: bool  # a single doubt passes; two never do
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,9 @@ class Rates:
 IMAGE = ImageLimits()
 DETECTION = DetectionLimits()
 LIVENESS = LivenessLimits()
+DEFAULT = SpoofPolicy("default", min_live_score=0.5, sure_live_score=0.8, accept_doubt=True)
+STRICT = SpoofPolicy("strict", min_live_score=0.5, sure_live_score=0.8, accept_doubt=False)
+LENIENT = SpoofPolicy("lenient", min_live_score=0.2, sure_live_score=0.8, accept_doubt=True)
 REPLAY = ReplayLimits()
 RATES = Rates()
 

@@ -20,6 +20,10 @@ class Trace:
         self.elapsed_ms: dict[str, float] = {}
         self._values: list[object] = []
 
+    def restart(self) -> None:
+        """Forget everything, for the next photo."""
+        self.elapsed_ms, self._values = {}, []
+
     def watch(self, stage: str, function: Callable[P, T]) -> Callable[P, T]:
         """`function`, with its time and value kept here under the name of its stage."""
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facauth.settings import default_store, weight_memory
+from facauth.errors import Reason, UsageProblem
+from facauth.settings import DEFAULT, LENIENT, STRICT, default_store, weight_memory
 
 if TYPE_CHECKING:
     from facauth.pipeline import Stages
+    from facauth.settings import SpoofPolicy
     from facauth.trace import Trace
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
@@ -34,6 +36,19 @@ StorePath = Annotated[
 Largest = Annotated[
     bool, typer.Option("--largest", help="Of several faces take the largest, if it dominates.")
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse whatever leaves a doubt.")]
+Lenient = Annotated[
+    bool, typer.Option("--lenient", help="Call fewer live faces attacks, and more attacks live.")
+]
+Explain = Annotated[
+    Path | None,
+    typer.Option(
+        "--explain",
+        metavar="OUT.png",
+        help="Draw what the photo has in common with an enrolled one.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no messages.")]
 
@@ -41,6 +56,19 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, 
 def store_path(given: Path | None) -> Path:
     """The store that a command works on."""
     return given or default_store()
+
+
+def policy_of(*, strict: bool, lenient: bool, unchecked: str = "") -> SpoofPolicy:
+    """The spoof policy that was asked for; `unchecked`: the option that skips liveness, if given.
+
+    Raises UsageProblem for two that contradict each other.
+    """
+    other = "--lenient" if lenient else unchecked
+    if strict and other:
+        raise UsageProblem(
+            Reason("usage", f"--strict and {other} contradict each other", "choose one")
+        )
+    return STRICT if strict else LENIENT if lenient else DEFAULT
 
 
 LIVENESS = ("live_2_7", "live_4_0")

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from facauth.errors import Attack, Reason, UnusableImage
 from facauth.settings import LIVENESS
-from facauth.structs import Liveness, LiveVerdict
+from facauth.structs import Condition, Liveness, LiveVerdict
 
 if TYPE_CHECKING:
     import cv2
 
     from facauth.networks import Networks
-    from facauth.settings import LivenessLimits
+    from facauth.settings import LivenessLimits, SpoofPolicy
     from facauth.structs import Face, Pixels, Quality, Sighting
 
 VIEW_PX = 80
@@ -82,17 +82,19 @@ def context(pixels: Pixels, face: Face) -> float:
     return float(min(width / face.box_px[2], height / face.box_px[3]))
 
 
-def judge(sighting: Sighting, face: Face, quality: Quality, *, networks: Networks) -> Liveness:
+def judge(
+    sighting: Sighting, face: Face, quality: Quality, policy: SpoofPolicy, *, networks: Networks
+) -> Liveness:
     """The verdict on one face; never refuses by itself."""
-    seen = context(sighting.pixels, face)
+    seen = conditions(context(sighting.pixels, face), quality, LIVENESS)
     score = live_score(sighting.pixels, face, networks)
-    reasons = doubts(seen, quality, LIVENESS)
+    reasons = tuple(condition.unmet for condition in seen if not condition.met)
     verdict = LiveVerdict.CANNOT_JUDGE
     if not reasons:
-        live = score >= LIVENESS.min_live_score  # NaN is not
+        live = score >= policy.min_live_score  # NaN is not
         verdict = LiveVerdict.LIVE if live else LiveVerdict.ATTACK
         reasons = () if live else (ATTACK_REASON,)
-    return Liveness(verdict, score, LIVENESS.min_live_score, seen, reasons)
+    return Liveness(verdict, score, policy.min_live_score, policy.sure_live_score, seen, reasons)
 
 
 ATTACK_REASON = Reason(
@@ -102,40 +104,53 @@ ATTACK_REASON = Reason(
 )
 
 
-def doubts(context: float, quality: Quality, limits: LivenessLimits) -> tuple[Reason, ...]:
-    """Why the networks cannot judge this photo; empty when they can. NaN is a doubt."""
-    checks = (
-        (
-            context >= limits.min_context,
+def conditions(context: float, quality: Quality, limits: LivenessLimits) -> tuple[Condition, ...]:
+    """What the networks need to be able to judge a photo."""
+    return (
+        Condition(
             "context",
-            "too little is seen around the face",
-            "hold the camera further away and do not crop",
+            context,
+            limits.min_context,
+            True,
+            _unmet(
+                "context",
+                "too little is seen around the face",
+                "hold the camera further away and do not crop",
+            ),
         ),
-        (
-            quality.inter_eye_distance_px >= limits.min_inter_eye_distance_px,
-            "inter_eye_distance",
-            "the face is too small",
-            "come closer",
+        Condition(
+            "inter_eye_distance_px",
+            quality.inter_eye_distance_px,
+            limits.min_inter_eye_distance_px,
+            True,
+            _unmet("inter_eye_distance", "the face is too small", "come closer"),
         ),
-        (
-            quality.sharpness >= limits.min_sharpness,
+        Condition(
             "sharpness",
-            "the face is blurred",
-            "hold still, wipe the lens, focus",
+            quality.sharpness,
+            limits.min_sharpness,
+            True,
+            _unmet("sharpness", "the face is blurred", "hold still, wipe the lens, focus"),
         ),
-        (quality.noise <= limits.max_noise, "noise", "the photo is noisy", "get more light"),
-        (
-            quality.chroma >= limits.min_chroma,
+        Condition(
+            "noise",
+            quality.noise,
+            limits.max_noise,
+            False,
+            _unmet("noise", "the photo is noisy", "get more light"),
+        ),
+        Condition(
             "chroma",
-            "the photo has no colour",
-            "give a colour photo",
+            quality.chroma,
+            limits.min_chroma,
+            True,
+            _unmet("chroma", "the photo has no colour", "give a colour photo"),
         ),
     )
-    return tuple(
-        Reason(f"liveness.{code}", f"liveness cannot be judged: {message}", advice)
-        for passed, code, message, advice in checks
-        if not passed
-    )
+
+
+def _unmet(code: str, message: str, advice: str) -> Reason:
+    return Reason(f"liveness.{code}", f"liveness cannot be judged: {message}", advice)
 
 
 def require_live(liveness: Liveness) -> None:

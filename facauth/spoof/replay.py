@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from facauth.errors import Attack, Reason
 from facauth.settings import REPLAY
 from facauth.spoof.signature import DESCRIPTOR, STEPS, CaptureSignature, Part
-from facauth.structs import Replay, ReplayVerdict
+from facauth.structs import NOTHING_COMPARED, Replay, ReplayVerdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -294,8 +294,7 @@ def judge(
 ) -> Replay:
     """The gravest verdict over all of a person's signatures; never refuses by itself."""
     found = [_replay(compare(probe, each), len(enrolled), limits) for each in enrolled]
-    nothing = Replay(ReplayVerdict.NOT_COMPARED, 0, None, 0, 0, None, None, False, ())
-    return max(found, key=_gravity, default=nothing)
+    return max(found, key=_gravity, default=NOTHING_COMPARED)
 
 
 def _gravity(replay: Replay) -> tuple[int, int]:

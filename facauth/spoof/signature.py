@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
+from facauth.errors import Reason, SetupProblem
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -222,3 +224,17 @@ def features(grey: Grey) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
         np.rint(shares * STEPS).astype(np.uint16),
         np.clip(np.rint(root * UNIT), 0, 255).astype(np.uint8),
     )
+
+
+def read_signatures(stored: Sequence[bytes]) -> list[CaptureSignature]:
+    """Raises SetupProblem for what this version did not store."""
+    try:
+        return [CaptureSignature.from_bytes(each) for each in stored]
+    except (ValueError, TypeError) as error:  # another type: a flipped bit does not ask
+        raise SetupProblem(
+            Reason(
+                "store.signature",
+                "the store holds a capture signature that cannot be read",
+                "register this person again with --replace",
+            )
+        ) from error

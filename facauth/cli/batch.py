@@ -1,0 +1,136 @@
+"""Many photos: the files in a folder, and several processes to look at them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing import active_children, get_context, parent_process
+from pathlib import Path
+from typing import Any, TypeVar
+
+from facauth.errors import Reason, UsageProblem, shown
+from facauth.faces.image import STDIN
+
+Found = TypeVar("Found")
+Look = Callable[[str], Found]
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif"),
+    *(".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"),
+)
+FEW = 16  # photos that one process has looked at before others have loaded their networks
+MAX_JOBS = 8  # of its own accord
+
+
+def photos_in(names: Sequence[str]) -> list[str]:
+    """The names, each folder replaced by the image files below it in order of their paths.
+
+    Hidden files and folders are left out, and links to folders are not followed. Raises
+    UsageProblem for a folder that holds no photos or cannot be read.
+    """
+    return [photo for name in names for photo in (_below(name) if Path(name).is_dir() else [name])]
+
+
+def _below(folder: str) -> list[str]:
+    found: list[str] = []
+    for here, folders, files in os.walk(folder, onerror=_unreadable):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        found += [
+            str(Path(here) / file)
+            for file in files
+            if not file.startswith(".") and Path(file).suffix.lower() in SUFFIXES
+        ]
+    if not found:
+        raise UsageProblem(
+            Reason("image.no_photos", f"there are no photos in {shown(folder)}", "check the path")
+        )
+    return sorted(found)
+
+
+def _unreadable(error: OSError) -> None:
+    raise UsageProblem(
+        Reason(
+            "image.unreadable",
+            f"{shown(error.filename)} cannot be read ({error.strerror})",
+            "check its permissions",
+        )
+    ) from error
+
+
+def jobs_for(photos: Sequence[str], wanted: int | None) -> int:
+    """How many processes to start. Only this one has a stdin."""
+    if STDIN in photos:
+        return 1
+    worthwhile = 1 if len(photos) <= FEW else min(os.cpu_count() or 1, MAX_JOBS)
+    return min(wanted or worthwhile, len(photos))
+
+
+def in_order(make: Callable[[], Look[Found]], photos: Sequence[str], jobs: int) -> Iterator[Found]:
+    """What `make()` finds in each photo, in their order.
+
+    make: called once per process, where it loads the networks; must be picklable if jobs > 1.
+    """
+    if jobs == 1:
+        yield from map(make(), photos)
+        return
+    with _workers(ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (make,))) as pool:
+        with _uninterruptible():  # whoever is started now will ignore Ctrl-C, which is for us
+            found = pool.map(_look, photos)
+        yield from found
+
+
+@contextmanager
+def _workers(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
+    """Shut down in the end; killed, whatever they do, when something goes wrong."""
+    try:
+        yield pool
+    except BaseException:
+        for worker in active_children():
+            worker.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _uninterruptible() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+_make: Callable[[], Look[object]]  # in a worker process
+
+
+def _begin(make: Callable[[], Look[object]]) -> None:
+    from facauth import networks
+
+    global _make
+    _make = make
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    networks.THREADS = 1  # the other processors have workers of their own
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed, say by a closed pipe, cannot end its workers."""
+    parent = parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
+
+
+@cache
+def _ready() -> Look[object]:
+    """Made by the first photo, so that what fails is reported as a photo's failure is."""
+    return _make()
+
+
+def _look(photo: str) -> Any:
+    return _ready()(photo)
