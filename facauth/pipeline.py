@@ -134,9 +134,7 @@ def register(
             if replace:
                 store.delete_templates(name)
             kept = read_signatures(store.signatures(known_as or name.text))
-            require_new_pictures(
-                [stages.replay(each, [*kept, *captures[:i]]) for i, each in enumerate(captures)]
-            )
+            require_new_pictures(against_earlier(stages, captures, kept))
             templates = [
                 Template(e.as_bytes(), c.to_bytes() if keep_signatures else None, accept_spoof)
                 for e, c in photos
@@ -166,6 +164,13 @@ def enrolment(
         require_live(liveness)
         require_beyond_doubt(liveness, None, policy)
     return stages.encode(sighting, face), stages.signature(sighting, face)
+
+
+def against_earlier(
+    stages: Stages, captures: Sequence[CaptureSignature], enrolled: Sequence[CaptureSignature]
+) -> list[Replay]:
+    """Each photo compared with what is enrolled, and with those before it."""
+    return [stages.replay(each, [*enrolled, *captures[:i]]) for i, each in enumerate(captures)]
 
 
 def check_spoof(

@@ -27,7 +27,7 @@ def saying(*verdicts: LiveVerdict) -> Judge:
     def judge(*_: Any) -> Liveness:
         verdict = next(rest)
         reasons = () if verdict is LiveVerdict.LIVE else (ATTACK_REASON,)
-        return Liveness(verdict, 0.5, 0.5, 3.0, reasons)
+        return Liveness(verdict, 0.9, 0.5, 0.8, (), reasons)
 
     return judge
 
@@ -85,7 +85,7 @@ def test_a_face_without_surroundings_cannot_be_judged(facauth: Facauth, altered:
     cropped = altered(EILEEN, lambda image: image.crop((172, 55, 275, 185)))
     answer = facauth("spoof-check", cropped, "--json", exit_code=4).json
     assert answer["verdict"] == "cannot_judge"
-    assert answer["results"][0]["liveness"]["context"] < 1.5
+    assert answer["results"][0]["liveness"]["conditions"]["context"]["value"] < 1.5
     assert answer["results"][0]["reasons"][0]["code"] == "liveness.context"
 
 

@@ -11,6 +11,7 @@ from facauth.errors import Reason, UsageProblem
 from facauth.settings import DEFAULT, LENIENT, STRICT, default_store, weight_memory
 
 if TYPE_CHECKING:
+    from facauth.cli.output import Answer
     from facauth.pipeline import Stages
     from facauth.settings import SpoofPolicy
     from facauth.trace import Trace
@@ -58,16 +59,20 @@ def store_path(given: Path | None) -> Path:
     return given or default_store()
 
 
-def policy_of(*, strict: bool, lenient: bool, unchecked: str = "") -> SpoofPolicy:
-    """The spoof policy that was asked for; `unchecked`: the option that skips liveness, if given.
+def policy_of(
+    answer: Answer, strict: bool, lenient: bool, unchecked: str | None = None
+) -> SpoofPolicy:
+    """The spoof policy that was asked for; raises UsageProblem for two that contradict each other.
 
-    Raises UsageProblem for two that contradict each other.
+    unchecked: the option that has liveness skipped, if it was given; the answer will say so.
     """
     other = "--lenient" if lenient else unchecked
     if strict and other:
         raise UsageProblem(
             Reason("usage", f"--strict and {other} contradict each other", "choose one")
         )
+    if unchecked:
+        answer.notes.append(f"liveness was not checked ({unchecked})")
     return STRICT if strict else LENIENT if lenient else DEFAULT
 
 

@@ -42,24 +42,26 @@ def add_to(app: typer.Typer) -> None:
     app.command("sign-in", short_help="Say who is in a photo, or refuse.")(sign_in)
 
 
+Claimed = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Compare with this person only.", show_default=False),
+]
+SkipLiveness = Annotated[
+    bool,
+    typer.Option(
+        "--skip-liveness",
+        help="For checking scans: accept photos of photos, though not of an enrolled one.",
+    ),
+]
+
+
 def sign_in(
     image: Image,
-    claimed: Annotated[
-        str | None,
-        typer.Option(
-            "--as", metavar="NAME", help="Compare with this person only.", show_default=False
-        ),
-    ] = None,
+    claimed: Claimed = None,
     largest: Largest = False,
     strict: Strict = False,
     lenient: Lenient = False,
-    skip_liveness: Annotated[
-        bool,
-        typer.Option(
-            "--skip-liveness",
-            help="For checking scans: accept photos of photos, though never of an enrolled one.",
-        ),
-    ] = False,
+    skip_liveness: SkipLiveness = False,
     explanation: Explain = None,
     store: StorePath = None,
     as_json: Json = False,
@@ -70,14 +72,11 @@ def sign_in(
     A single photo cannot show whether it is a real photo of the person taken by somebody else.
     """
     with answering("sign-in", as_json=as_json, quiet=quiet) as answer:
-        unchecked = "--skip-liveness" if skip_liveness else ""
-        policy = policy_of(strict=strict, lenient=lenient, unchecked=unchecked)
+        policy = policy_of(answer, strict, lenient, "--skip-liveness" if skip_liveness else None)
         require_writable(explanation)
         bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
 
-        if skip_liveness:
-            answer.notes.append("liveness was not checked (--skip-liveness)")
         with (
             Store.open(store_path(store)) as records,
             explaining_match(explanation, answer, records),

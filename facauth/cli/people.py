@@ -46,27 +46,29 @@ def add_to(app: typer.Typer) -> None:
     app.command("rename", short_help="Give a person another name.")(rename)
 
 
+Replace = Annotated[bool, typer.Option("--replace", help="Forget the photos enrolled so far.")]
+AllowDuplicate = Annotated[
+    bool, typer.Option("--allow-duplicate", help="Accept a face enrolled under another name.")
+]
+AcceptSpoof = Annotated[
+    bool,
+    typer.Option(
+        "--accept-spoof", help="Enrol scans: do not look at liveness; the store remembers it."
+    ),
+]
+NoSignature = Annotated[
+    bool,
+    typer.Option("--no-signature", help="Store nothing by which these photos are found again."),
+]
+
+
 def register(
     name: Name,
     images: Images,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Forget the photos enrolled so far.")
-    ] = False,
-    allow_duplicate: Annotated[
-        bool, typer.Option("--allow-duplicate", help="Accept a face enrolled under another name.")
-    ] = False,
-    accept_spoof: Annotated[
-        bool,
-        typer.Option(
-            "--accept-spoof", help="Enrol scans: do not look at liveness; the store remembers it."
-        ),
-    ] = False,
-    no_signature: Annotated[
-        bool,
-        typer.Option(
-            "--no-signature", help="Store nothing by which a replay of these photos is found."
-        ),
-    ] = False,
+    replace: Replace = False,
+    allow_duplicate: AllowDuplicate = False,
+    accept_spoof: AcceptSpoof = False,
+    no_signature: NoSignature = False,
     largest: Largest = False,
     strict: Strict = False,
     lenient: Lenient = False,
@@ -77,14 +79,11 @@ def register(
     """Enrol a person with one or more photos; three from different days work best."""
     with answering("register", as_json=as_json, quiet=quiet) as answer:
         answer.more["photos"] = None
-        unchecked = "--accept-spoof" if accept_spoof else ""
-        policy = policy_of(strict=strict, lenient=lenient, unchecked=unchecked)
+        policy = policy_of(answer, strict, lenient, "--accept-spoof" if accept_spoof else None)
         person = PersonName.parse(name)
         bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
 
-        if accept_spoof:
-            answer.notes.append("liveness was not checked (--accept-spoof)")
         with Store.open(store_path(store), create=True) as records:
             known_as, photos = pipeline.register(
                 bound,

@@ -61,33 +61,38 @@ def add_to(app: typer.Typer) -> None:
     app.command("spoof-check", short_help="Tell live faces from photos of photos.")(spoof_check)
 
 
+Photos = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="Photos, or folders of them.", show_default=False),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="NAME",
+        help="Compare with this person's enrolled photos too.",
+        show_default=False,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=1,
+        metavar="N",
+        help="Processes; without it, one for a few photos and up to 8 for many.",
+        show_default=False,
+    ),
+]
+
+
 def spoof_check(
-    images: Annotated[
-        list[str],
-        typer.Argument(metavar="IMAGE...", help="Photos, or folders of them.", show_default=False),
-    ],
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--against",
-            metavar="NAME",
-            help="Compare with this person's enrolled photos too.",
-            show_default=False,
-        ),
-    ] = None,
+    images: Photos,
+    against: Against = None,
     largest: Largest = False,
     strict: Strict = False,
     lenient: Lenient = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs",
-            min=1,
-            metavar="N",
-            help="Processes; without it, one for a few photos and up to 8 for many.",
-            show_default=False,
-        ),
-    ] = None,
+    jobs: Jobs = None,
     explanation: Explain = None,
     store: StorePath = None,
     as_json: Json = False,
@@ -99,7 +104,7 @@ def spoof_check(
     """
     with answering("spoof-check", as_json=as_json, quiet=quiet) as answer:
         answer.more["results"] = None
-        policy = policy_of(strict=strict, lenient=lenient)
+        policy = policy_of(answer, strict, lenient)
         photos = photos_in(images)
         require_explainable(explanation, photos, against)
         enrolled = None if against is None else known_as(store_path(store), against, answer)

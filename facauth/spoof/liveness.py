@@ -104,53 +104,35 @@ ATTACK_REASON = Reason(
 )
 
 
+UNMET = {
+    "context": (
+        "too little is seen around the face",
+        "hold the camera further away and do not crop",
+    ),
+    "inter_eye_distance_px": ("the face is too small", "come closer"),
+    "sharpness": ("the face is blurred", "hold still, wipe the lens, focus"),
+    "noise": ("the photo is noisy", "get more light"),
+    "chroma": ("the photo has no colour", "give a colour photo"),
+}
+
+
 def conditions(context: float, quality: Quality, limits: LivenessLimits) -> tuple[Condition, ...]:
     """What the networks need to be able to judge a photo."""
+    eyes_px = quality.inter_eye_distance_px
     return (
-        Condition(
-            "context",
-            context,
-            limits.min_context,
-            True,
-            _unmet(
-                "context",
-                "too little is seen around the face",
-                "hold the camera further away and do not crop",
-            ),
-        ),
-        Condition(
-            "inter_eye_distance_px",
-            quality.inter_eye_distance_px,
-            limits.min_inter_eye_distance_px,
-            True,
-            _unmet("inter_eye_distance", "the face is too small", "come closer"),
-        ),
-        Condition(
-            "sharpness",
-            quality.sharpness,
-            limits.min_sharpness,
-            True,
-            _unmet("sharpness", "the face is blurred", "hold still, wipe the lens, focus"),
-        ),
-        Condition(
-            "noise",
-            quality.noise,
-            limits.max_noise,
-            False,
-            _unmet("noise", "the photo is noisy", "get more light"),
-        ),
-        Condition(
-            "chroma",
-            quality.chroma,
-            limits.min_chroma,
-            True,
-            _unmet("chroma", "the photo has no colour", "give a colour photo"),
-        ),
+        _condition("context", context, limits.min_context),
+        _condition("inter_eye_distance_px", eyes_px, limits.min_inter_eye_distance_px),
+        _condition("sharpness", quality.sharpness, limits.min_sharpness),
+        _condition("noise", quality.noise, limits.max_noise, at_least=False),
+        _condition("chroma", quality.chroma, limits.min_chroma),
     )
 
 
-def _unmet(code: str, message: str, advice: str) -> Reason:
-    return Reason(f"liveness.{code}", f"liveness cannot be judged: {message}", advice)
+def _condition(name: str, value: float, limit: float, *, at_least: bool = True) -> Condition:
+    message, advice = UNMET[name]
+    code = f"liveness.{name.removesuffix('_px')}"
+    unmet = Reason(code, f"liveness cannot be judged: {message}", advice)
+    return Condition(name, value, limit, at_least, unmet)
 
 
 def require_live(liveness: Liveness) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from facauth.errors import Conflict, FacauthError, SetupProblem
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
-from facauth.records.store import Store
+from facauth.records.store import Store, Template
 from facauth.structs import PersonName
 
 CONTRACT = "test/1"
@@ -31,10 +31,14 @@ def encoding(seed: int) -> bytes:
     return (vector / np.linalg.norm(vector)).astype("<f4").tobytes()
 
 
+def template(seed: int) -> Template:
+    return Template(encoding(seed), None, accepted_spoof=False)
+
+
 def enrol(store: Store, name: str, *seeds: int, contract: str = CONTRACT) -> int:
     with store.transaction():
         person = PersonName.parse(name)
-        return store.add(person, contract, [encoding(seed) for seed in seeds])
+        return store.add(person, contract, [template(seed) for seed in seeds])
 
 
 def mode(path: Path) -> int:
@@ -173,7 +177,7 @@ def test_a_refusal_within_a_transaction_undoes_all_of_it(path: Path) -> None:
     with Store.open(path, create=True) as store:
         enrol(store, "Ada", 1)
         with pytest.raises(KeyboardInterrupt), store.transaction():
-            store.add(PersonName.parse("Eve"), CONTRACT, [encoding(9)])
+            store.add(PersonName.parse("Eve"), CONTRACT, [template(9)])
             store.delete_templates(ADA)
             store.log("register", "registered", name="Eve")
             raise KeyboardInterrupt
@@ -385,7 +389,7 @@ def test_replaced_photos_leave_no_byte(path: Path) -> None:
         enrol(store, "Ada", 1)
         with store.transaction():
             store.delete_templates(ADA)
-            store.add(ADA, CONTRACT, [encoding(2)])
+            store.add(ADA, CONTRACT, [template(2)])
         store.scrub()
         assert leftovers(path, *pieces(encoding(1))) == []
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facauth.errors import Attack, Reason, UnusableImage
-from facauth.settings import LIVENESS
+from facauth.settings import DEFAULT, LIVENESS, LivenessLimits, SpoofPolicy
 from facauth.spoof import liveness
-from facauth.spoof.liveness import context, doubts, judge, live_score, require_live, view, views
+from facauth.spoof.liveness import conditions, context, judge, live_score, require_live, view, views
 from facauth.structs import Face, Liveness, LiveVerdict, Quality, Sighting
 
 Pixels = NDArray[np.uint8]
@@ -60,9 +60,11 @@ def good() -> Quality:
     return Quality(**{**values, "faces": 1})
 
 
-def verdict(quality: Quality, score: float, patch: pytest.MonkeyPatch) -> Liveness:
+def verdict(
+    quality: Quality, score: float, patch: pytest.MonkeyPatch, policy: SpoofPolicy = DEFAULT
+) -> Liveness:
     patch.setattr(liveness, "live_score", lambda *_, **__: score)
-    return judge(sighting(), SQUARE, quality, networks=networks(0, 1, 0))
+    return judge(sighting(), SQUARE, quality, policy, networks=networks(0, 1, 0))
 
 
 # --- the score -----------------------------------------------------------------------------------
@@ -75,7 +77,7 @@ def verdict(quality: Quality, score: float, patch: pytest.MonkeyPatch) -> Livene
 def test_the_class_in_the_middle_is_live(probabilities: tuple[float, ...], live: bool) -> None:
     score = live_score(sighting().pixels, SQUARE, networks(*probabilities))
     assert score == pytest.approx(0.97 if live else 0.02, abs=1e-3)
-    found = judge(sighting(), SQUARE, good(), networks=networks(*probabilities))
+    found = judge(sighting(), SQUARE, good(), DEFAULT, networks=networks(*probabilities))
     assert found.verdict is (LiveVerdict.LIVE if live else LiveVerdict.ATTACK)
 
 
@@ -102,7 +104,7 @@ def test_the_score_is_a_probability_and_rises_with_both(a: float, b: float, more
 def test_what_is_no_probability_is_never_nonsense(near: float, far: float) -> None:
     """A number that is no probability counts as the nearest one; NaN is never live."""
     nets = networks(0, near, 0, far=(0, far, 0))
-    found = judge(sighting(), SQUARE, good(), networks=nets)
+    found = judge(sighting(), SQUARE, good(), DEFAULT, networks=nets)
     if math.isnan(near) or math.isnan(far):
         assert found.verdict is not LiveVerdict.LIVE
     else:
@@ -133,8 +135,8 @@ def test_every_network_sees_the_face_both_ways_round() -> None:
 @pytest.mark.parametrize(
     ("score", "expected"),
     [
-        (LIVENESS.min_live_score, LiveVerdict.LIVE),
-        (math.nextafter(LIVENESS.min_live_score, 0), LiveVerdict.ATTACK),
+        (DEFAULT.min_live_score, LiveVerdict.LIVE),
+        (math.nextafter(DEFAULT.min_live_score, 0), LiveVerdict.ATTACK),
         (1.0, LiveVerdict.LIVE),
         (0.0, LiveVerdict.ATTACK),
     ],
@@ -145,7 +147,8 @@ def test_live_at_or_above_the_limit(
     found = verdict(good(), score, monkeypatch)
     assert found.verdict is expected
     assert found.live_score == score
-    assert found.min_live_score == LIVENESS.min_live_score
+    assert found.min_live_score == DEFAULT.min_live_score
+    assert found.sure is (score >= DEFAULT.sure_live_score)
     assert bool(found.reasons) is (expected is LiveVerdict.ATTACK)
 
 
@@ -154,15 +157,21 @@ def test_not_a_number_is_never_live(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_limit_that_is_not_a_number_lets_nobody_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "LIVENESS", replace(LIVENESS, min_live_score=math.nan))
-    assert verdict(good(), 1.0, monkeypatch).verdict is not LiveVerdict.LIVE
+    no_limit = replace(DEFAULT, min_live_score=math.nan)
+    assert verdict(good(), 1.0, monkeypatch, no_limit).verdict is not LiveVerdict.LIVE
+    nowhere_sure = replace(DEFAULT, sure_live_score=math.nan)
+    assert not verdict(good(), 1.0, monkeypatch, nowhere_sure).sure
 
 
-CONDITIONS = [field.name for field in fields(LIVENESS) if field.name != "min_live_score"]
+CONDITIONS = [field.name for field in fields(LIVENESS)]
 
 
 def measure_of(limit: str) -> str:
     return limit.removeprefix("min_").removeprefix("max_")
+
+
+def unmet(context: float, quality: Quality, limits: LivenessLimits) -> list[Reason]:
+    return [each.unmet for each in conditions(context, quality, limits) if not each.met]
 
 
 def word(limit: str) -> str:
@@ -184,20 +193,20 @@ def test_outside_of_a_condition_it_cannot_judge(
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_a_measure_that_is_not_a_number_is_a_doubt(name: str) -> None:
+def test_a_measure_that_is_not_a_number_meets_nothing(name: str) -> None:
     measure = measure_of(name)
     seen, quality = 100.0, good()
-    assert doubts(seen, quality, LIVENESS) == ()
+    assert unmet(seen, quality, LIVENESS) == []
     if measure == "context":
         seen = math.nan
     else:
         quality = replace(quality, **{measure: math.nan})  # type: ignore[arg-type]
-    assert [reason.code for reason in doubts(seen, quality, LIVENESS)] == [f"liveness.{word(name)}"]
+    assert [reason.code for reason in unmet(seen, quality, LIVENESS)] == [f"liveness.{word(name)}"]
 
 
-def test_every_doubt_is_named() -> None:
+def test_every_condition_has_its_own_words() -> None:
     limits = {name: math.inf if name.startswith("min_") else -math.inf for name in CONDITIONS}
-    reasons = doubts(100.0, good(), replace(LIVENESS, **limits))
+    reasons = unmet(100.0, good(), replace(LIVENESS, **limits))
     assert len(reasons) == len({reason.code for reason in reasons}) == len(CONDITIONS)
     for reason in reasons:
         assert reason.message
@@ -210,7 +219,7 @@ WHY = Reason("liveness.test", "no", "try again")
 
 
 def found(verdict: Any, *reasons: Reason) -> Liveness:
-    return Liveness(verdict, 0.99, 0.5, 3.0, reasons)
+    return Liveness(verdict, 0.99, 0.5, 0.8, (), reasons)
 
 
 def test_only_live_passes() -> None:
