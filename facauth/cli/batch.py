@@ -78,18 +78,19 @@ def in_order(make: Callable[[], Look[Found]], photos: Sequence[str], jobs: int) 
     if jobs == 1:
         yield from map(make(), photos)
         return
-    with _workers(ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (make,))) as pool:
-        with _uninterruptible():  # whoever is started now will ignore Ctrl-C, which is for us
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (make,))
+    with _signals(SIGPIPE=signal.SIG_IGN), _ended(pool):  # a worker's pipe is not stdout
+        with _signals(SIGINT=signal.SIG_IGN):  # inherited: Ctrl-C is for this process alone
             found = pool.map(_look, photos)
         yield from found
 
 
 @contextmanager
-def _workers(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
-    """Shut down in the end; killed, whatever they do, when something goes wrong."""
+def _ended(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """Afterwards no worker is left; Ctrl-C does not wait for the photos they are looking at."""
     try:
-        yield pool
-    except BaseException:
+        yield
+    except KeyboardInterrupt:
         for worker in active_children():
             worker.kill()
         raise
@@ -98,12 +99,13 @@ def _workers(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _uninterruptible() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _signals(**handlers: signal.Handlers) -> Iterator[None]:
+    before = {name: signal.signal(signal.Signals[name], each) for name, each in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for name, each in before.items():
+            signal.signal(signal.Signals[name], each)
 
 
 _make: Callable[[], Look[object]]  # in a worker process
