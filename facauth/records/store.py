@@ -120,8 +120,8 @@ class Store:
         """The signatures of a person's photos, whatever the contract; none where none were kept."""
         rows = self._all(
             """SELECT t.signature FROM templates t JOIN people p ON p.id = t.person_id
-            WHERE p.name = ? AND t.signature IS NOT NULL ORDER BY t.id""",
-            (name,),
+            WHERE p.name_key = ? AND t.signature IS NOT NULL ORDER BY t.id""",
+            (PersonName.parse(name).key,),
         )
         return [signature for (signature,) in rows]
 
