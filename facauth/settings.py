@@ -66,15 +66,14 @@ class LivenessLimits:
 class ReplayLimits:
     """When a photo is the enrolled picture again; see plane.Plane and replay.verdict_on.
 
-    Set with one half of the persons in view and judged on the other (benchmarks/replay.py prints
-    both). "Other photos" are of the same person, in LFW. A number that is missing (NaN) is never
-    taken for harmless.
+    benchmarks/replay.py prints what they do, on photos they were set with and on held out ones.
+    "Other photos" are of the same person, in LFW.
     """
 
     # The picture is shown where enough features lie on one plane, and either nearly all that look
     # alike do, or the grey pictures agree there as well.
-    min_inliers: int = 20  # other sessions of a webcam 7 at most; another photo of an event 60
-    min_inlier_ratio: float = 0.85  # simulated screens .81 and more; other photos .78
+    min_inliers: int = 20  # other sessions of a webcam 7; another photo of one event 60
+    min_inlier_ratio: float = 0.85  # simulated screens .88 in one part; other photos .83
     min_inliers_alike: int = 7  # real recaptures 7 and more
     min_agreement: float = 1.65  # inlier ratio + correlation; recaptures 1.67, other photos 1.63
     min_alike: float = 0.94  # correlation that is enough alone; real prints .95, other photos .91
@@ -83,9 +82,7 @@ class ReplayLimits:
     max_still_lift: float = 0.05  # brightness, of the full range; frames .03, recaptures .06 to .10
     max_still_sharper: float = 1.3  # detail, or its inverse; frames 1.13, real prints 2.4 to 7.7
     max_depth: float = 0.15  # correlation that a face loses on its frame's plane; pictures .03
-    min_copy_detail: float = (
-        0.98  # frame and face; copies .985, nearly all frames of one video less
-    )
+    min_copy_detail: float = 0.98  # of frame and face; copies .985, most frames of a video less
 
 
 @dataclass(frozen=True, slots=True)
