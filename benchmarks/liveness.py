@@ -37,7 +37,7 @@ import facauth
 from facauth.errors import FacauthError, Reason
 from facauth.faces import detect, image, quality
 from facauth.networks import Checked, Networks
-from facauth.settings import LIVENESS
+from facauth.settings import DEFAULT, LIVENESS
 from facauth.spoof import liveness
 
 Pixels = NDArray[np.uint8]
@@ -169,7 +169,7 @@ def answer(path: str, degraded: str = "none") -> Answer:
         return Answer("no_answer", None, ("face.none",), 0)
     face = sighting.faces[0]
     measured = quality.measure(sighting, face)
-    found = liveness.judge(sighting, face, measured, networks=networks())
+    found = liveness.judge(sighting, face, measured, DEFAULT, networks=networks())
     codes = _codes(found.reasons)
     return Answer(str(found.verdict), found.live_score, codes, len(sighting.faces))
 
@@ -292,7 +292,7 @@ def ran_on(table: Sequence[Row], processes: int) -> dict[str, object]:
     return {
         "live_photos": sum(row.photos for row in groups if not row.is_attack),
         "attacks": sum(row.photos for row in groups if row.is_attack),
-        "limits": asdict(LIVENESS),
+        "limits": {**asdict(DEFAULT), **asdict(LIVENESS)},
         "intervals": INTERVAL,
         "seed": SEED,
         "python": platform.python_version(),

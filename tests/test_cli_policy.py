@@ -23,7 +23,7 @@ def sitting(*_: Any) -> Replay:
     """A replay stage that finds the sitting of an enrolled photo again."""
     from facauth.spoof.replay import REASONS
 
-    return compared(ReplayVerdict.SAME_SITTING, REASONS["sitting"])()
+    return compared(ReplayVerdict.SAME_SITTING, REASONS[ReplayVerdict.SAME_SITTING])()
 
 
 def compared(verdict: Any, *reasons: Reason) -> Callable[..., Replay]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # What makes a signature. Change any of these and MAGIC with it.
 MAGIC = b"fCS1"
-FRAME_PX = 320  # longer side that the frame is reduced to; SIFT doubles it again
+FRAME_PX = 256  # longer side that the frame is reduced to; SIFT doubles it again
 CHIP_PX = 160  # side of the face chip ...
 CHIP_BOXES = 1.35  # ... which is so many times the longer side of the face box
 GREY_PX = 96  # longer side of the small grey picture of each part
