@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import Facauth
 
-HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition"}
+HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition", "matplotlib"}
 # Runs a command as `facauth` does, then says on stderr what was loaded.
 RUN = """
 import sys
