@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from facauth.cli import measured
-from facauth.cli.arguments import ENCODERS, LIVENESS, Json, Quiet, stages
+from facauth.cli.arguments import ENCODERS, LIVENESS, Json, Largest, Quiet, stages
+from facauth.cli.batch import in_order, jobs_for
 from facauth.cli.output import Answer, answering, progress
 from facauth.errors import ExitCode, Reason
-from facauth.settings import LIVENESS as LIMITS
 from facauth.trace import NoTrace
 
 if TYPE_CHECKING:
+    from facauth.measure.folders import Pair, Presentation
     from facauth.pipeline import Stages
 
-Tools = TypeVar("Tools")
-Item = TypeVar("Item")
+Photo = TypeVar("Photo", "Presentation", "Pair")
 Found = TypeVar("Found")
 
 Folder = Annotated[
@@ -90,7 +90,15 @@ Plot = Annotated[
     Path | None,
     typer.Option(metavar="OUT.png", help="Draw a DET curve and the scores.", show_default=False),
 ]
-Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Work in so many processes.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Processes; without it, one for a few photos and up to 8 for many.",
+        show_default=False,
+    ),
+]
 
 SUMMARY = "Measure on your own photos how often facauth is right."
 
@@ -110,7 +118,8 @@ def spoof(
     max_apcer: MaxApcer = None,
     max_bpcer: MaxBpcer = None,
     plot: Plot = None,
-    jobs: Jobs = 1,
+    largest: Largest = False,
+    jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -132,10 +141,10 @@ def spoof(
         if store:
             pad.require_enrolled(store)
         photos = folders.presentations(folder)
-        tools = partial(pad.chain, stages_of(LIVENESS + ENCODERS * bool(store)), threshold, store)
-        trials = list(zip(photos, run(pad.look, tools, photos, jobs, quiet=quiet), strict=True))
-        found = pad.evaluate(trials)
-        used = LIMITS.min_live_score if threshold is None else threshold
+        policy, made = pad.at_threshold(threshold), stages_of(LIVENESS + ENCODERS * bool(store))
+        look = partial(pad.Look, made, policy, store, largest)
+        trials = list(zip(photos, run(look, photos, jobs, quiet=quiet), strict=True))
+        found, used = pad.evaluate(trials), policy.min_live_score
         if plot:
             plots.draw(trials, used, plot)
         answer.more["evaluation"] = measured.spoof_fields(found, used)
@@ -147,7 +156,7 @@ def replay(
     source: Pairs,
     max_missed: MaxMissed = None,
     max_alarms: MaxAlarms = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -165,7 +174,7 @@ def replay(
 
         gates.require_shares(max_apcer=max_missed, max_bpcer=max_alarms)
         pairs = folders.pairs(source)
-        compared = run(again.look, stages_of(()), pairs, jobs, quiet=quiet)
+        compared = run(partial(again.Look, stages_of(())), pairs, jobs, quiet=quiet)
         found = again.evaluate(zip(pairs, compared, strict=True))
         answer.more["evaluation"] = measured.replay_fields(found)
         answer.lines += measured.replay_lines(found)
@@ -178,19 +187,17 @@ def stages_of(networks: tuple[str, ...]) -> partial[Stages]:
 
 
 def run(
-    work: Callable[[Tools, Item], Found],
-    tools: Callable[[], Tools],
-    items: Sequence[Item],
-    jobs: int,
+    make: Callable[[], Callable[[Photo], Found]],
+    photos: Sequence[Photo],
+    jobs: int | None,
     *,
     quiet: bool,
 ) -> list[Found]:
-    """What was found on each item; a bar shows how far it is."""
-    from facauth.measure.batch import each
-
+    """What was found on each photo; a bar shows how far it is."""
+    processes = jobs_for([photo.path for photo in photos], jobs)
     found = []
-    with progress(len(items), wanted=not quiet) as advance:
-        for one in each(work, tools, items, jobs):
+    with progress(len(photos), wanted=not quiet) as advance:
+        for one in in_order(make, photos, processes):
             found.append(one)
             advance()
     return found

@@ -93,8 +93,7 @@ def spoof_lines(found: spoof.SpoofEvaluation, threshold: float) -> list[str]:
     attacks = sorted((*found.species, *set_ups), key=lambda row: row.name)
     rows = [(*_cells(row), *[_rate(row.accepted)] * tried) for row in attacks]
     lines = [*_table(columns, rows), _worst(found), ""] if rows else []
-    sources = {row.name for row in found.live_sources}
-    persons = [row for row in found.live_groups if row.wrong.count and row.name not in sources]
+    persons = [row for row in found.live_groups if row.wrong.count and _is_person(row.name)]
     rest = sorted((*found.live_sources, *persons), key=lambda row: row.name)
     columns = ("Live", "n", "judged", "attack", "BPCER", "95 %", "BPNRR")
     if found.live.photos:
@@ -102,6 +101,11 @@ def spoof_lines(found: spoof.SpoofEvaluation, threshold: float) -> list[str]:
     unjudged = _counted([*found.species, found.live])
     lines += [f"not judged: {unjudged}"] if unjudged else []
     return [*lines, f"threshold {threshold:g}; persons and set-ups without an error: see --json"]
+
+
+def _is_person(group: str) -> bool:
+    """Whether it is a folder in live/, and not the photos beside such folders."""
+    return group.rpartition("/")[2] != "live"
 
 
 def _cells(row: spoof.Row) -> tuple[str, ...]:
@@ -162,7 +166,7 @@ def _pair_fields(row: replay.Row) -> dict[str, Any]:
 
 def replay_lines(found: replay.ReplayEvaluation) -> list[str]:
     """One table: each medium, and the other photos."""
-    columns = ("Shown by", "n", "taken for it", "share", "95 %", "same sitting", "no face")
+    columns = ("Original shown by", "n", "found", "share", "95 %", "same sitting", "no face")
     rows = [
         (
             shown(row.name),

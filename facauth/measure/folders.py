@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facauth.errors import Reason, UsageProblem, shown
+from facauth.faces.folder import photos_below
 
-IMAGES = {  # other files in a folder are no photos
-    *(".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"),
-    *(".heic", ".heif"),
-}
 LIVE, ATTACK = "live", "attack"
 ORIGINAL, OTHER = "original", "other"
 SPOOF_LAYOUT = "make live/ and attack*/, or SOURCE/live/ and SOURCE/attack*/, with photos"
@@ -46,10 +43,10 @@ def presentations(folder: Path) -> list[Presentation]:
     """
     sources = [folder] if _kinds(folder) else [each for each in _folders(folder) if _kinds(each)]
     found = [
-        _presentation(path, kind, source, folder)
+        _presentation(Path(path), kind, source, folder)
         for source in sources
         for kind in _kinds(source)
-        for path in images(kind)
+        for path in photos_below(kind)
     ]
     if not found:
         raise _not_laid_out(folder, "neither live/ nor attack*/ with photos", SPOOF_LAYOUT)
@@ -73,7 +70,7 @@ def _kinds(source: Path) -> list[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(each for each in folder.iterdir() if each.is_dir())
+        return sorted(each for each in folder.iterdir() if _is_open_folder(each))
     except OSError as error:
         why = "is not a folder" if folder.exists() else "does not exist"
         if isinstance(error, PermissionError):
@@ -82,13 +79,8 @@ def _folders(folder: Path) -> list[Path]:
         raise UsageProblem(reason) from error
 
 
-def images(folder: Path) -> list[Path]:
-    """All photos below a folder by their suffix, in a fixed order."""
-    return sorted(path for path in folder.rglob("*") if _is_image(path))
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGES and path.is_file()
+def _is_open_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
 
 
 def _not_laid_out(folder: Path, what: str, advice: str) -> UsageProblem:
@@ -118,7 +110,7 @@ def _laid_out(folder: Path) -> list[Pair]:
     ]
     found += [
         Pair(_only(originals, _of_whom(path, folder / OTHER), path), str(path), None)
-        for path in images(folder / OTHER)
+        for path in _photos_below(folder / OTHER)
     ]
     if not found:
         raise _not_laid_out(folder, "no recaptures of an original/", REPLAY_LAYOUT)
@@ -126,7 +118,12 @@ def _laid_out(folder: Path) -> list[Pair]:
 
 
 def _photos_in(folder: Path) -> list[Path]:
-    return sorted(filter(_is_image, folder.iterdir())) if folder.is_dir() else []
+    """Those right in it."""
+    return [path for path in _photos_below(folder) if path.parent == folder]
+
+
+def _photos_below(folder: Path) -> list[Path]:
+    return [Path(path) for path in photos_below(folder)] if folder.is_dir() else []
 
 
 def _of_whom(path: Path, others: Path) -> str:

@@ -36,17 +36,26 @@ class Compared:
     reasons: tuple[Reason, ...] = ()  # of a missing verdict
 
 
-def look(stages: Stages, pair: Pair) -> Compared:
-    """Compare as a sign-in would that has matched; without a face, the whole frames alone."""
-    try:
-        original, probe = (stages.sight(stages.decode(path)) for path in (pair.original, pair.path))
-    except (UsageProblem, UnusableImage) as error:
-        return Compared(None, False, error.reasons)
-    known, seen = signed(original), signed(probe)
-    if original.faces and probe.faces:
-        return Compared(judge(seen, [known]).verdict, False)
-    found = shown(compare(seen, known).frame, REPLAY)
-    return Compared(FOUND if found else ReplayVerdict.NEW, True)
+class Look:
+    """Compares one pair after the other, as a sign-in would that has matched."""
+
+    def __init__(self, stages: Callable[[], Stages]) -> None:
+        self._stages = stages()
+
+    def __call__(self, pair: Pair) -> Compared:
+        """Where a photo shows no face, the whole frames alone; raises SetupProblem alone."""
+        try:
+            original, probe = self._sight(pair.original), self._sight(pair.path)
+        except (UsageProblem, UnusableImage) as error:
+            return Compared(None, False, error.reasons)
+        known, seen = signed(original), signed(probe)
+        if original.faces and probe.faces:
+            return Compared(judge(seen, [known]).verdict, False)
+        found = shown(compare(seen, known).frame, REPLAY)
+        return Compared(FOUND if found else ReplayVerdict.NEW, True)
+
+    def _sight(self, path: str) -> Sighting:
+        return self._stages.sight(self._stages.decode(path))
 
 
 def signed(sighting: Sighting) -> CaptureSignature:

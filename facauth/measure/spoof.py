@@ -21,24 +21,17 @@ from facauth.measure import gates
 from facauth.measure.rates import Rate, rate, worst
 from facauth.networks import Checked, Networks
 from facauth.records.store import Store
-from facauth.spoof.liveness import ATTACK_REASON
-from facauth.structs import Liveness, LiveVerdict
+from facauth.settings import DEFAULT
+from facauth.structs import LiveVerdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from facauth.measure.folders import Presentation
     from facauth.pipeline import Stages
+    from facauth.settings import SpoofPolicy
 
 JUDGED = (LiveVerdict.LIVE, LiveVerdict.ATTACK)
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """What photos are tried on: the stages and, to sign in, a store."""
-
-    stages: Stages
-    store: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +54,9 @@ class Seen:
         return not any(reason.code.startswith("image.") for reason in self.reasons)
 
 
-def chain(stages: Callable[[], Stages], threshold: float | None, store: Path | None) -> Chain:
-    """The stages, judging by another threshold if one is given."""
-    bound = stages()
-    if threshold is not None:
-        judge = bound.liveness
-        bound = replace(bound, liveness=lambda *given: at_threshold(judge(*given), threshold))
-    return Chain(bound, store)
+def at_threshold(threshold: float | None) -> SpoofPolicy:
+    """The policy of a sign-in, with another threshold if one is given."""
+    return DEFAULT if threshold is None else replace(DEFAULT, min_live_score=threshold)
 
 
 def require_enrolled(path: Path) -> None:
@@ -79,43 +68,39 @@ def require_enrolled(path: Path) -> None:
             raise UsageProblem(Reason("evaluate.nobody_enrolled", message, advice))
 
 
-def at_threshold(liveness: Liveness, threshold: float) -> Liveness:
-    """The verdict on the same score with another threshold; conditions stay as they are."""
-    if liveness.verdict is LiveVerdict.CANNOT_JUDGE:
-        return replace(liveness, min_live_score=threshold)
-    live = liveness.live_score >= threshold  # NaN is not
-    return replace(
-        liveness,
-        verdict=LiveVerdict.LIVE if live else LiveVerdict.ATTACK,
-        min_live_score=threshold,
-        reasons=() if live else (ATTACK_REASON,),
-    )
+class Look:
+    """Judges one photo after the other; attacks also try to sign in, if there is a store."""
 
+    def __init__(
+        self, stages: Callable[[], Stages], policy: SpoofPolicy, store: Path | None, largest: bool
+    ) -> None:
+        self._stages, self._policy, self._store = stages(), policy, store
+        self._largest = largest
 
-def look(tools: Chain, photo: Presentation) -> Seen:
-    """Judge one photo; an attack also tries to sign in, if there is a store."""
-    store = None if photo.species is None else tools.store
-    try:
-        found = pipeline.check_liveness(tools.stages, photo.path)
-    except (UsageProblem, UnusableImage) as error:
-        return Seen(None, math.nan, error.reasons, None if store is None else False)
-    signed_in = None if store is None else signs_in(tools.stages, store, photo.path)
-    return Seen(found.verdict, found.live_score, found.reasons, signed_in)
-
-
-def signs_in(stages: Stages, path: Path, image: str) -> bool:
-    """Whether a photo passes every stage, as anybody; the store is not written to.
-
-    Raises SetupProblem.
-    """
-    with Store.open(path) as store, store.in_memory() as people:
+    def __call__(self, photo: Presentation) -> Seen:
+        """What facauth says of it; raises SetupProblem alone."""
+        store = None if photo.species is None else self._store
         try:
-            pipeline.sign_in(stages, people, image)
-        except FacauthError as refusal:
-            if refusal.exit_code in (ExitCode.SETUP, ExitCode.INTERNAL):
-                raise
-            return False
-        return True
+            found = pipeline.check_spoof(
+                self._stages, photo.path, self._policy, largest=self._largest
+            ).liveness
+        except (UsageProblem, UnusableImage) as error:
+            return Seen(None, math.nan, error.reasons, None if store is None else False)
+        signed_in = None if store is None else self._signs_in(photo.path, store)
+        return Seen(found.verdict, found.live_score, found.reasons, signed_in)
+
+    def _signs_in(self, image: str, path: Path) -> bool:
+        """Whether a photo passes every stage, as anybody; the store is not written to."""
+        with Store.open(path) as store, store.in_memory() as people:
+            try:
+                pipeline.sign_in(
+                    self._stages, people, image, policy=self._policy, largest=self._largest
+                )
+            except FacauthError as refusal:
+                if refusal.exit_code in (ExitCode.SETUP, ExitCode.INTERNAL):
+                    raise
+                return False
+            return True
 
 
 # ---- rates
