@@ -126,7 +126,7 @@ def test_plain_text_when_piped(facauth: Facauth, six: Path, scores: Say) -> None
         "Attacks        n  judged  live  APCER            95 %  APNRR",
         "attack_print   1       1     0   0.0%  0.0% to 100.0%   0.0%",
         "attack_screen  2       2     1  50.0%   1.3% to 98.7%   0.0%",
-        "worst species: attack_screen, APCER 50.0%",
+        "worst species: attack_screen, APCER 50.0%, 1.3% to 98.7%",
         "",
         "Live             n  judged  attack  BPCER           95 %  BPNRR",
         "all live photos  3       3       1  33.3%  0.0% to 90.6%   0.0%",

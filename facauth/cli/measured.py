@@ -118,7 +118,8 @@ def _worst(found: spoof.SpoofEvaluation) -> str:
     worst = [row for row in found.species if row.name == found.worst_species]
     if not worst:
         return "worst species: none was judged"
-    return f"worst species: {shown(worst[0].name)}, APCER {_rate(worst[0].wrong)}"
+    apcer = worst[0].wrong
+    return f"worst species: {shown(worst[0].name)}, APCER {_rate(apcer)}, {_interval(apcer)}"
 
 
 def _counted(rows: Sequence[spoof.Row]) -> str:
