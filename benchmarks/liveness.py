@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 import facauth
 from facauth.errors import FacauthError, Reason
 from facauth.faces import detect, image, quality
+from facauth.measure.rates import INTERVAL, interval
 from facauth.networks import Checked, Networks
 from facauth.settings import DEFAULT, LIVENESS
 from facauth.spoof import liveness
@@ -44,8 +45,6 @@ Pixels = NDArray[np.uint8]
 
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic"}
 SEED = 20261122  # of the draw from --live; another draw gives slightly other figures
-Z_95 = 1.96
-INTERVAL = "Wilson's, 95 %; where nothing or everything went wrong, the rule of three (3 / n)"
 JUDGED_BY = ("faces/*.py", "spoof/*.py", "networks.py", "settings.py", "weights/manifest.json")
 
 
@@ -263,18 +262,6 @@ def row(photos: Sequence[Photo], found: dict[str, Answer], person: str) -> Row:
         nearest_score=nearest(scores) if scores else None,
         unjudged=dict(Counter(code for reply in unjudged for code in reply.reasons)),
     )
-
-
-def interval(wrong: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of wrong / n (Journal of the American Statistical Association
-    22, 1927); at none or all of n the rule of three (Hanley and Lippman-Hand, JAMA 249, 1983)."""
-    if wrong in (0, n):
-        three = min(1.0, 3 / n)
-        return (0.0, three) if wrong == 0 else (1 - three, 1.0)
-    share, z2 = wrong / n, Z_95**2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 / (1 + z2 / n) * (share * (1 - share) / n + z2 / (4 * n * n)) ** 0.5
-    return middle - half, middle + half
 
 
 def worst(table: Sequence[Row], *, attacks: bool) -> Row | None:

@@ -32,10 +32,11 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from liveness import INTERVAL, cpu, interval
+from liveness import cpu
 from PIL import Image
 
 from facauth.faces.detect import sight
+from facauth.measure.rates import INTERVAL, interval
 from facauth.networks import Checked, Networks, opencv
 from facauth.settings import REPLAY
 from facauth.spoof.plane import Comparison, compare

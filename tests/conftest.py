@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from facauth.cli import checks, people, run, spoof_check
+from facauth.cli import checks, evaluate, people, run, spoof_check
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -122,7 +122,7 @@ class Facauth:
             watched = {name: trace.watch(name, stage) for name, stage in stages.items()}
             return replace(bind(self._networks, trace), **watched)
 
-        for module in (people, checks, spoof_check):
+        for module in (people, checks, spoof_check, evaluate):
             self._monkeypatch.setattr(module, "stages", bound)
 
     def knows(self, **photos: str) -> None:

@@ -14,52 +14,31 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from facauth.errors import Reason, UsageProblem, shown
+from facauth.faces.folder import photos_below
 from facauth.faces.image import STDIN
 
+Photo = TypeVar("Photo")  # a path, or what else is known of one
 Found = TypeVar("Found")
-Look = Callable[[str], Found]
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif"),
-    *(".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"),
-)
 FEW = 16  # photos that one process has looked at before others have loaded their networks
 MAX_JOBS = 8  # of its own accord
 
 
 def photos_in(names: Sequence[str]) -> list[str]:
-    """The names, each folder replaced by the image files below it in order of their paths.
+    """The names, each folder replaced by the photos below it.
 
-    Hidden files and folders are left out, and links to folders are not followed. Raises
-    UsageProblem for a folder that holds no photos or cannot be read.
+    Raises UsageProblem for a folder that holds none or cannot be read.
     """
     return [photo for name in names for photo in (_below(name) if Path(name).is_dir() else [name])]
 
 
 def _below(folder: str) -> list[str]:
-    found: list[str] = []
-    for here, folders, files in os.walk(folder, onerror=_unreadable):
-        folders[:] = [each for each in folders if not each.startswith(".")]
-        found += [
-            str(Path(here) / file)
-            for file in files
-            if not file.startswith(".") and Path(file).suffix.lower() in SUFFIXES
-        ]
+    found = photos_below(folder)
     if not found:
         raise UsageProblem(
             Reason("image.no_photos", f"there are no photos in {shown(folder)}", "check the path")
         )
-    return sorted(found)
-
-
-def _unreadable(error: OSError) -> None:
-    raise UsageProblem(
-        Reason(
-            "image.unreadable",
-            f"{shown(error.filename)} cannot be read ({error.strerror})",
-            "check its permissions",
-        )
-    ) from error
+    return found
 
 
 def jobs_for(photos: Sequence[str], wanted: int | None) -> int:
@@ -70,7 +49,9 @@ def jobs_for(photos: Sequence[str], wanted: int | None) -> int:
     return min(wanted or worthwhile, len(photos))
 
 
-def in_order(make: Callable[[], Look[Found]], photos: Sequence[str], jobs: int) -> Iterator[Found]:
+def in_order(
+    make: Callable[[], Callable[[Photo], Found]], photos: Sequence[Photo], jobs: int
+) -> Iterator[Found]:
     """What `make()` finds in each photo, in their order.
 
     make: called once per process, where it loads the networks; must be picklable if jobs > 1.
@@ -108,10 +89,10 @@ def _signals(**handlers: signal.Handlers) -> Iterator[None]:
             signal.signal(signal.Signals[name], each)
 
 
-_make: Callable[[], Look[object]]  # in a worker process
+_make: Callable[[], Callable[[Any], object]]  # in a worker process
 
 
-def _begin(make: Callable[[], Look[object]]) -> None:
+def _begin(make: Callable[[], Callable[[Any], object]]) -> None:
     from facauth import networks
 
     global _make
@@ -129,10 +110,10 @@ def _end_with_parent() -> None:
 
 
 @cache
-def _ready() -> Look[object]:
+def _ready() -> Callable[[Any], object]:
     """Made by the first photo, so that what fails is reported as a photo's failure is."""
     return _make()
 
 
-def _look(photo: str) -> Any:
+def _look(photo: Any) -> Any:
     return _ready()(photo)

@@ -89,6 +89,13 @@ class Store:
         with _explained(self.path):
             self._db.close()
 
+    def in_memory(self) -> Self:
+        """A copy for trials: what is logged or changed there is never written."""
+        with _explained(self.path):
+            copy = _connect(":memory:")
+            self._db.backup(copy)
+        return type(self)(copy, self.path)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, and alone: other writers wait, and read what was written."""
