@@ -14,7 +14,8 @@ from facauth.errors import Reason, UnusableImage, UsageProblem
 from facauth.measure import gates
 from facauth.measure.rates import Rate, rate
 from facauth.settings import REPLAY
-from facauth.spoof.replay import compare, judge, shown
+from facauth.spoof.plane import compare
+from facauth.spoof.replay import judge, shown
 from facauth.spoof.signature import signature
 from facauth.structs import Face, ReplayVerdict, Sighting
 
