@@ -51,7 +51,7 @@ SEED = 20261122  # of every draw
 STEP = 3  # of NUAA's frames every third: about a second or less apart
 NUAA_SESSION = 13  # ID_GLASSES_PLACE_SESSION: so many characters of a file name
 PERSONS_PHOTOS = 6  # of one person in LFW at most, so that nobody dominates; so many seen, ...
-SEEN_COPIED, SEEN_SIMULATED = 40, 60  # ... and of so many persons while the limits were set
+SEEN_COPIED, SEEN_SIMULATED = 100, 60  # ... and of so many persons while the limits were set
 ONE_PHOTO = 0.99  # correlation of frame and face: two files of LFW that are one press photo
 
 Change = Callable[["Pixels"], "Pixels"]
@@ -372,7 +372,7 @@ def main() -> None:
     parser.add_argument("--lfw", type=Path, help="PERSON/IMAGE")
     parser.add_argument("--pad", type=Path, help="nuaa/live/PERSON/IMAGE, SOURCE/live/IMAGE")
     parser.add_argument("--simulated", type=int, default=300, help="recapture so many LFW faces")
-    parser.add_argument("--copied", type=int, default=100, help="copy so many LFW faces")
+    parser.add_argument("--copied", type=int, default=160, help="copy so many LFW faces")
     parser.add_argument("--pairs", type=int, default=3000, help="of LFW photos, at least")
     options = parser.parse_args()
     opencv()

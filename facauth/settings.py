@@ -91,7 +91,7 @@ class ReplayLimits:
     max_still_lift: float = 0.05  # brightness, of the full range; frames .03, recaptures .06 to .10
     max_still_sharper: float = 1.3  # detail, or its inverse; frames 1.13, real prints 2.4 to 7.7
     max_depth: float = 0.15  # correlation that a face loses on its frame's plane; pictures .03
-    min_copy_detail: float = 0.98  # of frame and face; copies .985, most frames of a video less
+    min_copy_detail: float = 0.97  # of frame and face; copies .973, most frames of a video less
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,9 +233,9 @@ def likeness(probe: Part, enrolled: Part, homography: Floats) -> Likeness:
     mask = np.asarray(cv2.erode(covered, np.ones((3, 3), np.uint8), borderValue=0)) > 0
     if not mask.mean() >= MIN_OVERLAP:
         return NOT_ALIKE
-    bands = [(_bands(grey, mask)) for grey in (probe.grey, known)]
-    correlation, detail = (cosine(*both) for both in zip(*bands, strict=True))
-    seen, shown = (grey[mask].astype(np.float32) for grey in (probe.grey, known))
+    pair = [probe.grey.astype(np.float32), known.astype(np.float32)]
+    correlation, detail = (cosine(*band) for band in _bands(pair, mask))
+    seen, shown = (each[mask] for each in pair)
     gain = float(seen.std() / shown.std()) if shown.std() > 0 else math.nan
     return Likeness(correlation, detail, gain, float(seen.mean() - shown.mean()) / 255)
 
@@ -247,25 +247,27 @@ def cosine(first: Floats, second: Floats) -> float:
     return float(first @ second) / length if length > 0 else math.nan
 
 
-def _bands(grey: Grey, mask: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """What varies in a grey picture within the mask: structure, evened so that glare weighs less;
-    and detail. Nothing from outside of the mask comes in."""
+def _bands(pair: list[Floats], mask: NDArray[np.bool_]) -> tuple[list[Floats], list[Floats]]:
+    """What varies in two grey pictures (h, w) within the mask, each as (n,): structure, evened so
+    that glare weighs less; and detail. Nothing from outside of the mask comes in."""
     import cv2
     import numpy as np
 
     inside = mask.astype(np.float32)
 
-    def blurred(values: Floats, sigma: float) -> Floats:
-        total = cv2.GaussianBlur(values * inside, (0, 0), sigma)
-        return np.asarray(total / np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3))
+    def blurred(pair: list[Floats], sigma: float) -> list[Floats]:
+        weight = np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3)
+        return [cv2.GaussianBlur(each * inside, (0, 0), sigma) / weight for each in pair]
 
-    values = grey.astype(np.float32)
-    structure = blurred(values, FINE_PX)
-    structure -= blurred(structure, EVEN_PX)
-    spread = np.sqrt(blurred(structure * structure, 2 * EVEN_PX))
-    detail = blurred(values, FINEST_PX)
-    detail -= blurred(detail, 3 * FINEST_PX)
-    return (structure / (spread + DULL))[mask], detail[mask]
+    def between(low: float, high: float) -> list[Floats]:
+        fine = blurred(pair, low)
+        return [each - slow for each, slow in zip(fine, blurred(fine, high), strict=True)]
+
+    structure = between(FINE_PX, EVEN_PX)
+    spread = blurred([each * each for each in structure], 2 * EVEN_PX)
+    evened = [each / (np.sqrt(by) + DULL) for each, by in zip(structure, spread, strict=True)]
+    detail = between(FINEST_PX, 3 * FINEST_PX)
+    return [each[mask] for each in evened], [each[mask] for each in detail]
 
 
 def _grey_to_part(part: Part) -> Floats:

@@ -86,23 +86,27 @@ def shown(plane: Plane, limits: ReplayLimits) -> bool:
 
 
 def in_the_room(comparison: Comparison, limits: ReplayLimits) -> bool:
-    """Whether face and frame changed as they do between two photos of one sitting, not as in a
-    picture: a camera that stands sees the same light as sharply, or the face move; else the face
-    must have left its background's plane, which no picture can. A missing number says no, and so
-    does a copy.
+    """Whether face and frame changed as they do between two photos of one sitting.
+
+    Either the face left its background's plane, which no picture can; or the camera stood, saw as
+    sharply as before, and the face moved or the light is the same. A missing number says no, and
+    so does a copy.
     """
     frame, face, rigid = comparison.frame, comparison.face, comparison.face_on_frame
     copy = not (frame.grey.detail < limits.min_copy_detail or rigid.detail < limits.min_copy_detail)
     if comparison.mirrored or copy or not frame.inliers >= limits.min_inliers:
         return False
-    as_sharp = all(
-        1 / limits.max_still_sharper <= part.sharper <= limits.max_still_sharper
-        for part in (frame, face)
-    )
-    same_camera = as_sharp and abs(frame.grey.lift) <= limits.max_still_lift
-    still = frame.displacement <= limits.max_still_displacement
-    depth = rigid.correlation <= face.grey.correlation - limits.max_depth
-    return depth or (still and (same_camera or rigid.correlation < limits.min_alike))
+    if rigid.correlation <= face.grey.correlation - limits.max_depth:
+        return True
+    moved = rigid.correlation < limits.min_alike
+    same_light = as_sharp(face, limits) and abs(frame.grey.lift) <= limits.max_still_lift
+    stood = frame.displacement <= limits.max_still_displacement and as_sharp(frame, limits)
+    return stood and (moved or same_light)
+
+
+def as_sharp(plane: Plane, limits: ReplayLimits) -> bool:
+    """Whether both photos have as much detail; a screen has less, and a laser print more."""
+    return 1 / limits.max_still_sharper <= plane.sharper <= limits.max_still_sharper
 
 
 # ---- a picture of it
