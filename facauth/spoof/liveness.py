@@ -21,38 +21,38 @@ if TYPE_CHECKING:
     from facauth.structs import Face, Pixels, Quality, Sighting
 
 VIEW_PX = 80
-LIVE_CLASS = 1  # of three; 0 and 2 are attacks (Silent-Face's training labels)
+# Two tails of three classes each, original and fine-tuned; of the three the others are attacks.
+LIVE_CLASSES = (1, 4)
 BY = (0.85, 1.0, 1.15)  # the scales around the one each network was trained with
-SURE = 1e-7  # no single crop is surer than this; NaN stays NaN
+SURE = 1e-7  # no tail is surer of a crop than this; NaN stays NaN
 
 
 def live_score(pixels: Pixels, face: Face, networks: Networks) -> float:
-    """P(live) in [0, 1]: the mean of the log-odds of both networks, as a probability."""
+    """P(live) in [0, 1]: the mean of the log-odds of all views and tails, as a probability."""
     near = live_log_odds(views(pixels, face, 2.7), networks.live_2_7)
     far = live_log_odds(views(pixels, face, 4.0), networks.live_4_0)
     return 1 / (1 + math.exp(-(near + far) / 2))
 
 
 def live_log_odds(crops: list[Pixels], network: cv2.dnn.Net) -> float:
-    """Mean log-odds of P(live) over (80, 80, 3) RGB crops; the network itself takes BGR."""
+    """Mean log-odds of P(live) over (80, 80, 3) RGB crops and both tails; the network takes BGR."""
     import cv2
     import numpy as np
 
     network.setInput(cv2.dnn.blobFromImages(crops, swapRB=True))
-    live = network.forward()[:, LIVE_CLASS].astype(np.float64)
+    live = network.forward()[:, LIVE_CLASSES].astype(np.float64)
     live = np.clip(live, SURE, 1 - SURE)
     return float(np.log(live / (1 - live)).mean())
 
 
 def views(pixels: Pixels, face: Face, scale: float) -> list[Pixels]:
-    """The crops one network judges: at three scales, each also mirrored.
+    """The crops one network judges: at three scales.
 
     Where the frame is too small for the larger ones they are the same crop, which counts once.
     """
     height, width = pixels.shape[:2]
     widest = min((width - 1) / face.box_px[2], (height - 1) / face.box_px[3])
-    crops = [view(pixels, face, each) for each in sorted({min(scale * by, widest) for by in BY})]
-    return [*crops, *(crop[:, ::-1] for crop in crops)]
+    return [view(pixels, face, each) for each in sorted({min(scale * by, widest) for by in BY})]
 
 
 def view(pixels: Pixels, face: Face, scale: float) -> Pixels:

@@ -72,9 +72,16 @@ def verdict_on(comparison: Comparison, limits: ReplayLimits) -> ReplayVerdict:
     if seen and not in_the_room(comparison, limits):
         return ReplayVerdict.ENROLLED_PICTURE
     same_room = (
-        frame.inliers >= limits.min_inliers and frame.displacement <= limits.max_still_displacement
+        frame.inliers >= limits.min_inliers
+        and not frame.displacement > limits.max_still_displacement
     )
-    return ReplayVerdict.SAME_SITTING if seen or same_room else ReplayVerdict.NEW
+    doubt = seen or same_room or unclear(frame, limits) or unclear(comparison.face, limits)
+    return ReplayVerdict.SAME_SITTING if doubt else ReplayVerdict.NEW
+
+
+def unclear(plane: Plane, limits: ReplayLimits) -> bool:
+    """Whether there is a plane, and yet too little of both pictures on it to compare them."""
+    return plane.inliers >= limits.min_inliers_alike and math.isnan(plane.grey.correlation)
 
 
 def shown(plane: Plane, limits: ReplayLimits) -> bool:

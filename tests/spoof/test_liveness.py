@@ -28,10 +28,13 @@ NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 
 
 class Net:
-    """Stands for one network: gives each crop of a batch the same three probabilities."""
+    """Stands for one network: each crop of a batch gets the same probabilities, three of each tail.
+
+    Given only three, both tails say the same.
+    """
 
     def __init__(self, *probabilities: float) -> None:
-        self.probabilities = probabilities
+        self.probabilities = probabilities * (6 // len(probabilities))
         self.crops: NDArray[np.float32] = np.empty((0, 3, 80, 80), np.float32)
 
     def setInput(self, blob: NDArray[np.float32]) -> None:  # noqa: N802, as in OpenCV
@@ -91,6 +94,15 @@ def test_both_networks_have_a_say() -> None:
     assert mixed == pytest.approx([0.5, 0.5], abs=1e-3)
 
 
+def test_both_tails_have_a_say() -> None:
+    live, attack = (0.0, 0.9, 0.1), (0.9, 0.1, 0.0)
+    pixels = sighting().pixels
+    mixed = [
+        live_score(pixels, SQUARE, networks(*a, *b)) for a, b in ((live, attack), (attack, live))
+    ]
+    assert mixed == pytest.approx([0.5, 0.5], abs=1e-3)
+
+
 @settings(derandomize=True, deadline=None, max_examples=50, database=None)
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_the_score_is_a_probability_and_rises_with_both(a: float, b: float, more: float) -> None:
@@ -119,14 +131,6 @@ def test_the_networks_see_blue_first() -> None:
     for net in (nets.live_2_7, nets.live_4_0):
         assert (net.crops[:, 2] == 200).all()
         assert (net.crops[:, :2] == 0).all()
-
-
-def test_every_network_sees_the_face_both_ways_round() -> None:
-    nets = networks(0, 1, 0)
-    live_score(sighting().pixels, SQUARE, nets)
-    for net in (nets.live_2_7, nets.live_4_0):
-        seen = {crop.tobytes() for crop in net.crops}
-        assert seen == {crop[:, :, ::-1].tobytes() for crop in net.crops}
 
 
 # --- the verdict ---------------------------------------------------------------------------------
@@ -257,7 +261,7 @@ def test_crops_stay_inside_the_frame(
     pixels = np.random.default_rng(1).integers(1, 256, (frame[1], frame[0], 3), np.uint8)
     face = Face(box, np.zeros((5, 2), np.float32), 0.9)
     crops = views(pixels, face, scale)
-    assert 2 <= len(crops) <= 6
+    assert 1 <= len(crops) <= 3
     for crop in crops:
         assert crop.shape == VIEW
         assert crop.dtype == np.uint8

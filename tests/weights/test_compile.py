@@ -164,7 +164,7 @@ LIVENESS = {
 def test_liveness_says_the_same_as_the_original_in_pytorch(role: str) -> None:
     network = cv2.dnn.readNetFromONNX(str(file_of(role)))
     found = forward(network, even_and_patterned())
-    np.testing.assert_allclose(found, LIVENESS[role], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found[:, :3], LIVENESS[role], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
