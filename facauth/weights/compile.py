@@ -261,9 +261,15 @@ def compile_weights(sources: Path, out: Path, fine_tuned: Path = FINE_TUNED) -> 
         content = make.get(weight.role, bytes)(content)
         (out / weight.file).write_bytes(content)
         rows.append(manifest_row(weight, content))
+        if weight.role.startswith("live"):
+            rows[-1]["source"]["fine_tuned_sha256"] = _hash_of(fine_tuned)
         sys.stdout.write(f"{weight.file}: {len(content)} bytes\n")
     manifest = json.dumps({"schema": 1, "weights": rows}, indent=2) + "\n"
     (out / "manifest.json").write_text(manifest)
+
+
+def _hash_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def main() -> None:
