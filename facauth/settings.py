@@ -51,13 +51,14 @@ class QualityLimits:
 class LivenessLimits:
     """The conditions outside of which the liveness networks cannot judge.
 
-    Each was kept for what it does on degraded photos (README, Liveness).
+    Size, sharpness and noise are those below which sign-in refuses anyway: the fine-tuned layers
+    judge poorer photos than the original ones could (README, Liveness).
     """
 
     min_context: float = 1.5  # frame over face box, narrower side; tighter crops of attacks pass
-    min_inter_eye_distance_px: float = 30.0  # in photo pixels; smaller live faces look like attacks
-    min_sharpness: float = 0.12  # as in Quality; blurred live faces look like attacks
-    max_noise: float = 3.5  # grey levels, as in Quality; noisy live faces look like attacks
+    min_inter_eye_distance_px: float = 16.0  # in photo pixels
+    min_sharpness: float = 0.07  # as in Quality
+    max_noise: float = 8.0  # grey levels, as in Quality
     min_chroma: float = 5.0  # as in Quality, 0-255; nearly every grey photo looks like an attack
 
 
