@@ -17,6 +17,9 @@ from PIL import Image, ImageOps
 from simulator import Medium, recapture
 
 from facauth.cli import run
+from facauth.decision.match import Gallery, compare
+from facauth.records.store import Store, Template
+from facauth.structs import Encoding, Match, PersonName
 
 FIRST, AGAIN, ANOTHER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
 SHOWN = "simulated_recapture.jpg"  # shows ANOTHER
@@ -29,6 +32,13 @@ REFUSAL = "facauth: this is the enrolled photo again, or a picture of it; take a
 def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
     """A store that knows Barack."""
     facauth.knows(Barack=photo(ANOTHER))
+    return facauth
+
+
+@pytest.fixture
+def scanned(facauth: Facauth, photo: Photo) -> Facauth:
+    """The same without a look at liveness."""
+    facauth("register", "Barack", photo(ANOTHER), "--accept-spoof")
     return facauth
 
 
@@ -159,6 +169,54 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(
     enrolled("sign-in", photo(FIRST), exit_code=3)
     (person,) = enrolled("list", "--json").json["people"]
     assert (person["photos"], person["without_signature"], person["accepted_spoof"]) == (2, 1, 0)
+
+
+@pytest.mark.parametrize("signature", [b"", b"fCS0", b"fCS1" + b"x" * 90, b"x" * 70_000])
+def test_a_signature_that_cannot_be_read_lets_nobody_in(
+    scanned: Facauth, photo: Photo, signature: bytes
+) -> None:
+    scanned.change(f"UPDATE templates SET signature = x'{signature.hex()}'")
+    before = scanned.events()
+    for command in (
+        ("sign-in", photo(FIRST), "--skip-liveness"),
+        ("register", "Barack", photo(FIRST), "--accept-spoof"),
+        ("spoof-check", photo(FIRST), "--against", "Barack"),
+    ):
+        result = scanned(*command, exit_code=7)
+        assert result.stdout == ""
+        assert result.stderr.endswith(
+            "the store holds a capture signature that cannot be read; "
+            "register this person again with --replace\n"
+        )
+    assert scanned.events() == before
+    scanned("register", "Barack", photo(FIRST), "--accept-spoof", "--replace")
+
+
+def removed(store: Store, name: PersonName) -> None:
+    store.remove(name)
+
+
+def renamed(store: Store, name: PersonName) -> None:
+    store.rename(name, PersonName.parse("Somebody"))
+
+
+def replaced(store: Store, name: PersonName) -> None:
+    store.delete_templates(name)
+    store.add(name, "test/1", [Template(b"", None, accepted_spoof=True)])
+
+
+@pytest.mark.parametrize("changed", [removed, renamed, replaced])
+def test_whose_photos_change_during_a_sign_in_is_compared_with_those_that_matched(
+    scanned: Facauth, photo: Photo, changed: Callable[[Store, PersonName], None]
+) -> None:
+    def slow(probe: Encoding, gallery: Gallery, fmr: float) -> Match:
+        with Store.open(scanned.store) as store, store.transaction():
+            changed(store, PersonName.parse("Barack"))
+        return compare(probe, gallery, fmr)
+
+    scanned.bind(compare=slow)
+    result = scanned("sign-in", photo(ANOTHER), "--skip-liveness", exit_code=3)
+    assert result.stderr.endswith(REFUSAL)
 
 
 # --- the same picture twice ----------------------------------------------------------------------

@@ -102,12 +102,22 @@ class Store:
         with _explained(self.path), _transaction(self._db):
             yield
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read within is of one moment, whatever others write; write nothing yourself."""
+        self._write("BEGIN", ())
+        try:
+            yield
+        finally:
+            self._write("ROLLBACK", ())
+
     def people(self, contract: str | None = None) -> list[PersonRow]:
         """Everybody, by name. With a contract, `needs_new_photo` counts the other templates."""
         rows = self._all(
             """SELECT p.name, count(t.id), p.enrolled_at,
                 (SELECT max(at) FROM events e WHERE e.person_id = p.id AND e.verdict = 'signed_in'),
-                count(t.contract <> ? OR NULL), count(t.id) - count(t.signature),
+                count(t.contract <> ? OR NULL),
+                count(t.id) - sum(typeof(t.signature) <> 'null'),  -- count() would read them all
                 coalesce(sum(t.accepted_spoof), 0)
             FROM people p LEFT JOIN templates t ON t.person_id = p.id
             GROUP BY p.id ORDER BY p.name_key""",
