@@ -76,8 +76,18 @@ def test_a_folder_that_cannot_be_read_is_a_usage_error(folder: Path) -> None:
         photos_in(["photos"])
 
 
-def test_what_is_no_folder_is_left_as_it_is() -> None:
-    assert photos_in(["-", "absent.jpg", "odd\0name"]) == ["-", "absent.jpg", "odd\0name"]
+@pytest.mark.parametrize("name", ["-", "absent.jpg", "odd\0name", "x" * 300, "x" * 300 + "/y"])
+def test_what_is_no_folder_is_left_as_it_is(name: str) -> None:
+    assert photos_in([name]) == [name]
+
+
+def test_a_name_that_is_too_long_is_a_usage_error(facauth: Facauth, photo: Photo) -> None:
+    long = "x" * 300
+    for command in (["spoof-check"], ["evaluate", "spoof"], ["evaluate", "replay"]):
+        result = facauth(*command, long, exit_code=2)
+        assert result.stderr.endswith(("; check the path\n", "; name a folder of photos\n")) or (
+            f"{long}: cannot judge" in result.stdout
+        )
 
 
 def test_a_few_photos_do_not_repay_further_processes() -> None:

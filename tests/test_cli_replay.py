@@ -6,6 +6,7 @@ are not part of the repository. Liveness is skipped where the replay part alone 
 
 from __future__ import annotations
 
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -329,17 +330,41 @@ def test_where_nothing_was_compared_nothing_is_drawn(facauth: Facauth, photo: Ph
     assert tree(facauth.here) == {}
 
 
-@pytest.mark.parametrize("out", [".", "link.png", "absent/why.png", "/dev/null"])
-def test_only_a_regular_file_is_written(enrolled: Facauth, photo: Photo, out: str) -> None:
-    (enrolled.here / "link.png").symlink_to(enrolled.here / "elsewhere.png")
-    before = enrolled.events()
-    result = enrolled("sign-in", photo(AGAIN), "--explain", out, exit_code=2)
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        (".", "it is not called .png"),
+        ("/dev/null", "it is not called .png"),
+        ("store.sqlite3", "it is not called .png"),
+        ("link.png", "it is no regular file"),
+        ("absent/why.png", "it is in no folder that can be written"),
+        (f"{'x' * 300}/why.png", "it is in no folder that can be written"),
+        ("photo.png", "it is one of the photos"),
+        ("same.png", "it is one of the photos"),
+    ],
+)
+@pytest.mark.parametrize("command", ["sign-in", "spoof-check", "evaluate"])
+def test_only_a_png_that_is_no_photo_is_written(
+    scanned: Facauth, photo: Photo, out: str, why: str, command: str
+) -> None:
+    given = scanned.here / "live" / "photo.png"
+    given.parent.mkdir()
+    (scanned.here / "same.png").hardlink_to(shutil.copy(photo("collins.png"), given))
+    (scanned.here / "photo.png").hardlink_to(given)
+    (scanned.here / "store.sqlite3").hardlink_to(scanned.store)
+    (scanned.here / "link.png").symlink_to(scanned.here / "elsewhere.png")
+    before = tree(scanned.here)
+    arguments = {
+        "sign-in": ("sign-in", "photo.png", "--explain", out),
+        "spoof-check": ("spoof-check", "photo.png", "--against", "Barack", "--explain", out),
+        "evaluate": ("evaluate", "spoof", ".", "--plot", out),
+    }[command]
+    result = scanned(*arguments, exit_code=2)
     assert result.stdout == ""
-    assert result.stderr == (
-        f"facauth: {out} cannot be written: it is no regular file in a folder; name another file\n"
+    assert result.stderr.endswith(
+        f"facauth: {out} cannot be written: {why}; name another .png file\n"
     )
-    assert enrolled.events() == before
-    assert list(tree(enrolled.here)) == ["link.png"]
+    assert tree(scanned.here) == before
 
 
 @pytest.mark.parametrize("arguments", [(FIRST,), (FIRST, AGAIN, "--against", "Barack")])

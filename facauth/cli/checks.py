@@ -20,10 +20,11 @@ from facauth.cli.arguments import (
     StorePath,
     Strict,
     policy_of,
+    require_picture,
     stages,
     store_path,
 )
-from facauth.cli.explain import explain, require_writable
+from facauth.cli.explain import explain
 from facauth.cli.output import (
     Answer,
     answering,
@@ -73,7 +74,7 @@ def sign_in(
     """
     with answering("sign-in", as_json=as_json, quiet=quiet) as answer:
         policy = policy_of(answer, strict, lenient, "--skip-liveness" if skip_liveness else None)
-        require_writable(explanation)
+        require_picture(explanation, [image])
         bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
 

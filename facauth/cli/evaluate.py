@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from facauth.cli import measured
-from facauth.cli.arguments import ENCODERS, LIVENESS, Json, Largest, Quiet, stages
+from facauth.cli.arguments import ENCODERS, LIVENESS, Json, Largest, Quiet, require_picture, stages
 from facauth.cli.batch import in_order, jobs_for
 from facauth.cli.output import Answer, answering, progress
 from facauth.errors import ExitCode, Reason
@@ -137,10 +137,11 @@ def spoof(
 
         gates.require_shares(threshold=threshold, max_apcer=max_apcer, max_bpcer=max_bpcer)
         if plot:
-            plots.require_drawable(plot)
+            plots.require_extra()
         if store:
             pad.require_enrolled(store)
         photos = folders.presentations(folder)
+        require_picture(plot, [photo.path for photo in photos])
         policy, made = pad.at_threshold(threshold), stages_of(LIVENESS + ENCODERS * bool(store))
         look = partial(pad.Look, made, policy, store, largest)
         trials = list(zip(photos, run(look, photos, jobs, quiet=quiet), strict=True))

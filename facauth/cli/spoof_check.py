@@ -20,12 +20,13 @@ from facauth.cli.arguments import (
     StorePath,
     Strict,
     policy_of,
+    require_picture,
     stages,
     store_path,
 )
 from facauth.cli.batch import in_order, jobs_for, photos_in
 from facauth.cli.checks import enrolled_as, not_compared
-from facauth.cli.explain import explain, require_writable
+from facauth.cli.explain import explain
 from facauth.cli.output import (
     Answer,
     answering,
@@ -123,7 +124,7 @@ def require_explainable(target: Path | None, photos: Sequence[str], against: str
         raise UsageProblem(
             Reason("usage", "--explain draws one comparison", "give one image and --against NAME")
         )
-    require_writable(target)
+    require_picture(target, photos)
 
 
 def known_as(store: Path, against: str, answer: Answer) -> list[CaptureSignature]:

@@ -26,14 +26,11 @@ BINS = 20
 LIVE_COLOUR, ATTACK_COLOUR = "#1b7837", "#b2182b"
 
 
-def require_drawable(out: Path) -> None:
-    """Raises SetupProblem without matplotlib, UsageProblem for what cannot become a PNG."""
+def require_extra() -> None:
+    """Raises SetupProblem without matplotlib."""
     if find_spec("matplotlib") is None:
         message = "drawing needs an extra that is not installed"
         raise SetupProblem(Reason("evaluate.plot", message, 'pip install "facauth[plot]"'))
-    if out.suffix.lower() != ".png" or not out.parent.is_dir():
-        message = f"{shown(out)} cannot be a picture"
-        raise UsageProblem(Reason("evaluate.plot", message, "name a .png in a folder that exists"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
