@@ -97,9 +97,13 @@ def test_a_few_photos_do_not_repay_further_processes() -> None:
     assert jobs_for(["a.jpg", "-"] * 100, 8) == 1  # only one process has a stdin
 
 
-@pytest.mark.parametrize("jobs", ["0", "-1", "many"])
-def test_there_is_at_least_one_process(facauth: Facauth, photo: Photo, jobs: str) -> None:
-    facauth("spoof-check", photo("collins.png"), "--jobs", jobs, exit_code=2)
+@pytest.mark.parametrize("jobs", ["0", "-1", "65", "many"])
+@pytest.mark.parametrize("command", [("spoof-check",), ("evaluate", "spoof")])
+def test_there_are_one_to_64_processes(
+    facauth: Facauth, command: tuple[str, ...], jobs: str
+) -> None:
+    result = facauth(*command, ".", "--jobs", jobs, exit_code=2)
+    assert result.stderr.startswith("facauth: invalid value for '--jobs'")
 
 
 def test_several_processes_say_what_one_says(facauth: Facauth, photo: Photo) -> None:
@@ -203,6 +207,18 @@ def test_workers_do_not_outlive_who_started_them(facauth: Facauth, photo: Photo)
     with facauth.start("spoof-check", *images, "--jobs", "2") as process:
         workers = children(process.pid)
         process.kill()
+    assert_gone(workers)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are seen in /proc")
+def test_a_worker_that_dies_is_an_error_and_no_answer(facauth: Facauth, photo: Photo) -> None:
+    images = [photo("two_faces.jpg")] * 400
+    with facauth.start("spoof-check", *images, "--jobs", "2") as process:
+        workers = children(process.pid)
+        os.kill(workers[-1], signal.SIGKILL)
+        stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, stdout) == (70, b"")
+    assert stderr.startswith(b"facauth: internal error (BrokenProcessPool);")
     assert_gone(workers)
 
 

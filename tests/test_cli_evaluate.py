@@ -15,6 +15,8 @@ from conftest import ROOT, SAMPLES, TERMINAL_COLUMNS, Facauth, tree
 from PIL import Image
 from simulator import recapture
 
+from facauth.records.store import Store
+
 EILEEN, JOE, GRACE = "collins.png", "biden_2010.jpg", "hopper_1984.jpg"
 BARACK = ("obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg")
 SIMULATED, NOBODY = "simulated_recapture.jpg", "no_face.png"
@@ -263,8 +265,18 @@ def test_a_folder_laid_out_otherwise(facauth: Facauth, laid: Laid) -> None:
     )
 
 
-def test_attacks_that_sign_in(facauth: Facauth, laid: Laid, scores: Say) -> None:
-    facauth.knows(Joe=str(SAMPLES / JOE), Barack=str(SAMPLES / BARACK[0]))
+def test_attacks_that_sign_in(
+    facauth: Facauth, laid: Laid, scores: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[Store] = []
+
+    def copied(store: Store, copy: Callable[[Store], Store] = Store.in_memory) -> Store:
+        copies.append(store)
+        return copy(store)
+
+    monkeypatch.setattr(Store, "in_memory", copied)
+    for name, sample in (("Joe", JOE), ("Barack", BARACK[0])):
+        facauth("register", name, str(SAMPLES / sample), "--accept-spoof")
     folder = laid(attack__1=BARACK[2], attack__2=BARACK[1], attack__3=EILEEN, live__1=BARACK[2])
     before = tree(facauth.store.parent)
     # each attack is judged once for APCER and once more as it signs in
@@ -274,6 +286,7 @@ def test_attacks_that_sign_in(facauth: Facauth, laid: Laid, scores: Say) -> None
     assert species["apcer"]["count"] == 2  # Barack's photo and Eileen's are called live ...
     assert (species["iapar"]["count"], species["iapar"]["of"]) == (1, 3)  # ... and one is enrolled
     assert tree(facauth.store.parent) == before
+    assert len(copies) == 1  # a store of thousands is hundreds of megabytes
 
 
 def test_a_store_without_people_can_let_nobody_in(facauth: Facauth, six: Path) -> None:

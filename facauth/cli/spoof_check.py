@@ -13,6 +13,7 @@ import typer
 from facauth.cli.arguments import (
     LIVENESS,
     Explain,
+    Jobs,
     Json,
     Largest,
     Lenient,
@@ -72,16 +73,6 @@ Against = Annotated[
         "--against",
         metavar="NAME",
         help="Compare with this person's enrolled photos too.",
-        show_default=False,
-    ),
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "--jobs",
-        min=1,
-        metavar="N",
-        help="Processes; without it, one for a few photos and up to 8 for many.",
         show_default=False,
     ),
 ]
