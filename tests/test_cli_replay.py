@@ -20,7 +20,7 @@ from simulator import Medium, recapture
 from facauth.cli import run
 from facauth.decision.match import Gallery, compare
 from facauth.records.store import Store, Template
-from facauth.structs import Encoding, Match, PersonName
+from facauth.structs import Encoding, Liveness, LiveVerdict, Match, PersonName
 
 FIRST, AGAIN, ANOTHER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
 SHOWN = "simulated_recapture.jpg"  # shows ANOTHER
@@ -166,10 +166,24 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(
     enrolled.change("PRAGMA user_version = 1")
     assert "no signature of Barack" in enrolled("sign-in", photo(AGAIN)).stderr
     enrolled("register", "Barack", photo(FIRST))
-    assert enrolled("sign-in", photo(AGAIN)).stderr == ""
+    enrolled("sign-in", photo(AGAIN))
     enrolled("sign-in", photo(FIRST), exit_code=3)
     (person,) = enrolled("list", "--json").json["people"]
     assert (person["photos"], person["without_signature"], person["accepted_spoof"]) == (2, 1, 0)
+
+
+def test_a_photo_without_a_signature_among_others_is_told_of(
+    scanned: Facauth, photo: Photo
+) -> None:
+    scanned("register", "Barack", photo(FIRST), "--accept-spoof", "--no-signature")
+    note = (
+        "facauth: no signature of 1 photo of Barack is stored, "
+        "so a replay of an enrolled photo is not looked for\n"
+    )
+    assert note in scanned("sign-in", photo(FIRST), "--skip-liveness").stderr
+    scanned.bind(liveness=lambda *_: Liveness(LiveVerdict.LIVE, 1.0, 0.5, 0.8, (), ()))
+    result = scanned("spoof-check", photo(FIRST), "--against", "Barack")
+    assert (result.stdout, result.stderr) == (f"{photo(FIRST)}: live\n", note)
 
 
 @pytest.mark.parametrize("signature", [b"", b"fCS0", b"fCS1" + b"x" * 90, b"x" * 70_000])

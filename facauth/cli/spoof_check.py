@@ -41,7 +41,7 @@ from facauth.cli.output import (
 )
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
 from facauth.records.store import Store
-from facauth.structs import NOTHING_COMPARED, Liveness, LiveVerdict, PersonName, Quality, Replay
+from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
 from facauth.trace import Trace
 
 if TYPE_CHECKING:
@@ -119,12 +119,11 @@ def require_explainable(target: Path | None, photos: Sequence[str], against: str
 
 
 def known_as(store: Path, against: str, answer: Answer) -> list[CaptureSignature]:
-    """What the person's photos are found again by; a note where there is nothing."""
+    """What the person's photos are found again by; a note of what is not."""
     with Store.open(store) as records:
         name = records.known_as(PersonName.parse(against))
         enrolled = enrolled_as(records, name)
-    if not enrolled:
-        answer.notes += not_compared(NOTHING_COMPARED, name)
+        answer.notes += not_compared(records, name, len(enrolled))
     return enrolled
 
 

@@ -133,11 +133,11 @@ class Store:
             (contract,),
         )
 
-    def signatures(self, name: str) -> list[bytes]:
-        """The signatures of a person's photos, whatever the contract; none where none were kept."""
+    def signatures(self, name: str) -> list[bytes | None]:
+        """The signatures of a person's photos, whatever the contract; None where none was kept."""
         rows = self._all(
             """SELECT t.signature FROM templates t JOIN people p ON p.id = t.person_id
-            WHERE p.name_key = ? AND t.signature IS NOT NULL ORDER BY t.id""",
+            WHERE p.name_key = ? ORDER BY t.id""",
             (PersonName.parse(name).key,),
         )
         return [signature for (signature,) in rows]
