@@ -313,6 +313,23 @@ def test_nothing_is_written_but_the_plot(
         assert image.format == "PNG"
 
 
+def test_a_plot_that_cannot_be_written_loses_no_rates(
+    facauth: Facauth, six: Path, scores: Say
+) -> None:
+    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", full)
+        answer = spoof(facauth, six, "--plot", "full.png", exit_code=2)
+    assert answer["reasons"][0]["message"] == (
+        "full.png cannot be written (No space left on device)"
+    )
+    assert answer["evaluation"]["live"]["photos"] == 3
+
+
 def test_a_plot_needs_its_extra(
     facauth: Facauth, six: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,10 +145,10 @@ def spoof(
         look = partial(pad.Look, made, policy, store, largest)
         trials = list(zip(photos, run(look, photos, jobs, quiet=as_json or quiet), strict=True))
         found, used = pad.evaluate(trials), policy.min_live_score
-        if plot:
-            plots.draw(trials, used, plot)
         answer.more["evaluation"] = measured.spoof_fields(found, used)
         answer.lines += measured.spoof_lines(found, used)
+        if plot:
+            plots.draw(trials, used, plot)
         conclude(answer, pad.missed(found, max_apcer, max_bpcer), len(found.unreadable))
 
 

@@ -46,7 +46,7 @@ def test_what_could_not_be_judged_has_no_score() -> None:
     assert scores_of(trials) == ([0.9], {"print": [0.1]})
 
 
-@pytest.mark.parametrize("species", ["print", None])
+@pytest.mark.parametrize("species", ["print", None, "attack $\\oops$ \udcff"])
 def test_a_png_is_drawn_even_without_live_photos_or_attacks(
     tmp_path: Path, species: str | None
 ) -> None:
