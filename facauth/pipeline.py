@@ -84,20 +84,20 @@ def sign_in(
 ) -> Match:
     """Who is in the image (or: is it `claimed`?). Returns only if every stage agreed."""
     with store.recorded("sign-in"):
-        pixels = stages.decode(image)
-        gallery = people(store, stages.contract(), claimed)
-        sighting = stages.sight(pixels)
-        face = only_face(sighting, largest=largest)
-        quality = stages.measure(sighting, face)
-        require_quality(quality, SIGN_IN_QUALITY)
-        liveness = None
-        if not skip_liveness:
-            liveness = stages.liveness(sighting, face, quality, policy)
-            require_live(liveness)
-        probe = stages.encode(sighting, face)
-        match = stages.compare(probe, gallery, fmr_of_each(gallery, claimed=claimed is not None))
-        require_match(match, claimed=claimed is not None)
-        enrolled = read_signatures(store.signatures(match.person))
+        sighting = stages.sight(stages.decode(image))
+        with store.snapshot():  # the signatures are those of the photos that matched
+            gallery = people(store, stages.contract(), claimed)
+            face = only_face(sighting, largest=largest)
+            quality = stages.measure(sighting, face)
+            require_quality(quality, SIGN_IN_QUALITY)
+            liveness = None
+            if not skip_liveness:
+                liveness = stages.liveness(sighting, face, quality, policy)
+                require_live(liveness)
+            fmr = fmr_of_each(gallery, claimed=claimed is not None)
+            match = stages.compare(stages.encode(sighting, face), gallery, fmr)
+            require_match(match, claimed=claimed is not None)
+            enrolled = read_signatures(store.signatures(match.person))
         replay = stages.replay(stages.signature(sighting, face), enrolled)
         require_new_picture(replay)
         require_beyond_doubt(liveness, replay, policy)

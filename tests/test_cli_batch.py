@@ -76,8 +76,18 @@ def test_a_folder_that_cannot_be_read_is_a_usage_error(folder: Path) -> None:
         photos_in(["photos"])
 
 
-def test_what_is_no_folder_is_left_as_it_is() -> None:
-    assert photos_in(["-", "absent.jpg", "odd\0name"]) == ["-", "absent.jpg", "odd\0name"]
+@pytest.mark.parametrize("name", ["-", "absent.jpg", "odd\0name", "x" * 300, "x" * 300 + "/y"])
+def test_what_is_no_folder_is_left_as_it_is(name: str) -> None:
+    assert photos_in([name]) == [name]
+
+
+def test_a_name_that_is_too_long_is_a_usage_error(facauth: Facauth, photo: Photo) -> None:
+    long = "x" * 300
+    for command in (["spoof-check"], ["evaluate", "spoof"], ["evaluate", "replay"]):
+        result = facauth(*command, long, exit_code=2)
+        assert result.stderr.endswith(("; check the path\n", "; name a folder of photos\n")) or (
+            f"{long}: cannot judge" in result.stdout
+        )
 
 
 def test_a_few_photos_do_not_repay_further_processes() -> None:
@@ -87,9 +97,13 @@ def test_a_few_photos_do_not_repay_further_processes() -> None:
     assert jobs_for(["a.jpg", "-"] * 100, 8) == 1  # only one process has a stdin
 
 
-@pytest.mark.parametrize("jobs", ["0", "-1", "many"])
-def test_there_is_at_least_one_process(facauth: Facauth, photo: Photo, jobs: str) -> None:
-    facauth("spoof-check", photo("collins.png"), "--jobs", jobs, exit_code=2)
+@pytest.mark.parametrize("jobs", ["0", "-1", "65", "many"])
+@pytest.mark.parametrize("command", [("spoof-check",), ("evaluate", "spoof")])
+def test_there_are_one_to_64_processes(
+    facauth: Facauth, command: tuple[str, ...], jobs: str
+) -> None:
+    result = facauth(*command, ".", "--jobs", jobs, exit_code=2)
+    assert result.stderr.startswith("facauth: invalid value for '--jobs'")
 
 
 def test_several_processes_say_what_one_says(facauth: Facauth, photo: Photo) -> None:
@@ -193,6 +207,18 @@ def test_workers_do_not_outlive_who_started_them(facauth: Facauth, photo: Photo)
     with facauth.start("spoof-check", *images, "--jobs", "2") as process:
         workers = children(process.pid)
         process.kill()
+    assert_gone(workers)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are seen in /proc")
+def test_a_worker_that_dies_is_an_error_and_no_answer(facauth: Facauth, photo: Photo) -> None:
+    images = [photo("two_faces.jpg")] * 400
+    with facauth.start("spoof-check", *images, "--jobs", "2") as process:
+        workers = children(process.pid)
+        os.kill(workers[-1], signal.SIGKILL)
+        stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, stdout) == (70, b"")
+    assert stderr.startswith(b"facauth: internal error (BrokenProcessPool);")
     assert_gone(workers)
 
 

@@ -15,6 +15,8 @@ from conftest import ROOT, SAMPLES, TERMINAL_COLUMNS, Facauth, tree
 from PIL import Image
 from simulator import recapture
 
+from facauth.records.store import Store
+
 EILEEN, JOE, GRACE = "collins.png", "biden_2010.jpg", "hopper_1984.jpg"
 BARACK = ("obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg")
 SIMULATED, NOBODY = "simulated_recapture.jpg", "no_face.png"
@@ -241,7 +243,8 @@ def test_sources_are_told_apart(facauth: Facauth, laid: Laid, scores: Say) -> No
         (("--threshold", "1.5"), "--threshold is not between 0 and 1"),
         (("--max-apcer", "nan"), "--max-apcer is not between 0 and 1"),
         (("--max-bpcer", "-1"), "--max-bpcer is not between 0 and 1"),
-        (("--plot", "out.jpg"), "out.jpg cannot be a picture"),
+        (("--plot", "out.jpg"), "out.jpg cannot be written: it is not called .png"),
+        (("--plot", "absent/out.png"), "it is in no folder that can be written"),
         (("--jobs", "0"), "invalid value for '--jobs'"),
     ],
 )
@@ -262,8 +265,18 @@ def test_a_folder_laid_out_otherwise(facauth: Facauth, laid: Laid) -> None:
     )
 
 
-def test_attacks_that_sign_in(facauth: Facauth, laid: Laid, scores: Say) -> None:
-    facauth.knows(Joe=str(SAMPLES / JOE), Barack=str(SAMPLES / BARACK[0]))
+def test_attacks_that_sign_in(
+    facauth: Facauth, laid: Laid, scores: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[Store] = []
+
+    def copied(store: Store, copy: Callable[[Store], Store] = Store.in_memory) -> Store:
+        copies.append(store)
+        return copy(store)
+
+    monkeypatch.setattr(Store, "in_memory", copied)
+    for name, sample in (("Joe", JOE), ("Barack", BARACK[0])):
+        facauth("register", name, str(SAMPLES / sample), "--accept-spoof")
     folder = laid(attack__1=BARACK[2], attack__2=BARACK[1], attack__3=EILEEN, live__1=BARACK[2])
     before = tree(facauth.store.parent)
     # each attack is judged once for APCER and once more as it signs in
@@ -273,6 +286,7 @@ def test_attacks_that_sign_in(facauth: Facauth, laid: Laid, scores: Say) -> None
     assert species["apcer"]["count"] == 2  # Barack's photo and Eileen's are called live ...
     assert (species["iapar"]["count"], species["iapar"]["of"]) == (1, 3)  # ... and one is enrolled
     assert tree(facauth.store.parent) == before
+    assert len(copies) == 1  # a store of thousands is hundreds of megabytes
 
 
 def test_a_store_without_people_can_let_nobody_in(facauth: Facauth, six: Path) -> None:
@@ -297,6 +311,23 @@ def test_nothing_is_written_but_the_plot(
     assert "here/out.png" in after.keys() - before.keys()
     with Image.open(facauth.here / "out.png") as image:
         assert image.format == "PNG"
+
+
+def test_a_plot_that_cannot_be_written_loses_no_rates(
+    facauth: Facauth, six: Path, scores: Say
+) -> None:
+    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", full)
+        answer = spoof(facauth, six, "--plot", "full.png", exit_code=2)
+    assert answer["reasons"][0]["message"] == (
+        "full.png cannot be written (No space left on device)"
+    )
+    assert answer["evaluation"]["live"]["photos"] == 3
 
 
 def test_a_plot_needs_its_extra(

@@ -6,6 +6,7 @@ are not part of the repository. Liveness is skipped where the replay part alone 
 
 from __future__ import annotations
 
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,9 @@ from PIL import Image, ImageOps
 from simulator import Medium, recapture
 
 from facauth.cli import run
+from facauth.decision.match import Gallery, compare
+from facauth.records.store import Store, Template
+from facauth.structs import Encoding, Liveness, LiveVerdict, Match, PersonName
 
 FIRST, AGAIN, ANOTHER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
 SHOWN = "simulated_recapture.jpg"  # shows ANOTHER
@@ -29,6 +33,13 @@ REFUSAL = "facauth: this is the enrolled photo again, or a picture of it; take a
 def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
     """A store that knows Barack."""
     facauth.knows(Barack=photo(ANOTHER))
+    return facauth
+
+
+@pytest.fixture
+def scanned(facauth: Facauth, photo: Photo) -> Facauth:
+    """The same without a look at liveness."""
+    facauth("register", "Barack", photo(ANOTHER), "--accept-spoof")
     return facauth
 
 
@@ -155,10 +166,72 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(
     enrolled.change("PRAGMA user_version = 1")
     assert "no signature of Barack" in enrolled("sign-in", photo(AGAIN)).stderr
     enrolled("register", "Barack", photo(FIRST))
-    assert enrolled("sign-in", photo(AGAIN)).stderr == ""
+    enrolled("sign-in", photo(AGAIN))
     enrolled("sign-in", photo(FIRST), exit_code=3)
     (person,) = enrolled("list", "--json").json["people"]
     assert (person["photos"], person["without_signature"], person["accepted_spoof"]) == (2, 1, 0)
+
+
+def test_a_photo_without_a_signature_among_others_is_told_of(
+    scanned: Facauth, photo: Photo
+) -> None:
+    scanned("register", "Barack", photo(FIRST), "--accept-spoof", "--no-signature")
+    note = (
+        "facauth: no signature of 1 photo of Barack is stored, "
+        "so a replay of an enrolled photo is not looked for\n"
+    )
+    assert note in scanned("sign-in", photo(FIRST), "--skip-liveness").stderr
+    scanned.bind(liveness=lambda *_: Liveness(LiveVerdict.LIVE, 1.0, 0.5, 0.8, (), ()))
+    result = scanned("spoof-check", photo(FIRST), "--against", "Barack")
+    assert (result.stdout, result.stderr) == (f"{photo(FIRST)}: live\n", note)
+
+
+@pytest.mark.parametrize("signature", [b"", b"fCS0", b"fCS1" + b"x" * 90, b"x" * 70_000])
+def test_a_signature_that_cannot_be_read_lets_nobody_in(
+    scanned: Facauth, photo: Photo, signature: bytes
+) -> None:
+    scanned.change(f"UPDATE templates SET signature = x'{signature.hex()}'")
+    before = scanned.events()
+    for command in (
+        ("sign-in", photo(FIRST), "--skip-liveness"),
+        ("register", "Barack", photo(FIRST), "--accept-spoof"),
+        ("spoof-check", photo(FIRST), "--against", "Barack"),
+    ):
+        result = scanned(*command, exit_code=7)
+        assert result.stdout == ""
+        assert result.stderr.endswith(
+            "the store holds a capture signature that cannot be read; "
+            "register this person again with --replace\n"
+        )
+    assert scanned.events() == before
+    scanned("register", "Barack", photo(FIRST), "--accept-spoof", "--replace")
+
+
+def removed(store: Store, name: PersonName) -> None:
+    store.remove(name)
+
+
+def renamed(store: Store, name: PersonName) -> None:
+    store.rename(name, PersonName.parse("Somebody"))
+
+
+def replaced(store: Store, name: PersonName) -> None:
+    store.delete_templates(name)
+    store.add(name, "test/1", [Template(b"", None, accepted_spoof=True)])
+
+
+@pytest.mark.parametrize("changed", [removed, renamed, replaced])
+def test_whose_photos_change_during_a_sign_in_is_compared_with_those_that_matched(
+    scanned: Facauth, photo: Photo, changed: Callable[[Store, PersonName], None]
+) -> None:
+    def slow(probe: Encoding, gallery: Gallery, fmr: float) -> Match:
+        with Store.open(scanned.store) as store, store.transaction():
+            changed(store, PersonName.parse("Barack"))
+        return compare(probe, gallery, fmr)
+
+    scanned.bind(compare=slow)
+    result = scanned("sign-in", photo(ANOTHER), "--skip-liveness", exit_code=3)
+    assert result.stderr.endswith(REFUSAL)
 
 
 # --- the same picture twice ----------------------------------------------------------------------
@@ -271,17 +344,41 @@ def test_where_nothing_was_compared_nothing_is_drawn(facauth: Facauth, photo: Ph
     assert tree(facauth.here) == {}
 
 
-@pytest.mark.parametrize("out", [".", "link.png", "absent/why.png", "/dev/null"])
-def test_only_a_regular_file_is_written(enrolled: Facauth, photo: Photo, out: str) -> None:
-    (enrolled.here / "link.png").symlink_to(enrolled.here / "elsewhere.png")
-    before = enrolled.events()
-    result = enrolled("sign-in", photo(AGAIN), "--explain", out, exit_code=2)
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        (".", "it is not called .png"),
+        ("/dev/null", "it is not called .png"),
+        ("store.sqlite3", "it is not called .png"),
+        ("link.png", "it is no regular file"),
+        ("absent/why.png", "it is in no folder that can be written"),
+        (f"{'x' * 300}/why.png", "it is in no folder that can be written"),
+        ("photo.png", "it is one of the photos"),
+        ("same.png", "it is one of the photos"),
+    ],
+)
+@pytest.mark.parametrize("command", ["sign-in", "spoof-check", "evaluate"])
+def test_only_a_png_that_is_no_photo_is_written(
+    scanned: Facauth, photo: Photo, out: str, why: str, command: str
+) -> None:
+    given = scanned.here / "live" / "photo.png"
+    given.parent.mkdir()
+    (scanned.here / "same.png").hardlink_to(shutil.copy(photo("collins.png"), given))
+    (scanned.here / "photo.png").hardlink_to(given)
+    (scanned.here / "store.sqlite3").hardlink_to(scanned.store)
+    (scanned.here / "link.png").symlink_to(scanned.here / "elsewhere.png")
+    before = tree(scanned.here)
+    arguments = {
+        "sign-in": ("sign-in", "photo.png", "--explain", out),
+        "spoof-check": ("spoof-check", "photo.png", "--against", "Barack", "--explain", out),
+        "evaluate": ("evaluate", "spoof", ".", "--plot", out),
+    }[command]
+    result = scanned(*arguments, exit_code=2)
     assert result.stdout == ""
-    assert result.stderr == (
-        f"facauth: {out} cannot be written: it is no regular file in a folder; name another file\n"
+    assert result.stderr.endswith(
+        f"facauth: {out} cannot be written: {why}; name another .png file\n"
     )
-    assert enrolled.events() == before
-    assert list(tree(enrolled.here)) == ["link.png"]
+    assert tree(scanned.here) == before
 
 
 @pytest.mark.parametrize("arguments", [(FIRST,), (FIRST, AGAIN, "--against", "Barack")])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facauth.errors import Reason, UsageProblem
+from facauth.errors import Reason, UsageProblem, shown
+from facauth.faces.folder import is_folder
 from facauth.settings import DEFAULT, LENIENT, STRICT, default_store, weight_memory
 
 if TYPE_CHECKING:
@@ -50,6 +54,17 @@ Explain = Annotated[
         show_default=False,
     ),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=1,
+        max=64,  # each holds networks of its own
+        metavar="N",
+        help="Processes; without it, one for a few photos and up to 8 for many.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no messages.")]
 
@@ -74,6 +89,41 @@ def policy_of(
     if unchecked:
         answer.notes.append(f"liveness was not checked ({unchecked})")
     return STRICT if strict else LENIENT if lenient else DEFAULT
+
+
+def require_picture(target: Path | None, photos: Sequence[str]) -> None:
+    """Raises UsageProblem unless a PNG can be written there; asked before anything is done.
+
+    photos: none of them is written over.
+    """
+    fault = None if target is None else _fault(target, photos)
+    if fault:
+        reason = Reason(
+            "picture.unfit", f"{shown(target)} cannot be written: {fault}", "name another .png file"
+        )
+        raise UsageProblem(reason)
+
+
+def _fault(target: Path, photos: Sequence[str]) -> str | None:
+    if target.suffix.lower() != ".png":
+        return "it is not called .png"
+    try:
+        if not stat.S_ISREG(target.lstat().st_mode):
+            return "it is no regular file"
+    except (OSError, ValueError):  # to be made
+        folder = target.parent
+        fit = is_folder(folder) and os.access(folder, os.W_OK)
+        return None if fit else "it is in no folder that can be written"
+    if any(_is_file(photo, target) for photo in photos):
+        return "it is one of the photos"
+    return None if os.access(target, os.W_OK) else "it may not be changed"
+
+
+def _is_file(photo: str, target: Path) -> bool:
+    try:
+        return target.samefile(photo)
+    except (OSError, ValueError):
+        return False
 
 
 LIVENESS = ("live_2_7", "live_4_0")

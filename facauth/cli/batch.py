@@ -10,11 +10,10 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing import active_children, get_context, parent_process
-from pathlib import Path
 from typing import Any, TypeVar
 
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.faces.folder import photos_below
+from facauth.faces.folder import is_folder, photos_below
 from facauth.faces.image import STDIN
 
 Photo = TypeVar("Photo")  # a path, or what else is known of one
@@ -29,7 +28,7 @@ def photos_in(names: Sequence[str]) -> list[str]:
 
     Raises UsageProblem for a folder that holds none or cannot be read.
     """
-    return [photo for name in names for photo in (_below(name) if Path(name).is_dir() else [name])]
+    return [photo for name in names for photo in (_below(name) if is_folder(name) else [name])]
 
 
 def _below(folder: str) -> list[str]:

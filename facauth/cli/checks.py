@@ -20,14 +20,13 @@ from facauth.cli.arguments import (
     StorePath,
     Strict,
     policy_of,
+    require_picture,
     stages,
     store_path,
 )
-from facauth.cli.explain import explain, require_writable
-from facauth.cli.output import (
-    Answer,
-    answering,
-)
+from facauth.cli.explain import explain
+from facauth.cli.output import Answer, answering
+from facauth.cli.people import counted
 from facauth.records.store import Store
 from facauth.structs import Match, Replay
 
@@ -73,7 +72,7 @@ def sign_in(
     """
     with answering("sign-in", as_json=as_json, quiet=quiet) as answer:
         policy = policy_of(answer, strict, lenient, "--skip-liveness" if skip_liveness else None)
-        require_writable(explanation)
+        require_picture(explanation, [image])
         bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
 
@@ -90,7 +89,9 @@ def sign_in(
                 largest=largest,
                 skip_liveness=skip_liveness,
             )
-        answer.notes += not_compared(answer.trace.last(Replay), match.person)
+            replay = answer.trace.last(Replay)
+            compared = replay.compared if replay else 0
+            answer.notes += not_compared(records, match.person, compared)
         answer.verdict, answer.person = "signed_in", match.person
         answer.lines.append(match.person)
 
@@ -114,8 +115,12 @@ def enrolled_as(store: Store, name: str) -> list[CaptureSignature]:
     return read_signatures(store.signatures(name))
 
 
-def not_compared(replay: Replay | None, name: str) -> list[str]:
-    """A note where no replay could be found because nothing to compare with is stored."""
-    if replay is None or replay.compared:
+def not_compared(store: Store, name: str, compared: int) -> list[str]:
+    """A note where a replay of a person's photos, or some of them, cannot be found."""
+    unsigned = store.signatures(name).count(None)
+    if not unsigned:
         return []
-    return [f"no signature of {name} is stored, so a replay of an enrolled photo is not looked for"]
+    whose = f"{counted(unsigned)} of {name}" if compared else name
+    return [
+        f"no signature of {whose} is stored, so a replay of an enrolled photo is not looked for"
+    ]

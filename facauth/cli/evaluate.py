@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from facauth.cli import measured
-from facauth.cli.arguments import ENCODERS, LIVENESS, Json, Largest, Quiet, stages
+from facauth.cli.arguments import (
+    ENCODERS,
+    LIVENESS,
+    Jobs,
+    Json,
+    Largest,
+    Quiet,
+    require_picture,
+    stages,
+)
 from facauth.cli.batch import in_order, jobs_for
 from facauth.cli.output import Answer, answering, progress
 from facauth.errors import ExitCode, Reason
@@ -90,16 +99,6 @@ Plot = Annotated[
     Path | None,
     typer.Option(metavar="OUT.png", help="Draw a DET curve and the scores.", show_default=False),
 ]
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Processes; without it, one for a few photos and up to 8 for many.",
-        show_default=False,
-    ),
-]
-
 SUMMARY = "Measure on your own photos how often facauth is right."
 
 
@@ -137,18 +136,19 @@ def spoof(
 
         gates.require_shares(threshold=threshold, max_apcer=max_apcer, max_bpcer=max_bpcer)
         if plot:
-            plots.require_drawable(plot)
+            plots.require_extra()
         if store:
             pad.require_enrolled(store)
         photos = folders.presentations(folder)
+        require_picture(plot, [photo.path for photo in photos])
         policy, made = pad.at_threshold(threshold), stages_of(LIVENESS + ENCODERS * bool(store))
         look = partial(pad.Look, made, policy, store, largest)
-        trials = list(zip(photos, run(look, photos, jobs, quiet=quiet), strict=True))
+        trials = list(zip(photos, run(look, photos, jobs, quiet=as_json or quiet), strict=True))
         found, used = pad.evaluate(trials), policy.min_live_score
-        if plot:
-            plots.draw(trials, used, plot)
         answer.more["evaluation"] = measured.spoof_fields(found, used)
         answer.lines += measured.spoof_lines(found, used)
+        if plot:
+            plots.draw(trials, used, plot)
         conclude(answer, pad.missed(found, max_apcer, max_bpcer), len(found.unreadable))
 
 
@@ -174,7 +174,7 @@ def replay(
 
         gates.require_shares(max_apcer=max_missed, max_bpcer=max_alarms)
         pairs = folders.pairs(source)
-        compared = run(partial(again.Look, stages_of(())), pairs, jobs, quiet=quiet)
+        compared = run(partial(again.Look, stages_of(())), pairs, jobs, quiet=as_json or quiet)
         found = again.evaluate(zip(pairs, compared, strict=True))
         answer.more["evaluation"] = measured.replay_fields(found)
         answer.lines += measured.replay_lines(found)

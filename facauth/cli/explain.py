@@ -8,31 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facauth.errors import Reason, UsageProblem, shown
+from facauth.errors import shown
 from facauth.structs import Replay, Sighting
 
 if TYPE_CHECKING:
     from facauth.spoof.signature import CaptureSignature
     from facauth.structs import Pixels
     from facauth.trace import Trace
-
-
-def require_writable(target: Path | None) -> None:
-    """Raises UsageProblem unless a picture can be written there; asked before anything is done."""
-    if target is None:
-        return
-    try:
-        mode = target.lstat().st_mode
-    except OSError:
-        mode = stat.S_IFREG  # to be made
-    if not stat.S_ISREG(mode) or not target.parent.is_dir():
-        raise UsageProblem(
-            Reason(
-                "explain.not_a_file",
-                f"{shown(target)} cannot be written: it is no regular file in a folder",
-                "name another file",
-            )
-        )
 
 
 def explain(target: Path, trace: Trace, enrolled: Sequence[CaptureSignature]) -> str:

@@ -13,6 +13,7 @@ import typer
 from facauth.cli.arguments import (
     LIVENESS,
     Explain,
+    Jobs,
     Json,
     Largest,
     Lenient,
@@ -20,12 +21,13 @@ from facauth.cli.arguments import (
     StorePath,
     Strict,
     policy_of,
+    require_picture,
     stages,
     store_path,
 )
 from facauth.cli.batch import in_order, jobs_for, photos_in
 from facauth.cli.checks import enrolled_as, not_compared
-from facauth.cli.explain import explain, require_writable
+from facauth.cli.explain import explain
 from facauth.cli.output import (
     Answer,
     answering,
@@ -39,7 +41,7 @@ from facauth.cli.output import (
 )
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
 from facauth.records.store import Store
-from facauth.structs import NOTHING_COMPARED, Liveness, LiveVerdict, PersonName, Quality, Replay
+from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
 from facauth.trace import Trace
 
 if TYPE_CHECKING:
@@ -71,16 +73,6 @@ Against = Annotated[
         "--against",
         metavar="NAME",
         help="Compare with this person's enrolled photos too.",
-        show_default=False,
-    ),
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "--jobs",
-        min=1,
-        metavar="N",
-        help="Processes; without it, one for a few photos and up to 8 for many.",
         show_default=False,
     ),
 ]
@@ -123,16 +115,15 @@ def require_explainable(target: Path | None, photos: Sequence[str], against: str
         raise UsageProblem(
             Reason("usage", "--explain draws one comparison", "give one image and --against NAME")
         )
-    require_writable(target)
+    require_picture(target, photos)
 
 
 def known_as(store: Path, against: str, answer: Answer) -> list[CaptureSignature]:
-    """What the person's photos are found again by; a note where there is nothing."""
+    """What the person's photos are found again by; a note of what is not."""
     with Store.open(store) as records:
         name = records.known_as(PersonName.parse(against))
         enrolled = enrolled_as(records, name)
-    if not enrolled:
-        answer.notes += not_compared(NOTHING_COMPARED, name)
+        answer.notes += not_compared(records, name, len(enrolled))
     return enrolled
 
 

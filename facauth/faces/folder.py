@@ -13,6 +13,11 @@ SUFFIXES = (
 )
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether it is a folder, or a link to one; what cannot be looked at is none."""
+    return os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises for a name that is too long
+
+
 def photos_below(folder: str | Path) -> list[str]:
     """The image files in a folder and its folders, by suffix, in order of their paths.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.faces.folder import photos_below
+from facauth.faces.folder import is_folder, photos_below
 
 LIVE, ATTACK = "live", "attack"
 ORIGINAL, OTHER = "original", "other"
@@ -72,15 +73,15 @@ def _folders(folder: Path) -> list[Path]:
     try:
         return sorted(each for each in folder.iterdir() if _is_open_folder(each))
     except OSError as error:
-        why = "is not a folder" if folder.exists() else "does not exist"
-        if isinstance(error, PermissionError):
-            why = "cannot be read"
+        why = {FileNotFoundError: "does not exist", NotADirectoryError: "is not a folder"}.get(
+            type(error), f"cannot be read ({error.strerror})"
+        )
         reason = Reason("evaluate.folder", f"{shown(folder)} {why}", "name a folder of photos")
         raise UsageProblem(reason) from error
 
 
 def _is_open_folder(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
+    return is_folder(path) and not path.name.startswith(".")
 
 
 def _not_laid_out(folder: Path, what: str, advice: str) -> UsageProblem:
@@ -95,7 +96,7 @@ def pairs(source: Path) -> list[Pair]:
 
     Raises UsageProblem where there are none, and where an original is missing.
     """
-    return _listed(source) if source.is_file() else _laid_out(source)
+    return _listed(source) if os.path.isfile(source) else _laid_out(source)  # noqa: PTH113
 
 
 def _laid_out(folder: Path) -> list[Pair]:
@@ -123,7 +124,7 @@ def _photos_in(folder: Path) -> list[Path]:
 
 
 def _photos_below(folder: Path) -> list[Path]:
-    return [Path(path) for path in photos_below(folder)] if folder.is_dir() else []
+    return [Path(path) for path in photos_below(folder)] if is_folder(folder) else []
 
 
 def _of_whom(path: Path, others: Path) -> str:
@@ -144,7 +145,7 @@ def _only(originals: dict[str, list[Path]], name: str, probe: Path) -> str:
 
 def _listed(source: Path) -> list[Pair]:
     try:
-        with source.open(newline="", encoding="utf-8") as file:
+        with source.open(newline="", encoding="utf-8-sig") as file:
             found = list(_rows(source, csv.DictReader(file)))
     except (OSError, UnicodeError, csv.Error) as error:
         raise _bad_list(source, "cannot be read as CSV") from error

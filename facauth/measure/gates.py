@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from facauth.errors import Reason, UsageProblem
+from facauth.errors import Reason, UsageProblem, shown
 from facauth.measure.rates import Rate, worst
 
 
@@ -29,8 +29,12 @@ def missed(code: str, what: str, rates: Mapping[str, Rate], limit: float | None)
         return [Reason(code, f"there is nothing to measure the {what} on", "add photos")]
     estimate = rates[name].estimate
     if estimate is None:
-        return [Reason(code, f"the {what} of {name} is unknown: nothing was judged", "add photos")]
+        return [
+            Reason(
+                code, f"the {what} of {shown(name)} is unknown: nothing was judged", "add photos"
+            )
+        ]
     if rates[name].within(limit):
         return []
-    message = f"the {what} of {name} is {estimate:.1%}, over {limit:.1%}"
+    message = f"the {what} of {shown(name)} is {estimate:.1%}, over {limit:.1%}"
     return [Reason(code, message, "see which photos with --json")]

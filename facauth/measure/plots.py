@@ -26,14 +26,11 @@ BINS = 20
 LIVE_COLOUR, ATTACK_COLOUR = "#1b7837", "#b2182b"
 
 
-def require_drawable(out: Path) -> None:
-    """Raises SetupProblem without matplotlib, UsageProblem for what cannot become a PNG."""
+def require_extra() -> None:
+    """Raises SetupProblem without matplotlib."""
     if find_spec("matplotlib") is None:
         message = "drawing needs an extra that is not installed"
         raise SetupProblem(Reason("evaluate.plot", message, 'pip install "facauth[plot]"'))
-    if out.suffix.lower() != ".png" or not out.parent.is_dir():
-        message = f"{shown(out)} cannot be a picture"
-        raise UsageProblem(Reason("evaluate.plot", message, "name a .png in a folder that exists"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +71,7 @@ def draw(trials: Iterable[Trial], threshold: float, out: Path) -> None:
 
     Raises UsageProblem if it cannot be written.
     """
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -81,8 +79,9 @@ def draw(trials: Iterable[Trial], threshold: float, out: Path) -> None:
     figure = Figure(figsize=(11, 5), layout="constrained")
     FigureCanvasAgg(figure)
     det, histogram = figure.subplots(1, 2)
-    _draw_det(det, live, attacks, threshold)
-    _draw_scores(histogram, live, attacks, threshold)
+    with rc_context({"text.parse_math": False}):  # folders may be called $anything$
+        _draw_det(det, live, attacks, threshold)
+        _draw_scores(histogram, live, attacks, threshold)
     try:
         figure.savefig(out, format="png", dpi=120)
     except OSError as error:
@@ -128,7 +127,7 @@ def _draw_scores(
             style = {"color": LIVE_COLOUR, "alpha": 0.5} if label == "live" else {"fill": False}
             kind = "stepfilled" if label == "live" else "step"
             weights = [1 / len(scores)] * len(scores)
-            name = f"{label} ({len(scores)})"
+            name = f"{shown(label)} ({len(scores)})"
             axes.hist(scores, edges, weights=weights, histtype=kind, label=name, **style)
     axes.axvline(threshold, color="black", linewidth=1, label=f"threshold {threshold:g}")
     axes.legend()

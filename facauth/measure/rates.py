@@ -145,8 +145,12 @@ def bootstrap_interval(
 
 def worst(rates: Mapping[str, Rate]) -> str | None:
     """The name with the highest rate; of equal ones the one of which least is known."""
-    known = {name: each for name, each in rates.items() if each.estimate is not None}
-    return max(known, key=lambda name: (known[name].estimate, known[name].interval), default=None)
+    known = {
+        name: (each.estimate, each.interval[1] - each.interval[0])
+        for name, each in rates.items()
+        if each.estimate is not None
+    }
+    return max(known, key=lambda name: known[name], default=None)
 
 
 def passing(live_scores: Sequence[float], thresholds: Floats) -> Floats:

@@ -74,33 +74,38 @@ class Look:
     def __init__(
         self, stages: Callable[[], Stages], policy: SpoofPolicy, store: Path | None, largest: bool
     ) -> None:
-        self._stages, self._policy, self._store = stages(), policy, store
-        self._largest = largest
+        self._stages, self._policy, self._largest = stages(), policy, largest
+        self._people = None if store is None else copy_of(store)
 
     def __call__(self, photo: Presentation) -> Seen:
         """What facauth says of it; raises SetupProblem alone."""
-        store = None if photo.species is None else self._store
+        people = None if photo.species is None else self._people
         try:
             found = pipeline.check_spoof(
                 self._stages, photo.path, self._policy, largest=self._largest
             ).liveness
         except (UsageProblem, UnusableImage) as error:
-            return Seen(None, math.nan, error.reasons, None if store is None else False)
-        signed_in = None if store is None else self._signs_in(photo.path, store)
+            return Seen(None, math.nan, error.reasons, None if people is None else False)
+        signed_in = None if people is None else self._signs_in(photo.path, people)
         return Seen(found.verdict, found.live_score, found.reasons, signed_in)
 
-    def _signs_in(self, image: str, path: Path) -> bool:
-        """Whether a photo passes every stage, as anybody; the store is not written to."""
-        with Store.open(path) as store, store.in_memory() as people:
-            try:
-                pipeline.sign_in(
-                    self._stages, people, image, policy=self._policy, largest=self._largest
-                )
-            except FacauthError as refusal:
-                if refusal.exit_code in (ExitCode.SETUP, ExitCode.INTERNAL):
-                    raise
-                return False
-            return True
+    def _signs_in(self, image: str, people: Store) -> bool:
+        """Whether a photo passes every stage, as anybody."""
+        try:
+            pipeline.sign_in(
+                self._stages, people, image, policy=self._policy, largest=self._largest
+            )
+        except FacauthError as refusal:
+            if refusal.exit_code in (ExitCode.SETUP, ExitCode.INTERNAL):
+                raise
+            return False
+        return True
+
+
+def copy_of(path: Path) -> Store:
+    """The store's people in memory, so that the store itself is not written to."""
+    with Store.open(path) as store:
+        return store.in_memory()
 
 
 # ---- rates

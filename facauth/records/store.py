@@ -102,12 +102,22 @@ class Store:
         with _explained(self.path), _transaction(self._db):
             yield
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read within is of one moment, whatever others write; write nothing yourself."""
+        self._write("BEGIN", ())
+        try:
+            yield
+        finally:
+            self._write("ROLLBACK", ())
+
     def people(self, contract: str | None = None) -> list[PersonRow]:
         """Everybody, by name. With a contract, `needs_new_photo` counts the other templates."""
         rows = self._all(
             """SELECT p.name, count(t.id), p.enrolled_at,
                 (SELECT max(at) FROM events e WHERE e.person_id = p.id AND e.verdict = 'signed_in'),
-                count(t.contract <> ? OR NULL), count(t.id) - count(t.signature),
+                count(t.contract <> ? OR NULL),
+                count(t.id) - sum(typeof(t.signature) <> 'null'),  -- count() would read them all
                 coalesce(sum(t.accepted_spoof), 0)
             FROM people p LEFT JOIN templates t ON t.person_id = p.id
             GROUP BY p.id ORDER BY p.name_key""",
@@ -123,11 +133,11 @@ class Store:
             (contract,),
         )
 
-    def signatures(self, name: str) -> list[bytes]:
-        """The signatures of a person's photos, whatever the contract; none where none were kept."""
+    def signatures(self, name: str) -> list[bytes | None]:
+        """The signatures of a person's photos, whatever the contract; None where none was kept."""
         rows = self._all(
             """SELECT t.signature FROM templates t JOIN people p ON p.id = t.person_id
-            WHERE p.name_key = ? AND t.signature IS NOT NULL ORDER BY t.id""",
+            WHERE p.name_key = ? ORDER BY t.id""",
             (PersonName.parse(name).key,),
         )
         return [signature for (signature,) in rows]

@@ -41,11 +41,10 @@ class Likeness:
 
     correlation: float  # in [-1, 1], free of light and contrast
     detail: float  # the same of the finest that was kept: noise and small motion lower it
-    gain: float  # the probe's contrast over the enrolled photo's
     lift: float  # the probe's brightness less the enrolled photo's, in [-1, 1]
 
 
-NOT_ALIKE = Likeness(math.nan, math.nan, math.nan, math.nan)
+NOT_ALIKE = Likeness(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +235,7 @@ def likeness(probe: Part, enrolled: Part, homography: Floats) -> Likeness:
     pair = [probe.grey.astype(np.float32), known.astype(np.float32)]
     correlation, detail = (cosine(*band) for band in _bands(pair, mask))
     seen, shown = (each[mask] for each in pair)
-    gain = float(seen.std() / shown.std()) if shown.std() > 0 else math.nan
-    return Likeness(correlation, detail, gain, float(seen.mean() - shown.mean()) / 255)
+    return Likeness(correlation, detail, float(seen.mean() - shown.mean()) / 255)
 
 
 def cosine(first: Floats, second: Floats) -> float:

@@ -226,10 +226,10 @@ def features(grey: Grey) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     )
 
 
-def read_signatures(stored: Sequence[bytes]) -> list[CaptureSignature]:
-    """Raises SetupProblem for what this version did not store."""
+def read_signatures(stored: Sequence[bytes | None]) -> list[CaptureSignature]:
+    """Those that were kept; raises SetupProblem for what this version did not store."""
     try:
-        return [CaptureSignature.from_bytes(each) for each in stored]
+        return [CaptureSignature.from_bytes(each) for each in stored if each is not None]
     except (ValueError, TypeError) as error:  # another type: a flipped bit does not ask
         raise SetupProblem(
             Reason(

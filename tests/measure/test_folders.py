@@ -123,8 +123,9 @@ def test_a_list_names_medium_and_kind_or_the_folder_names_the_medium(tmp_path: P
     ]
 
 
-def test_a_list_with_two_columns(tmp_path: Path) -> None:
-    path = listed(tmp_path, "original,recapture\no/a.jpg,screen/b.jpg\n")
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "as Excel writes it"])
+def test_a_list_with_two_columns(tmp_path: Path, mark: str) -> None:
+    path = listed(tmp_path, mark + "original,recapture\no/a.jpg,screen/b.jpg\n")
     expected = Pair(str(tmp_path / "o/a.jpg"), str(tmp_path / "screen/b.jpg"), "screen")
     assert pairs(path) == [expected]
 

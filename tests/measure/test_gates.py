@@ -8,7 +8,7 @@ import pytest
 
 from facauth.errors import UsageProblem
 from facauth.measure.gates import missed, require_shares
-from facauth.measure.rates import rate
+from facauth.measure.rates import Rate, rate
 
 NONE, TENTH, UNKNOWN = (rate([("", False)] * 10), rate([("", n < 1) for n in range(10)]), rate([]))
 
@@ -35,6 +35,13 @@ def test_the_worst_misses_it(limit: float) -> None:
 def test_what_is_not_known_misses_every_limit(rates: dict[str, object]) -> None:
     assert len(codes_and_texts(rates, 1.0)) == 1
     assert codes_and_texts(rates, None) == []
+
+
+@pytest.mark.parametrize("found", [TENTH, UNKNOWN])
+def test_a_folder_cannot_send_orders_to_the_terminal(found: Rate) -> None:
+    (text,) = codes_and_texts({"attack\x1b[2J": found}, 0.0)
+    assert text.isprintable()
+    assert "attack\\x1b[2J" in text
 
 
 @pytest.mark.parametrize("share", [-0.01, 1.01, math.nan, math.inf])

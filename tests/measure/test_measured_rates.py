@@ -110,6 +110,9 @@ def test_the_worst_has_the_highest_rate_and_of_equal_ones_the_least_is_known_of_
     bad, unknown = rate(trials(a=(1, 100))), rate([])
     assert worst({"sure": sure, "bad": bad, "unsure": unsure}) == "bad"
     assert worst({"sure": sure, "unsure": unsure, "unknown": unknown}) == "unsure"
+    for wrong, of in ((1, 2), (1, 1)):
+        sure, unsure = rate(trials(a=(wrong * 20, of * 20))), rate(trials(a=(wrong * 3, of * 3)))
+        assert worst({"sure": sure, "unsure": unsure}) == "unsure"
     assert worst({"unknown": unknown}) is None
     assert worst({}) is None
 

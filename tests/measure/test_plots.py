@@ -13,7 +13,7 @@ from PIL import Image
 
 from facauth.errors import ExitCode, FacauthError
 from facauth.measure.folders import Presentation
-from facauth.measure.plots import curves, draw, require_drawable, scores_of
+from facauth.measure.plots import curves, draw, require_extra, scores_of
 from facauth.measure.spoof import Seen
 from facauth.structs import LiveVerdict
 
@@ -46,7 +46,7 @@ def test_what_could_not_be_judged_has_no_score() -> None:
     assert scores_of(trials) == ([0.9], {"print": [0.1]})
 
 
-@pytest.mark.parametrize("species", ["print", None])
+@pytest.mark.parametrize("species", ["print", None, "attack $\\oops$ \udcff"])
 def test_a_png_is_drawn_even_without_live_photos_or_attacks(
     tmp_path: Path, species: str | None
 ) -> None:
@@ -56,18 +56,9 @@ def test_a_png_is_drawn_even_without_live_photos_or_attacks(
         assert image.format == "PNG"
 
 
-def test_without_its_extra_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    require_drawable(tmp_path / "out.png")
+def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_extra()
     monkeypatch.setattr("facauth.measure.plots.find_spec", lambda _: None)
     with pytest.raises(FacauthError, match=r'pip install "facauth\[plot\]"') as refused:
-        require_drawable(tmp_path / "out.png")
+        require_extra()
     assert refused.value.exit_code == ExitCode.SETUP
-
-
-@pytest.mark.parametrize("name", ["out.jpg", "absent/out.png"])
-def test_what_cannot_become_a_picture_is_said_at_once(tmp_path: Path, name: str) -> None:
-    with pytest.raises(FacauthError, match="cannot be a picture") as refused:
-        require_drawable(tmp_path / name)
-    assert refused.value.exit_code == ExitCode.USAGE

@@ -34,7 +34,7 @@ RECAPTURES = Path(__file__).parents[3] / "shared" / "data" / "replay" / "faces"
 OBAMAS = ("obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg")
 PORTRAITS = (*OBAMAS, "biden_2010.jpg", "collins.png", "hopper_1984.jpg")
 NOTHING = Plane(0, 0, math.nan, math.nan, NOT_ALIKE)
-ALIKE = Likeness(correlation=0.97, detail=0.9, gain=1.0, lift=0.0)
+ALIKE = Likeness(correlation=0.97, detail=0.9, lift=0.0)
 UNLIKE = replace(ALIKE, correlation=0.5)
 FOUND = Plane(100, 90, 0.2, 1.0, ALIKE)
 STILL = replace(FOUND, displacement=0.01)
@@ -192,7 +192,7 @@ def test_verdicts(comparison: Comparison, verdict: str) -> None:
 def test_missing_numbers_never_make_a_plane_new(
     numbers: list[float], inliers: int, mirrored: bool
 ) -> None:
-    grey = Likeness(*numbers[:4])
+    grey = Likeness(*numbers[:3])
     frame = Plane(inliers, inliers, numbers[4], numbers[5], grey)
     face = Plane(inliers, inliers, numbers[6], 1.0, grey)
     comparison = of_numbers(frame, face, NOT_ALIKE, mirrored=mirrored)
