@@ -76,7 +76,7 @@ def spoof(facauth: Facauth, folder: Path, *options: str, exit_code: int = 0) -> 
 
 
 def test_the_rates_of_six_photos(facauth: Facauth, six: Path, scores: Say) -> None:
-    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
     evaluation = spoof(facauth, six)["evaluation"]
     apcer = {row["name"]: row["apcer"] for row in evaluation["species"]}
     assert apcer["attack_screen"]["rate"] == 0.5
@@ -99,12 +99,12 @@ def test_the_rates_of_six_photos(facauth: Facauth, six: Path, scores: Say) -> No
             "species": "attack_screen",
             "live_score": 0.7,
         },
-        {"image": str(six / "live/Barack/2.jpg"), "species": None, "live_score": 0.3},
+        {"image": str(six / "live/Barack/2.jpg"), "species": None, "live_score": 0.15},
     ]
 
 
 def test_the_keys_of_the_json_object(facauth: Facauth, six: Path, scores: Say) -> None:
-    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
     envelope = spoof(facauth, six)
     assert (envelope["command"], envelope["verdict"]) == ("evaluate spoof", "evaluated")
     evaluation = envelope["evaluation"]
@@ -118,11 +118,11 @@ def test_the_keys_of_the_json_object(facauth: Facauth, six: Path, scores: Say) -
     for rate in (species["apcer"], species["apnrr"], live["bpcer"], live["bpnrr"]):
         assert set(rate) == RATE
     assert species["iapar"] is None
-    assert (evaluation["threshold"], evaluation["unreadable"]) == (0.5, [])
+    assert (evaluation["threshold"], evaluation["unreadable"]) == (0.18, [])
 
 
 def test_plain_text_when_piped(facauth: Facauth, six: Path, scores: Say) -> None:
-    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
     result = facauth("evaluate", "spoof", str(six))
     assert result.stdout.splitlines() == [
         "Attacks        n  judged  live  APCER            95 %  APNRR",
@@ -134,7 +134,7 @@ def test_plain_text_when_piped(facauth: Facauth, six: Path, scores: Say) -> None
         "all live photos  3       3       1  33.3%  0.0% to 90.6%   0.0%",
         "live/Barack      2       2       1  50.0%  1.3% to 98.7%   0.0%",
         "",
-        "threshold 0.5; persons and set-ups without an error: see --json",
+        "threshold 0.18; persons and set-ups without an error: see --json",
     ]
     assert result.stderr == ""
 
@@ -152,7 +152,7 @@ def test_a_table_on_a_terminal(facauth: Facauth, six: Path) -> None:
 def test_another_threshold_on_the_same_scores(
     facauth: Facauth, six: Path, scores: Say, threshold: str, apcer: float, bpcer: float
 ) -> None:
-    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
     evaluation = spoof(facauth, six, "--threshold", threshold)["evaluation"]
     assert evaluation["threshold"] == float(threshold)
     worst = max(row["apcer"]["rate"] for row in evaluation["species"])
@@ -181,7 +181,7 @@ def test_a_score_that_is_no_number_is_an_attack_at_any_threshold(
 def test_gates(
     facauth: Facauth, six: Path, scores: Say, options: tuple[str, ...], missed: list[str]
 ) -> None:
-    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
     envelope = spoof(facauth, six, *options, exit_code=1 if missed else 0)
     assert envelope["verdict"] == ("gate_missed" if missed else "evaluated")
     assert [reason["code"] for reason in envelope["reasons"]] == missed
@@ -189,7 +189,7 @@ def test_gates(
 
 
 def test_a_missed_gate_still_prints_the_rates(facauth: Facauth, six: Path, scores: Say) -> None:
-    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
     result = facauth("evaluate", "spoof", str(six), "--max-apcer", "0.05", exit_code=1)
     assert result.stdout.startswith("Attacks")
     assert result.stderr == (
@@ -302,10 +302,10 @@ def test_nothing_is_written_but_the_plot(
     facauth: Facauth, six: Path, scores: Say, tmp_path: Path
 ) -> None:
     before = tree(tmp_path)
-    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
     spoof(facauth, six)
     assert tree(tmp_path) == before
-    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
     spoof(facauth, six, "--plot", "out.png")
     after = tree(tmp_path)
     assert "here/out.png" in after.keys() - before.keys()
@@ -316,7 +316,7 @@ def test_nothing_is_written_but_the_plot(
 def test_a_plot_that_cannot_be_written_loses_no_rates(
     facauth: Facauth, six: Path, scores: Say
 ) -> None:
-    scores(0.1, 0.7, 0.2, 0.9, 0.3, 0.8)
+    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

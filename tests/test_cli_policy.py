@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import Facauth, Photo
+from conftest import Altered, Facauth, Photo
 
 from facauth.errors import Reason
 from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy
@@ -16,7 +16,7 @@ from facauth.structs import NOTHING_COMPARED, Liveness, LiveVerdict, Replay, Rep
 
 POLICIES = (DEFAULT, STRICT, LENIENT)
 FIRST, AGAIN, ANOTHER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
-NOISY = "hopper_1984.jpg"  # a scan whose liveness cannot be judged
+SCANNED = "hopper_1984.jpg"
 
 
 def sitting(*_: Any) -> Replay:
@@ -238,11 +238,12 @@ def test_an_attack_is_not_enrolled(facauth: Facauth, photo: Photo) -> None:
 
 
 def test_a_scan_is_enrolled_if_asked_for_and_that_is_remembered(
-    facauth: Facauth, photo: Photo
+    facauth: Facauth, photo: Photo, altered: Altered
 ) -> None:
-    refused = facauth("register", "Grace", photo(NOISY), exit_code=4)
-    assert "liveness cannot be judged: the photo is noisy" in refused.stderr
-    result = facauth("register", "Grace", photo(NOISY), "--accept-spoof")
+    scan = altered(SCANNED, lambda image: image.convert("L"))
+    refused = facauth("register", "Grace", scan, exit_code=4)
+    assert "liveness cannot be judged: the photo has no colour" in refused.stderr
+    result = facauth("register", "Grace", scan, "--accept-spoof")
     assert result.stdout == "registered Grace (1 photo)\n"
     assert "facauth: liveness was not checked (--accept-spoof)\n" in result.stderr
     facauth("register", "Barack", photo(FIRST))

@@ -29,6 +29,7 @@ FRAME_PX = 256  # longer side that the frame is reduced to; SIFT doubles it agai
 CHIP_PX = 160  # side of the face chip ...
 CHIP_BOXES = 1.35  # ... which is so many times the longer side of the face box
 GREY_PX = 96  # longer side of the small grey picture of each part
+MIN_SHARE = 1e-5  # of the photo's sides that a part may cover; less is no part of a photo
 FEATURES = 250  # of each part, the strongest; 132 bytes each
 CONTRAST = 0.02  # SIFT's contrastThreshold, half the usual: recaptures lose contrast
 DESCRIPTOR = 128
@@ -126,7 +127,7 @@ def _require_sane(
     left, top, width, height = inside
     sane = (
         all(0 <= share <= 1 for share in (left, top, detail))  # NaN is not
-        and all(0 < length <= 1 for length in (width, height))
+        and all(MIN_SHARE <= length <= 1 for length in (width, height))
         and all(1 <= side <= max(FRAME_PX, CHIP_PX) for side in size_px)
         and all(1 <= side <= GREY_PX for side in grey)
         and features <= FEATURES
