@@ -7,7 +7,7 @@ networks. `compile` joins them with Silent-Face's own, which stay as a second op
 
 --leave-out SOURCE (or SOURCE:PERSON,PERSON; several times) trains without it, to be judged by it.
 The views are made once and can be kept (--views FILE). Two processes of one thread each; the same
-machine gives the same bytes. About 15 minutes on two cores.
+machine gives the same bytes. Ten minutes on two cores.
 
 Development only: needs torch (2.13.0, CPU), which nothing else here does.
 """
