@@ -1,15 +1,24 @@
 """How often attacks pass as live, and live photos as attacks: per kind of attack and per person.
 
     python benchmarks/liveness.py FOLDER [--live FOLDER] [--degrade HOW] [--sample N] [--json]
+                                  [--only SOURCE ...] [--weights FOLDER]
 
 FOLDER holds SOURCE/live/ and SOURCE/attack*/, each with images or with PERSON/IMAGE. --live adds
-a folder PERSON/IMAGE of live photos, of which one photo of each of N people is drawn. Every photo
-goes through facauth's own stages: decode, sight, the largest face, quality, liveness. --degrade
-spoils every photo first (blur of sigma 2, noise of sigma 15, a quarter of the size, grey, JPEG 30).
+a folder PERSON/IMAGE of live photos, of which one photo of each of N people is drawn, none of whom
+the networks were trained with. To judge a source that they were trained with, leave it out of a
+training (facauth/weights/train_liveness.py --leave-out), compile the result to a folder, and give
+that as --weights with --only this source.
+
+Every photo goes through facauth's own stages: decode, sight, the largest face, quality, liveness.
+--degrade spoils every photo first (blur of sigma 2, noise of sigma 15, a quarter of the size, grey,
+JPEG 30).
 
 Words follow ISO/IEC 30107-3: APCER is the share of attacks that are called live, for each kind
 of attack; BPCER the share of live photos that are called attacks. What could not be judged (too
 poor, no face, not readable) counts in neither and is the non-response rate.
+
+A last table compares ways to make a score of what the networks say: the mean of both crops, as
+Silent-Face does it; its networks on twelve views; the fine-tuned layers alone; facauth's.
 """
 
 from __future__ import annotations
@@ -17,6 +26,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import platform
 import random
@@ -36,16 +46,17 @@ from numpy.typing import NDArray
 import facauth
 from facauth.errors import FacauthError, Reason
 from facauth.faces import detect, image, quality
-from facauth.networks import Checked, Networks
-from facauth.settings import LIVENESS
+from facauth.measure.rates import INTERVAL, interval
+from facauth.networks import WEIGHTS, Checked, Networks
+from facauth.settings import DEFAULT, LENIENT, LIVENESS, STRICT
 from facauth.spoof import liveness
+from facauth.structs import Face
+from facauth.weights.modelled import kept_aside
 
 Pixels = NDArray[np.uint8]
 
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic"}
 SEED = 20261122  # of the draw from --live; another draw gives slightly other figures
-Z_95 = 1.96
-INTERVAL = "Wilson's, 95 %; where nothing or everything went wrong, the rule of three (3 / n)"
 JUDGED_BY = ("faces/*.py", "spoof/*.py", "networks.py", "settings.py", "weights/manifest.json")
 
 
@@ -67,6 +78,7 @@ class Answer:
     live_score: float | None
     reasons: tuple[str, ...]  # codes
     faces: int
+    ways: dict[str, float]  # way -> P(live), whatever the verdict; empty without a face
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +130,7 @@ def drawn(folder: Path, people: int | None) -> list[Photo]:
     by_person: dict[str, list[Path]] = {}
     for path in images(folder):
         by_person.setdefault(_person(path, folder) or path.name, []).append(path)
-    names = sorted(by_person)
+    names = sorted(name for name in by_person if kept_aside(name))
     chosen = names if people is None else sorted(draw.sample(names, min(people, len(names))))
     group = f"{folder.name} (--live)"
     return [Photo(str(draw.choice(by_person[name])), group, "", False) for name in chosen]
@@ -128,9 +140,9 @@ def drawn(folder: Path, people: int | None) -> list[Photo]:
 
 
 @cache
-def networks() -> Networks:
+def networks(weights: Path) -> Networks:
     """The networks of this process, loaded and set to one thread: there are other processes."""
-    found = Networks(Checked(None))
+    found = Networks(Checked(None), weights)
     _ = found.detector, found.live_2_7, found.live_4_0
     cv2.setNumThreads(1)
     return found
@@ -158,20 +170,44 @@ def _u8(pixels: Any) -> Pixels:
     return np.asarray(np.clip(pixels, 0, 255), dtype=np.uint8)
 
 
-def answer(path: str, degraded: str = "none") -> Answer:
+def answer(path: str, degraded: str = "none", weights: Path = WEIGHTS) -> Answer:
     """Facauth's stages up to liveness on one file, as the commands run them."""
     try:
         pixels = image.decode(image.read_image(path), path)
     except FacauthError as error:
-        return Answer("no_answer", None, _codes(error.reasons), 0)
-    sighting = detect.sight(DEGRADATIONS[degraded](pixels), networks().detector)
+        return Answer("no_answer", None, _codes(error.reasons), 0, {})
+    sighting = detect.sight(DEGRADATIONS[degraded](pixels), networks(weights).detector)
     if not sighting.faces:
-        return Answer("no_answer", None, ("face.none",), 0)
+        return Answer("no_answer", None, ("face.none",), 0, {})
     face = sighting.faces[0]
     measured = quality.measure(sighting, face)
-    found = liveness.judge(sighting, face, measured, networks=networks())
+    found = liveness.judge(sighting, face, measured, DEFAULT, networks=networks(weights))
+    ways = other_ways(sighting.pixels, face, networks(weights)) | {"facauth": found.live_score}
     codes = _codes(found.reasons)
-    return Answer(str(found.verdict), found.live_score, codes, len(sighting.faces))
+    return Answer(str(found.verdict), found.live_score, codes, len(sighting.faces), ways)
+
+
+def other_ways(pixels: Pixels, face: Face, nets: Networks) -> dict[str, float]:
+    """P(live) by other ways than facauth's; of the networks' two tails the first is the original.
+
+    Where the frame is too small for all three views the narrowest of them is the plain one.
+    """
+    plain, original, fine_tuned = [], [], []
+    for scale, net in ((2.7, nets.live_2_7), (4.0, nets.live_4_0)):
+        crops = liveness.views(pixels, face, scale)
+        both_ways = [*crops, *(crop[:, ::-1] for crop in crops)]
+        net.setInput(cv2.dnn.blobFromImages(both_ways, swapRB=True))
+        live = net.forward()[:, liveness.LIVE_CLASSES].astype(np.float64)
+        plain.append(float(live[len(crops) // 2, 0]))
+        odds = np.log(live.clip(liveness.SURE, 1 - liveness.SURE))
+        odds -= np.log((1 - live).clip(liveness.SURE, 1 - liveness.SURE))
+        original.append(float(odds[:, 0].mean()))
+        fine_tuned.append(float(odds[: len(crops), 1].mean()))
+    return {
+        "plain": sum(plain) / 2,
+        "twelve": 1 / (1 + math.exp(-sum(original) / 2)),
+        "tuned": 1 / (1 + math.exp(-sum(fine_tuned) / 2)),
+    }
 
 
 def _codes(reasons: Iterable[Reason]) -> tuple[str, ...]:
@@ -179,14 +215,14 @@ def _codes(reasons: Iterable[Reason]) -> tuple[str, ...]:
 
 
 def answers(
-    paths: Sequence[str], processes: int, memory: Path | None, degraded: str
+    paths: Sequence[str], processes: int, memory: Path | None, degraded: str, weights: Path
 ) -> dict[str, Answer]:
     """An answer for each path; known ones are read from `memory`, new ones added to it."""
     known = _read(memory)
-    keys = {path: f"{_file_key(path)}:{degraded}" for path in paths}
+    keys = {path: f"{_file_key(path)}:{degraded}:{weights}" for path in paths}
     new = [path for path in paths if keys[path] not in known]
     with get_context("spawn").Pool(processes) as pool:
-        work = partial(answer, degraded=degraded)
+        work = partial(answer, degraded=degraded, weights=weights)
         for path, found in zip(new, pool.imap(work, new, chunksize=8), strict=True):
             known[keys[path]] = found
     if memory is not None and new:
@@ -203,7 +239,7 @@ def _read(memory: Path | None) -> dict[str, Answer]:
     if stored["judged_by"] != judged_by():
         return {}
     return {
-        key: Answer(row["verdict"], row["live_score"], tuple(row["reasons"]), row["faces"])
+        key: Answer(**{**row, "reasons": tuple(row["reasons"])})
         for key, row in stored["answers"].items()
     }
 
@@ -265,18 +301,6 @@ def row(photos: Sequence[Photo], found: dict[str, Answer], person: str) -> Row:
     )
 
 
-def interval(wrong: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of wrong / n (Journal of the American Statistical Association
-    22, 1927); at none or all of n the rule of three (Hanley and Lippman-Hand, JAMA 249, 1983)."""
-    if wrong in (0, n):
-        three = min(1.0, 3 / n)
-        return (0.0, three) if wrong == 0 else (1 - three, 1.0)
-    share, z2 = wrong / n, Z_95**2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 / (1 + z2 / n) * (share * (1 - share) / n + z2 / (4 * n * n)) ** 0.5
-    return middle - half, middle + half
-
-
 def worst(table: Sequence[Row], *, attacks: bool) -> Row | None:
     """The group with the highest rate; of equal ones the one that proves least."""
     judged = [row for row in table if row.is_attack == attacks and not row.person and row.interval]
@@ -292,7 +316,7 @@ def ran_on(table: Sequence[Row], processes: int) -> dict[str, object]:
     return {
         "live_photos": sum(row.photos for row in groups if not row.is_attack),
         "attacks": sum(row.photos for row in groups if row.is_attack),
-        "limits": asdict(LIVENESS),
+        "limits": {**asdict(DEFAULT), **asdict(LIVENESS)},
         "intervals": INTERVAL,
         "seed": SEED,
         "python": platform.python_version(),
@@ -310,6 +334,53 @@ def cpu() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+WAYS = (("plain", 0.38), ("twelve", 0.126), ("twelve", 0.5), ("twelve", 0.7), ("tuned", 0.5))
+
+
+def ways_table(photos: Sequence[Photo], found: dict[str, Answer]) -> list[str]:
+    """A line for each way and threshold: the worst species, and what live photos pay for it.
+
+    Only photos that can be judged under facauth's conditions count.
+    """
+    points = [*WAYS, ("facauth", LENIENT.min_live_score), ("facauth", DEFAULT.min_live_score)]
+    points += [("facauth", STRICT.sure_live_score)]
+    judged = [photo for photo in photos if found[photo.path].verdict in ("live", "attack")]
+    lines = [f"\n{'Score of':<10}{'at':>7}  {'worst APCER':<48}{'BPCER':>7}  worst person"]
+    for way, limit in points:
+        attacks = _by_group(judged, found, way, limit, attacks=True)
+        live = _by_group(judged, found, way, limit, attacks=False)
+        pooled = [passed for group in live.values() for passed in group]
+        bpcer = f"{1 - sum(pooled) / len(pooled):.1%}" if pooled else "-"
+        worst_live = min(live, key=lambda group: sum(live[group]) / len(live[group]), default=None)
+        worst_attack = max(
+            attacks, key=lambda group: sum(attacks[group]) / len(attacks[group]), default=None
+        )
+        lines.append(
+            f"{way:<10}{limit:>7.3f}  {_share(worst_attack, attacks, 0):<48}{bpcer:>7}  "
+            f"{_share(worst_live, live, 1)}"
+        )
+    return lines
+
+
+def _by_group(
+    photos: Sequence[Photo], found: dict[str, Answer], way: str, limit: float, *, attacks: bool
+) -> dict[str, list[bool]]:
+    """Whether each photo passes, by group and person."""
+    passed: dict[str, list[bool]] = {}
+    for photo in photos:
+        if photo.is_attack == attacks:
+            name = photo.group if attacks else f"{photo.group} {photo.person}".strip()
+            passed.setdefault(name, []).append(found[photo.path].ways[way] >= limit)
+    return passed
+
+
+def _share(name: str | None, passed: dict[str, list[bool]], less: int) -> str:
+    if name is None:
+        return "-"
+    share = abs(less - sum(passed[name]) / len(passed[name]))
+    return f"{share:.1%} of {len(passed[name])} {name}"
 
 
 def print_tables(table: Sequence[Row], facts: dict[str, object]) -> None:
@@ -363,19 +434,29 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="remember answers in this file")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--only", nargs="+", metavar="SOURCE", help="these sources of FOLDER")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="others than the package's")
     options = parser.parse_args()
     photos = list(labelled(options.folder))
+    if options.only:
+        photos = [each for each in photos if each.group.split("/")[0] in options.only]
     photos += drawn(options.live, options.sample) if options.live else []
     if not photos:
         parser.error(f"no SOURCE/live or SOURCE/attack* with images in {options.folder}")
     paths = [photo.path for photo in photos]
-    found = answers(paths, options.processes, options.cache, options.degrade)
+    found = answers(
+        paths, options.processes, options.cache, options.degrade, options.weights.resolve()
+    )
     table = rows(photos, found)
-    facts = ran_on(table, options.processes) | {"degraded by": options.degrade}
+    facts = ran_on(table, options.processes) | {
+        "degraded by": options.degrade,
+        "weights": "the package's" if options.weights == WEIGHTS else options.weights.name,
+    }
     if options.json:
         print(json.dumps({"ran_on": facts, "rows": [asdict(row) for row in table]}, indent=2))
     else:
         print_tables(table, facts)
+        print("\n".join(ways_table(photos, found)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ data as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -127,25 +126,6 @@ def _ones(tail: ImpostorTail, copies: Ints | None) -> Ints:
 def _resampled(tail: ImpostorTail, copies: Ints | None) -> Floats:
     weight = tail.weight.astype(np.float64)
     return weight if copies is None else weight * copies[tail.enrolled] * copies[tail.probe]
-
-
-def bootstrap_interval(
-    rates_of: Callable[[Ints], Floats],
-    persons: int,
-    *,
-    resamples: int,
-    seed: int,
-    level: float = 0.95,
-) -> Floats:
-    """(2, rates): the percentile interval of what `rates_of(copies)` gives on resampled persons.
-
-    A person drawn twice is compared with everybody twice, and never with its own copy.
-    """
-    random = np.random.default_rng(seed)
-    draws = (random.integers(persons, size=persons) for _ in range(resamples))
-    rates = np.stack([rates_of(np.bincount(draw, minlength=persons)) for draw in draws])
-    interval: Floats = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return interval
 
 
 def best_threshold(similarity: Floats, same: Bools) -> float:

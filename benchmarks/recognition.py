@@ -35,7 +35,6 @@ from rates import (
     Genuine,
     ImpostorTail,
     Ints,
-    bootstrap_interval,
     fmr_at,
     fnmr_at,
     fold_accuracy,
@@ -49,6 +48,7 @@ from facauth.faces import quality
 from facauth.faces.detect import sight
 from facauth.faces.encode import dlib_half, fuse, sface_half
 from facauth.faces.image import decode
+from facauth.measure.rates import bootstrap_interval
 from facauth.networks import Checked, Networks, opencv
 from facauth.structs import Face, Quality, Sighting
 

@@ -2,4 +2,5 @@
 
 from facauth.cli import main
 
-main()
+if __name__ == "__main__":  # and not where spoof-check starts another process
+    main()

@@ -57,6 +57,10 @@ class FacauthError(Exception):
         self.reasons = reasons
         super().__init__(" | ".join(str(reason) for reason in reasons))
 
+    def __reduce__(self) -> tuple[type[FacauthError], tuple[Reason, ...]]:
+        """With the reasons, when it is raised in another process."""
+        return type(self), self.reasons
+
 
 class UsageProblem(FacauthError):
     """The command cannot be meant so: a path that does not exist, an impossible name."""

@@ -203,12 +203,12 @@ class Networks:
 
     @property
     def live_2_7(self) -> cv2.dnn.Net:
-        """N x 3 x 80 x 80 BGR, 0-255, crop of 2.7 face boxes -> N x 3, class 1 is live."""
+        """N x 3 x 80 x 80 BGR, 0-255, crop of 2.7 face boxes -> N x 6, see spoof.liveness."""
         return self._dnn("live_2_7")
 
     @property
     def live_4_0(self) -> cv2.dnn.Net:
-        """N x 3 x 80 x 80 BGR, 0-255, crop of 4.0 face boxes -> N x 3, class 1 is live."""
+        """N x 3 x 80 x 80 BGR, 0-255, crop of 4.0 face boxes -> N x 6, see spoof.liveness."""
         return self._dnn("live_4_0")
 
     @cached_property

@@ -1,34 +1,44 @@
 """What each command does, one line a stage. Start reading here.
 
-    read -> decode -> sight -> only_face -> quality -> liveness -> encode -> match
+    read -> decode -> sight -> only_face -> quality -> liveness -> encode -> match -> replay
 
-A stage returns numbers or pixels; a `require_…` beside it is the only place that says no.
+A stage returns numbers or pixels; a `require_…` beside it is the only place that says no. Liveness
+and replay must both agree, and what they leave in doubt goes to `require_beyond_doubt`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from facauth.decision.enrolment import require_nobody_else, require_one_person, require_same_person
-from facauth.decision.match import Gallery, compare, require_match
-from facauth.errors import ExitCode, FacauthError, NoMatch, Reason, shown
+from facauth.decision.enrolment import (
+    require_new_pictures,
+    require_nobody_else,
+    require_one_person,
+    require_same_person,
+)
+from facauth.decision.match import Gallery, compare, fmr_of_each, require_anybody, require_match
 from facauth.faces.detect import only_face, sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
 from facauth.faces.quality import measure, require_quality
-from facauth.records.store import unknown
-from facauth.settings import ENROLMENT_QUALITY, RATES, SIGN_IN_QUALITY
-from facauth.spoof.liveness import judge, require_live
-from facauth.structs import Encoding, Face, Liveness, Match, PersonName, Quality, Sighting
+from facauth.records.store import Template
+from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY
+from facauth.spoof.liveness import judge as judge_liveness
+from facauth.spoof.liveness import require_live
+from facauth.spoof.replay import judge as judge_replay
+from facauth.spoof.replay import require_new_picture
+from facauth.spoof.signature import CaptureSignature, read_signatures, signature
+from facauth.spoof.verdict import Spoof, require_beyond_doubt, weigh
+from facauth.structs import PersonName
 
 if TYPE_CHECKING:
     from facauth.networks import Networks
     from facauth.records.store import Store
-    from facauth.structs import Pixels
+    from facauth.settings import SpoofPolicy
+    from facauth.structs import Encoding, Face, Liveness, Match, Pixels, Quality, Replay, Sighting
     from facauth.trace import Trace
 
 
@@ -40,9 +50,11 @@ class Stages:
     decode: Callable[[str], Pixels]
     sight: Callable[[Pixels], Sighting]
     measure: Callable[[Sighting, Face], Quality]
-    liveness: Callable[[Sighting, Face, Quality], Liveness]
+    liveness: Callable[[Sighting, Face, Quality, SpoofPolicy], Liveness]
     encode: Callable[[Sighting, Face], Encoding]
     compare: Callable[[Encoding, Gallery, float], Match]
+    signature: Callable[[Sighting, Face], CaptureSignature]
+    replay: Callable[[CaptureSignature, Sequence[CaptureSignature]], Replay]
 
 
 def bind(networks: Networks, trace: Trace) -> Stages:
@@ -52,9 +64,11 @@ def bind(networks: Networks, trace: Trace) -> Stages:
         decode=trace.watch("decode", lambda image: decode(read_image(image), image)),
         sight=trace.watch("detect", lambda pixels: sight(pixels, networks.detector)),
         measure=trace.watch("quality", measure),
-        liveness=trace.watch("liveness", partial(judge, networks=networks)),
+        liveness=trace.watch("liveness", partial(judge_liveness, networks=networks)),
         encode=trace.watch("encode", partial(encode, networks=networks)),
         compare=trace.watch("match", compare),
+        signature=trace.watch("signature", lambda seen, face: signature(seen.pixels, face)),
+        replay=trace.watch("replay", judge_replay),
     )
 
 
@@ -63,23 +77,30 @@ def sign_in(
     store: Store,
     image: str,
     claimed: str | None = None,
+    policy: SpoofPolicy = DEFAULT,
     *,
     largest: bool = False,
     skip_liveness: bool = False,
 ) -> Match:
     """Who is in the image (or: is it `claimed`?). Returns only if every stage agreed."""
-    with recorded(store, "sign-in"):
-        pixels = stages.decode(image)
-        gallery = require_people(store, stages.contract(), claimed)
-        sighting = stages.sight(pixels)
-        face = only_face(sighting, largest=largest)
-        quality = stages.measure(sighting, face)
-        require_quality(quality, SIGN_IN_QUALITY)
-        if not skip_liveness:
-            require_live(stages.liveness(sighting, face, quality))
-        probe = stages.encode(sighting, face)
-        match = stages.compare(probe, gallery, fmr_of_each(claimed, gallery))
-        require_match(match, claimed=claimed is not None)
+    with store.recorded("sign-in"):
+        sighting = stages.sight(stages.decode(image))
+        with store.snapshot():  # the signatures are those of the photos that matched
+            gallery = people(store, stages.contract(), claimed)
+            face = only_face(sighting, largest=largest)
+            quality = stages.measure(sighting, face)
+            require_quality(quality, SIGN_IN_QUALITY)
+            liveness = None
+            if not skip_liveness:
+                liveness = stages.liveness(sighting, face, quality, policy)
+                require_live(liveness)
+            fmr = fmr_of_each(gallery, claimed=claimed is not None)
+            match = stages.compare(stages.encode(sighting, face), gallery, fmr)
+            require_match(match, claimed=claimed is not None)
+            enrolled = read_signatures(store.signatures(match.person))
+        replay = stages.replay(stages.signature(sighting, face), enrolled)
+        require_new_picture(replay)
+        require_beyond_doubt(liveness, replay, policy)
         store.log("sign-in", "signed_in", name=match.person)
         return match
 
@@ -89,14 +110,19 @@ def register(
     store: Store,
     name: PersonName,
     images: Sequence[str],
+    policy: SpoofPolicy = DEFAULT,
     *,
     largest: bool = False,
     replace: bool = False,
     allow_duplicate: bool = False,
+    accept_spoof: bool = False,
+    keep_signatures: bool = True,
 ) -> tuple[str, int]:
     """Enrol every image of one person, or none; the name, and how many templates it then has."""
-    with recorded(store, "register"):
-        encodings = [enrolment_encoding(stages, image, largest=largest) for image in images]
+    look = partial(enrolment, stages, policy=policy, largest=largest, skip_liveness=accept_spoof)
+    with store.recorded("register"):
+        photos = [look(image) for image in images]
+        encodings, captures = [each for each, _ in photos], [each for _, each in photos]
         require_one_person(encodings)
         with store.transaction():
             enrolled = Gallery.of(store.encodings(stages.contract()))
@@ -107,78 +133,68 @@ def register(
                 require_nobody_else(encodings, enrolled.without(known_as))
             if replace:
                 store.delete_templates(name)
-            photos = store.add(name, stages.contract(), [each.as_bytes() for each in encodings])
+            kept = read_signatures(store.signatures(known_as or name.text))
+            require_new_pictures(against_earlier(stages, captures, kept))
+            templates = [
+                Template(e.as_bytes(), c.to_bytes() if keep_signatures else None, accept_spoof)
+                for e, c in photos
+            ]
+            count = store.add(name, stages.contract(), templates)
             store.log("register", "registered", name=known_as or name.text)
         if replace:
             store.scrub()
-        return known_as or name.text, photos
+        return known_as or name.text, count
 
 
-def check_liveness(stages: Stages, image: str, *, largest: bool = False) -> Liveness:
-    """Live, attack or cannot judge; raises only where there is no face to speak of."""
+def enrolment(
+    stages: Stages,
+    image: str,
+    policy: SpoofPolicy,
+    *,
+    largest: bool = False,
+    skip_liveness: bool = False,
+) -> tuple[Encoding, CaptureSignature]:
+    """What is kept of one photo, which is live and good enough to be compared with for years."""
     sighting = stages.sight(stages.decode(image))
     face = only_face(sighting, largest=largest)
-    return stages.liveness(sighting, face, stages.measure(sighting, face))
+    quality = stages.measure(sighting, face)
+    require_quality(quality, ENROLMENT_QUALITY)
+    if not skip_liveness:
+        liveness = stages.liveness(sighting, face, quality, policy)
+        require_live(liveness)
+        require_beyond_doubt(liveness, None, policy)
+    return stages.encode(sighting, face), stages.signature(sighting, face)
 
 
-def remove(store: Store, name: PersonName) -> None:
-    """Delete a person so that no byte of the encodings stays in the store."""
-    with store.transaction():
-        store.remove(name)
-        store.log("remove", "removed")
-    store.scrub()
+def against_earlier(
+    stages: Stages, captures: Sequence[CaptureSignature], enrolled: Sequence[CaptureSignature]
+) -> list[Replay]:
+    """Each photo compared with what is enrolled, and with those before it."""
+    return [stages.replay(each, [*enrolled, *captures[:i]]) for i, each in enumerate(captures)]
 
 
-def rename(store: Store, old: PersonName, new: PersonName) -> None:
-    """Give a person another name; photos and history stay."""
-    with store.transaction():
-        store.rename(old, new)
-        store.log("rename", "renamed", name=new.text)
-
-
-def enrolment_encoding(stages: Stages, image: str, *, largest: bool) -> Encoding:
-    """The encoding of one photo that is good enough to be compared with for years."""
+def check_spoof(
+    stages: Stages,
+    image: str,
+    policy: SpoofPolicy = DEFAULT,
+    enrolled: Sequence[CaptureSignature] | None = None,
+    *,
+    largest: bool = False,
+) -> Spoof:
+    """The spoof part of a sign-in, all of it; raises only where there is no face to speak of."""
     sighting = stages.sight(stages.decode(image))
     face = only_face(sighting, largest=largest)
-    require_quality(stages.measure(sighting, face), ENROLMENT_QUALITY)
-    return stages.encode(sighting, face)
+    liveness = stages.liveness(sighting, face, stages.measure(sighting, face), policy)
+    replay = None
+    if enrolled is not None:
+        replay = stages.replay(stages.signature(sighting, face), enrolled)
+    return weigh(liveness, replay, policy)
 
 
-def require_people(store: Store, contract: str, claimed: str | None) -> Gallery:
+def people(store: Store, contract: str, claimed: str | None) -> Gallery:
     """Whom to compare with: everybody, or the claimed person."""
     gallery = Gallery.of(store.encodings(contract))
     if claimed is not None:
-        gallery = gallery.only(require_known(store, PersonName.parse(claimed)))
-    if not gallery.names:
-        raise NoMatch(
-            Reason(
-                "match.nobody_enrolled",
-                f"nobody with a current photo is enrolled in {shown(store.path)}",
-                "facauth register NAME IMAGE",
-            )
-        )
+        gallery = gallery.only(store.known_as(PersonName.parse(claimed)))
+    require_anybody(gallery, store.path)
     return gallery
-
-
-def fmr_of_each(claimed: str | None, gallery: Gallery) -> float:
-    """The false match rate of each comparison that keeps the rate of the whole sign-in."""
-    return RATES.identify_fpir / len(gallery.names) if claimed is None else RATES.verify_fmr
-
-
-@contextmanager
-def recorded(store: Store, command: str) -> Iterator[None]:
-    """Every refusal becomes an event before it goes on its way."""
-    try:
-        yield
-    except FacauthError as refusal:
-        if refusal.exit_code not in (ExitCode.USAGE, ExitCode.SETUP):
-            store.log(command, refusal.verdict, refusal.reasons[0].code)
-        raise
-
-
-def require_known(store: Store, name: PersonName) -> str:
-    """The name as it was enrolled; raises Conflict if nobody has it."""
-    known_as = store.find(name)
-    if known_as is None:
-        raise unknown(name)
-    return known_as

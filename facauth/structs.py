@@ -96,14 +96,63 @@ class LiveVerdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """Something a photo must have before its liveness can be judged."""
+
+    name: str  # "context", or a measure of Quality
+    value: float
+    limit: float
+    at_least: bool  # the value must be at or above the limit; otherwise at or below it
+    unmet: Reason  # why liveness cannot be judged without it
+
+    @property
+    def met(self) -> bool:
+        """Whether the photo has it; NaN has nothing."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
 class Liveness:
     """What the liveness networks say of one face, and whether they could judge it."""
 
     verdict: LiveVerdict
     live_score: float  # P(live) in [0, 1]; higher is more alive
     min_live_score: float  # live at or above it
-    context: float  # how often the face box fits into the frame, narrower side
+    sure_live_score: float  # surely so at or above it
+    conditions: tuple[Condition, ...]  # all of them, met or not
     reasons: tuple[Reason, ...]  # empty when live
+
+    @property
+    def sure(self) -> bool:
+        """Whether there is no doubt that the face is live; NaN is a doubt."""
+        return self.verdict is LiveVerdict.LIVE and self.live_score >= self.sure_live_score
+
+
+class ReplayVerdict(StrEnum):
+    """From harmless to grave; only ENROLLED_PICTURE is refused by itself."""
+
+    NOT_COMPARED = "not_compared"  # no signature is stored
+    NEW = "new"
+    SAME_SITTING = "same_sitting"  # the same place and hour, or one picture of it: cannot be told
+    ENROLLED_PICTURE = "enrolled_picture"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How far a probe shows an enrolled picture again: the comparison that decided."""
+
+    verdict: ReplayVerdict
+    compared: int  # with how many stored signatures
+    part: str | None  # "frame" or "face": whose numbers follow; None where nothing was compared
+    pairs: int  # features that look alike
+    inliers: int  # of them, those that lie on one plane
+    displacement: float | None  # of the corners on that plane, mean, in diagonals; None: no plane
+    correlation: float | None  # of the grey pictures on that plane, in [-1, 1]; None: no plane
+    mirrored: bool  # the enrolled picture's mirror image was compared
+    reasons: tuple[Reason, ...]  # empty for "new" and "not_compared"
+
+
+NOTHING_COMPARED = Replay(ReplayVerdict.NOT_COMPARED, 0, None, 0, 0, None, None, False, ())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,6 +20,10 @@ class Trace:
         self.elapsed_ms: dict[str, float] = {}
         self._values: list[object] = []
 
+    def restart(self) -> None:
+        """Forget everything, for the next photo."""
+        self.elapsed_ms, self._values = {}, []
+
     def watch(self, stage: str, function: Callable[P, T]) -> Callable[P, T]:
         """`function`, with its time and value kept here under the name of its stage."""
 
@@ -43,3 +47,11 @@ class Trace:
         """The last value of this type; None if no stage came that far."""
         values = self.all(kind)
         return values[-1] if values else None
+
+
+class NoTrace(Trace):
+    """Watches nothing: over a whole folder a trace would hold the pixels of every photo."""
+
+    def watch(self, stage: str, function: Callable[P, T]) -> Callable[P, T]:  # noqa: ARG002
+        """`function` itself."""
+        return function

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from facauth.cli import checks, people, run
+from facauth.cli import checks, evaluate, people, run, spoof_check
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -122,7 +122,7 @@ class Facauth:
             watched = {name: trace.watch(name, stage) for name, stage in stages.items()}
             return replace(bind(self._networks, trace), **watched)
 
-        for module in (people, checks):
+        for module in (people, checks, spoof_check, evaluate):
             self._monkeypatch.setattr(module, "stages", bound)
 
     def knows(self, **photos: str) -> None:
@@ -306,6 +306,12 @@ def tree(folder: Path) -> Tree:
         )
         for path in sorted(folder.rglob("*"))
     }
+
+
+def fragments(blob: bytes) -> list[bytes]:
+    """Pieces of stored bytes, any of which would give them away; not the runs of zeros in them."""
+    cut = [blob[at : at + 16] for at in range(0, len(blob) - 15, 16)]
+    return [piece for piece in cut if len(set(piece)) > 8]
 
 
 def with_a_passer_by(image: Image.Image) -> Image.Image:

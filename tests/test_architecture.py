@@ -20,6 +20,7 @@ FLOORS = (
     {"facauth.networks"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
     {"facauth.pipeline"},
+    {"facauth.measure"},
     {"facauth.cli"},
     {"facauth.__main__"},
 )
@@ -29,11 +30,12 @@ DOORKEEPERS = {
     "sqlite3": {"facauth.records"},
     "typer": {"facauth.cli"},
     "rich": {"facauth.cli"},
+    "matplotlib": {"facauth.measure"},
     "platformdirs": {"facauth.settings"},
 }
 # What reads a weight file, and the name of their folder.
 OPENERS = ("readNet", "FaceDetectorYN.create", "FaceDetectorYN_create", "np.load", "WEIGHTS")
-HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition"}
+HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition", "matplotlib"}
 
 
 def name_of(path: Path) -> str:

@@ -16,11 +16,12 @@ from facauth.cli.doctor import Finding
 from facauth.errors import ExitCode
 from facauth.structs import Face, Sighting
 
-EILEEN, JOE, NOBODY, BARACK = (
+EILEEN, JOE, NOBODY, BARACK, AGAIN = (
     "collins.png",
     "biden_2010.jpg",
     "no_face.png",
     "obama_2009.jpg",
+    "obama_2010.jpg",
 )
 
 NUMBER = {int, float}
@@ -37,7 +38,21 @@ LIVENESS = {
     "verdict": {str},
     "live_score": NUMBER,
     "threshold": NUMBER,
-    "context": NUMBER,
+    "sure_threshold": NUMBER,
+    "conditions": {
+        name: {"value": NUMBER, "max" if name == "noise" else "min": NUMBER, "met": {bool}}
+        for name in ("context", "inter_eye_distance_px", "sharpness", "noise", "chroma")
+    },
+}
+REPLAY = {
+    "verdict": {str},
+    "compared": {int},
+    "part": TEXT_OR_NULL,
+    "pairs": {int},
+    "inliers": {int},
+    "displacement": NUMBER | {type(None)},
+    "correlation": NUMBER | {type(None)},
+    "mirrored": {bool},
 }
 QUALITY = {
     "inter_eye_distance_px": NUMBER,
@@ -65,25 +80,29 @@ ENVELOPE: dict[str, Any] = {
     "person": TEXT_OR_NULL,
     "match": MATCH,
     "liveness": LIVENESS,
-    "replay": None,
+    "replay": REPLAY,
     "quality": QUALITY,
     "reasons": [REASON],
     "notes": [{str}],
     "elapsed_ms": {int, float},
 }
-STAGES = {"decode", "detect", "quality", "liveness", "encode", "match"}
+MEASURED = ("match", "liveness", "replay", "quality")
+STAGES = {"decode", "detect", "quality", "liveness", "encode", "match", "signature", "replay"}
 PERSON = {
     "name": {str},
     "photos": {int},
     "enrolled_at": {str},
     "last_sign_in_at": TEXT_OR_NULL,
     "needs_new_photo": {int},
+    "without_signature": {int},
+    "accepted_spoof": {int},
 }
 CHECKED = {
     "image": {str},
     "verdict": {str},
     "exit_code": {int},
     "liveness": LIVENESS,
+    "replay": REPLAY,
     "quality": QUALITY,
     "reasons": [REASON],
 }
@@ -109,19 +128,25 @@ class Case:
 
 
 CASES = (
-    Case("register Ada PHOTO:biden_2010.jpg", 0, "quality"),
+    Case("register Ada PHOTO:biden_2010.jpg", 0, "quality liveness replay"),
+    Case("register Ada PHOTO:biden_2010.jpg --accept-spoof", 0, "quality replay"),
     Case("register Ada PHOTO:no_face.png", 4, "", answered=False),
-    Case("register Ada PHOTO:collins.png", 6, "quality", answered=False),
+    Case("register Ada PHOTO:collins.png", 6, "quality liveness", answered=False),
+    Case("register Eileen PHOTO:collins.png", 6, "quality liveness replay", answered=False),
     Case("register Ada absent.jpg", 2, "", answered=False),
-    Case("sign-in PHOTO:collins.png", 0, "quality liveness match"),
-    Case("sign-in PHOTO:collins.png --as Eileen", 0, "quality liveness match"),
-    Case("sign-in PHOTO:collins.png --skip-liveness", 0, "quality match"),
+    Case("sign-in PHOTO:obama_2010.jpg", 0, "quality liveness match replay"),
+    Case("sign-in PHOTO:obama_2010.jpg --as Barack", 0, "quality liveness match replay"),
+    Case("sign-in PHOTO:obama_2010.jpg --skip-liveness", 0, "quality match replay"),
+    Case("sign-in PHOTO:collins.png", 3, "quality liveness match replay"),
     Case("sign-in PHOTO:biden_2010.jpg", 1, "quality liveness match"),
     Case("sign-in PHOTO:biden_2010.jpg --as Nobody", 6),
     Case("sign-in PHOTO:no_face.png", 4),
     Case("sign-in absent.jpg", 2),
     Case("spoof-check PHOTO:collins.png", 0, "quality liveness"),
+    Case("spoof-check PHOTO:collins.png --against Barack", 0, "quality liveness replay"),
+    Case("spoof-check PHOTO:collins.png --against Eileen", 3, "quality liveness replay"),
     Case("spoof-check PHOTO:no_face.png absent.jpg", 2),
+    Case("spoof-check PHOTO:collins.png --against Nobody", 6, answered=False),
     Case("list", 0),
     Case("list --format csv", 0),
     Case("list --format xml", 2, answered=False),
@@ -177,14 +202,14 @@ def test_the_envelope_has_its_shape(enrolled: Facauth, photo: Photo, case: Case)
     ]
     result = enrolled(*arguments, "--json", exit_code=case.exit_code)
     command = arguments[0] if arguments[0] != "frobnicate" else None
-    measured = {key: None for key in ("match", "liveness", "quality") if key not in case.holds}
+    measured = {key: None for key in MEASURED if key not in case.holds}
     times = {"elapsed_ms": dict.fromkeys(result.json["elapsed_ms"], NUMBER)}
     more = MORE.get(str(command), {})
     if not case.answered:  # null if the command ran, absent if its call was wrong
         ran = result.json["reasons"][0]["code"] != "usage"
         more = dict.fromkeys(more) if ran else {}
     expected = {"command": command, "ok": case.exit_code == 0, "exit_code": case.exit_code}
-    if command == "spoof-check":
+    if command == "spoof-check" and case.answered:
         more = {"results": [{key: measured.get(key, CHECKED[key]) for key in CHECKED}]}
     assert_fits(result.json, {**ENVELOPE, **measured, **expected, **times, **more})
     assert set(result.json["elapsed_ms"]) <= STAGES
@@ -196,8 +221,8 @@ def test_an_internal_error_has_the_same_shape(enrolled: Facauth, photo: Photo) -
         raise RuntimeError("an encoding, say")
 
     enrolled.bind(encode=broken)
-    result = enrolled("sign-in", photo(EILEEN), "--json", exit_code=70)
-    nulls: dict[str, Any] = {"match": None, "liveness": None, "quality": None, "elapsed_ms": {}}
+    result = enrolled("sign-in", photo(AGAIN), "--json", exit_code=70)
+    nulls: dict[str, Any] = {**dict.fromkeys(MEASURED), "elapsed_ms": {}}
     known = {"command": "sign-in", "verdict": "internal_error", "ok": False, "exit_code": 70}
     assert_fits(result.json, {**ENVELOPE, **nulls, **known})
     assert result.codes == ["internal"]
@@ -208,7 +233,8 @@ def test_an_internal_error_has_the_same_shape(enrolled: Facauth, photo: Photo) -
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "verdict", "codes"),
     [
-        ("sign-in {eileen}", 0, "signed_in", []),
+        ("sign-in {again}", 0, "signed_in", []),
+        ("sign-in {eileen}", 3, "attack", ["replay.enrolled_picture"]),
         ("sign-in {joe}", 1, "no_match", ["match.none"]),
         ("sign-in absent.jpg", 2, "usage", ["image.missing"]),
         ("sign-in {nobody}", 4, "unusable_image", ["face.none"]),
@@ -217,6 +243,7 @@ def test_an_internal_error_has_the_same_shape(enrolled: Facauth, photo: Photo) -
         ("register Eileen {joe}", 6, "conflict", ["name.other_face"]),
         ("register Ada {eileen} {joe}", 6, "conflict", ["photos.several_people"]),
         ("register Ada {joe}", 0, "registered", []),
+        ("register Eileen {eileen}", 6, "conflict", ["enrolment.same_picture"]),
         ("remove Eileen", 2, "usage", ["remove.unconfirmed"]),
         ("remove Eileen --yes", 0, "removed", []),
         ("rename Eileen Barack", 6, "conflict", ["name.taken"]),
@@ -233,7 +260,8 @@ def test_verdicts_and_reason_codes_are_stable(
     verdict: str,
     codes: list[str],
 ) -> None:
-    photos = {"eileen": photo(EILEEN), "joe": photo(JOE), "nobody": photo(NOBODY)}
+    names = {"eileen": EILEEN, "joe": JOE, "nobody": NOBODY, "again": AGAIN}
+    photos = {word: photo(name) for word, name in names.items()}
     result = enrolled(*arguments.format(**photos).split(), "--json", exit_code=exit_code)
     assert (result.json["verdict"], result.codes) == (verdict, codes)
 

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from conftest import Facauth, Photo
 
-EILEEN, JOE = "collins.png", "biden_2010.jpg"
+FIRST, AGAIN, JOE = "obama_2009.jpg", "obama_2010.jpg", "biden_2010.jpg"
 
 ORDINARY = [
     "Ada Lovelace",
@@ -41,8 +41,8 @@ IMPOSSIBLE = {
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_an_ordinary_name_is_just_a_name(facauth: Facauth, photo: Photo, name: str) -> None:
-    facauth("register", "--", name, photo(EILEEN))
-    assert facauth("sign-in", photo(EILEEN)).stdout == f"{name}\n"
+    facauth("register", "--", name, photo(FIRST))
+    assert facauth("sign-in", photo(AGAIN)).stdout == f"{name}\n"
     assert facauth("list", "--json").json["people"][0]["name"] == name
     assert facauth("list").stdout.startswith(f"{name}\t1\t")
 
@@ -52,7 +52,7 @@ def test_an_impossible_name_is_refused_and_nothing_is_made(
     facauth: Facauth, photo: Photo, name: str
 ) -> None:
     for command in (
-        ("register", name, photo(EILEEN)),
+        ("register", name, photo(FIRST)),
         ("remove", name, "--yes"),
         ("rename", name, "Ada"),
         ("rename", "Ada", name),
@@ -66,36 +66,36 @@ def test_an_impossible_name_is_refused_and_nothing_is_made(
 
 
 def test_nobody_can_claim_an_impossible_name(facauth: Facauth, photo: Photo) -> None:
-    facauth("register", "Ada", photo(EILEEN))
-    result = facauth("sign-in", photo(EILEEN), "--as", "Ada\u202e", exit_code=2)
+    facauth("register", "Ada", photo(FIRST))
+    result = facauth("sign-in", photo(AGAIN), "--as", "Ada\u202e", exit_code=2)
     assert (result.stdout, "that name cannot be used" in result.stderr) == ("", True)
 
 
 def test_spaces_around_a_name_do_not_count(facauth: Facauth, photo: Photo) -> None:
-    assert facauth("register", "  Ada ", photo(EILEEN)).stdout == "registered Ada (1 photo)\n"
-    assert facauth("sign-in", photo(EILEEN), "--as", " Ada\n").stdout == "Ada\n"
+    assert facauth("register", "  Ada ", photo(FIRST)).stdout == "registered Ada (1 photo)\n"
+    assert facauth("sign-in", photo(AGAIN), "--as", " Ada\n").stdout == "Ada\n"
     assert facauth.names() == {"Ada": 1}
 
 
 def test_two_spellings_of_one_letter_are_one_name(facauth: Facauth, photo: Photo) -> None:
     composed, decomposed = (unicodedata.normalize(form, "Zoë") for form in ("NFC", "NFD"))
     assert composed != decomposed
-    facauth("register", decomposed, photo(EILEEN))
+    facauth("register", decomposed, photo(FIRST))
     assert facauth.names() == {composed: 1}
-    assert facauth("sign-in", photo(EILEEN), "--as", decomposed).stdout == f"{composed}\n"
+    assert facauth("sign-in", photo(AGAIN), "--as", decomposed).stdout == f"{composed}\n"
     facauth("register", composed, photo(JOE), exit_code=6)
 
 
 @pytest.mark.parametrize(("enrolled", "same"), [("Ada", "aDA"), ("Strauß", "STRAUSS")])
 def test_case_makes_no_other_name(facauth: Facauth, photo: Photo, enrolled: str, same: str) -> None:
-    facauth("register", enrolled, photo(EILEEN))
+    facauth("register", enrolled, photo(FIRST))
     facauth("register", same, photo(JOE), exit_code=6)
-    assert facauth("sign-in", photo(EILEEN), "--as", same).stdout == f"{enrolled}\n"
+    assert facauth("sign-in", photo(AGAIN), "--as", same).stdout == f"{enrolled}\n"
     assert facauth("remove", same, "--yes").stdout == f"removed {enrolled}\n"
     assert facauth.names() == {}
 
 
 def test_a_name_that_looks_like_an_option_needs_two_dashes(facauth: Facauth, photo: Photo) -> None:
-    facauth("register", "--json-x", photo(EILEEN), exit_code=2)
-    facauth("register", "--", "--json-x", photo(EILEEN))
+    facauth("register", "--json-x", photo(FIRST), exit_code=2)
+    facauth("register", "--", "--json-x", photo(FIRST))
     assert facauth.names() == {"--json-x": 1}

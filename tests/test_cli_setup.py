@@ -73,6 +73,23 @@ def test_a_damaged_encoding_lets_nobody_in(facauth: Facauth, photo: Photo) -> No
     assert result.stderr.startswith("facauth: the store holds a damaged encoding;")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["zeroblob(2000)", "x''", "substr(signature, 1, 999)", "CAST(signature || x'00' AS BLOB)"],
+)
+def test_a_damaged_signature_lets_nobody_in(facauth: Facauth, photo: Photo, damage: str) -> None:
+    facauth.knows(Ada=photo("obama_2009.jpg"))
+    facauth.change(f"UPDATE templates SET signature = {damage}")
+    again = photo("obama_2010.jpg")
+    for command in (("sign-in", again), ("spoof-check", again, "--against", "Ada")):
+        result = facauth(*command, exit_code=7)
+        assert result.stdout == ""
+        assert result.stderr.startswith("facauth: the store holds a capture signature that cannot")
+    facauth("register", "Ada", again, exit_code=7)
+    facauth("register", "Ada", again, "--replace")
+    assert facauth("sign-in", photo("obama_2012.jpg")).stdout == "Ada\n"
+
+
 def test_the_option_names_another_store_than_the_environment(
     facauth: Facauth, photo: Photo, tmp_path: Path
 ) -> None:

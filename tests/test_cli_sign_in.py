@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Altered, Facauth, Photo, tree, with_a_passer_by
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance
 
 from facauth.decision.match import compare
 from facauth.structs import Face, Match, Sighting
@@ -95,7 +95,7 @@ def test_largest_refuses_two_faces_of_one_size(enrolled: Facauth, photo: Photo) 
 
 
 def test_largest_signs_in_the_one_in_front(enrolled: Facauth, altered: Altered) -> None:
-    crowd = altered(BARACK[0], with_a_passer_by)
+    crowd = altered(BARACK[1], with_a_passer_by)
     enrolled("sign-in", crowd, exit_code=4)
     assert enrolled("sign-in", crowd, "--largest").stdout == "Barack\n"
 
@@ -128,14 +128,14 @@ def test_without_a_store_no_claim_is_known(facauth: Facauth, photo: Photo) -> No
 def test_nobody_signs_in_with_a_store_that_was_emptied(enrolled: Facauth, photo: Photo) -> None:
     enrolled("remove", "Eileen", "--yes")
     enrolled("remove", "Barack", "--yes")
-    enrolled("sign-in", photo(EILEEN), exit_code=1)
+    enrolled("sign-in", photo(BARACK[1]), exit_code=1)
 
 
 def test_a_photo_enrolled_by_other_networks_is_not_compared(
     enrolled: Facauth, photo: Photo
 ) -> None:
     enrolled.bind(contract=lambda: "another/1")
-    result = enrolled("sign-in", photo(EILEEN), exit_code=1)
+    result = enrolled("sign-in", photo(BARACK[1]), exit_code=1)
     assert "nobody with a current photo is enrolled" in result.stderr
 
 
@@ -172,14 +172,14 @@ def test_a_file_that_is_no_image_is_unusable(
 
 
 def test_half_a_photo_is_unusable(enrolled: Facauth, photo: Photo) -> None:
-    half = Path(photo(EILEEN)).read_bytes()[:30_000]
+    half = Path(photo(BARACK[1])).read_bytes()[:30_000]
     result = enrolled("sign-in", "-", stdin=half, exit_code=4)
     assert result.stderr.startswith("facauth: the image is damaged or cut off (-);")
 
 
 def test_a_photo_from_stdin_signs_in(enrolled: Facauth, photo: Photo) -> None:
-    result = enrolled("sign-in", "-", stdin=Path(photo(EILEEN)).read_bytes())
-    assert (result.stdout, result.stderr) == ("Eileen\n", "")
+    result = enrolled("sign-in", "-", stdin=Path(photo(BARACK[1])).read_bytes())
+    assert (result.stdout, result.stderr) == ("Barack\n", "")
 
 
 def test_an_empty_stdin_is_no_photo(enrolled: Facauth) -> None:
@@ -225,7 +225,7 @@ def test_a_live_score_that_is_no_number_refuses(
     enrolled: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facauth.spoof.liveness.live_score", lambda *_: math.nan)
-    result = enrolled("sign-in", photo(EILEEN), "--json", exit_code=3).json
+    result = enrolled("sign-in", photo(BARACK[1]), "--json", exit_code=3).json
     assert result["person"] is None
     assert result["liveness"]["live_score"] is None
 
@@ -234,9 +234,9 @@ def test_a_live_score_that_is_no_number_refuses(
     ("change", "why"),
     [
         (lambda image: image.crop((172, 55, 275, 185)), "too little is seen around the face"),
-        (lambda image: image.filter(ImageFilter.GaussianBlur(1.75)), "the face is blurred"),
+        (lambda image: image.convert("L"), "the photo has no colour"),
     ],
-    ids=["cropped to the face", "blurred"],
+    ids=["cropped to the face", "grey"],
 )
 def test_where_liveness_cannot_be_judged_nobody_signs_in(
     enrolled: Facauth, altered: Altered, change: Callable[[Image.Image], Image.Image], why: str
@@ -250,9 +250,9 @@ def test_where_liveness_cannot_be_judged_nobody_signs_in(
 def test_skipping_liveness_is_said_every_time(enrolled: Facauth, photo: Photo) -> None:
     note = "liveness was not checked (--skip-liveness)"
     assert enrolled("sign-in", photo(SIMULATED), "--skip-liveness").stdout == "Barack\n"
-    result = enrolled("sign-in", photo(EILEEN), "--skip-liveness")
-    assert (result.stdout, result.stderr) == ("Eileen\n", f"facauth: {note}\n")
-    answer = enrolled("sign-in", photo(EILEEN), "--skip-liveness", "--json").json
+    result = enrolled("sign-in", photo(BARACK[1]), "--skip-liveness")
+    assert (result.stdout, result.stderr) == ("Barack\n", f"facauth: {note}\n")
+    answer = enrolled("sign-in", photo(BARACK[1]), "--skip-liveness", "--json").json
     assert (answer["notes"], answer["liveness"]) == ([note], None)
     refusal = enrolled("sign-in", photo(JOE), "--skip-liveness", exit_code=1)
     assert refusal.stderr.splitlines()[0] == f"facauth: {note}"
@@ -272,8 +272,8 @@ def test_a_similarity_that_is_no_number_matches_nobody(
         return replace(compare(*arguments), similarity=similarity, margin=math.nan)
 
     enrolled.bind(compare=broken)
-    assert enrolled("sign-in", photo(EILEEN), exit_code=1).stdout == ""
-    enrolled("sign-in", photo(EILEEN), "--as", "Eileen", exit_code=1)
+    assert enrolled("sign-in", photo(BARACK[1]), exit_code=1).stdout == ""
+    enrolled("sign-in", photo(BARACK[1]), "--as", "Eileen", exit_code=1)
 
 
 def test_a_margin_that_is_no_number_is_ambiguous(enrolled: Facauth, photo: Photo) -> None:
@@ -281,7 +281,7 @@ def test_a_margin_that_is_no_number_is_ambiguous(enrolled: Facauth, photo: Photo
         return replace(compare(*arguments), margin=math.nan)
 
     enrolled.bind(compare=broken)
-    result = enrolled("sign-in", photo(EILEEN), "--json", exit_code=1)
+    result = enrolled("sign-in", photo(BARACK[1]), "--json", exit_code=1)
     assert result.codes == ["match.ambiguous"]
     assert result.json["match"]["margin"] is None
 
@@ -294,7 +294,7 @@ def test_a_failing_stage_is_an_internal_error_and_never_a_yes(
 
     before = enrolled.enrolled()
     enrolled.bind(encode=broken)
-    result = enrolled("sign-in", photo(EILEEN), exit_code=70)
+    result = enrolled("sign-in", photo(BARACK[1]), exit_code=70)
     assert result.stdout == ""
     assert result.stderr == (
         "facauth: internal error (RuntimeError); run facauth --debug … and report it\n"
@@ -316,10 +316,10 @@ def test_debug_shows_the_traceback_of_an_internal_error(enrolled: Facauth, photo
 def test_a_turned_photo_is_turned_back_and_that_is_said(
     enrolled: Facauth, altered: Altered, turned_deg: int
 ) -> None:
-    turned = altered(EILEEN, lambda image: image.rotate(turned_deg, expand=True))
+    turned = altered(BARACK[1], lambda image: image.rotate(turned_deg, expand=True))
     note = f"the photo was turned by {360 - turned_deg} degrees to find the face"
     result = enrolled("sign-in", turned)
-    assert (result.stdout, result.stderr) == ("Eileen\n", f"facauth: {note}\n")
+    assert (result.stdout, result.stderr) == ("Barack\n", f"facauth: {note}\n")
     assert enrolled("sign-in", turned, "--json").json["notes"] == [note]
 
 
@@ -329,10 +329,10 @@ def test_a_photo_that_its_camera_marked_as_turned_needs_no_word(
     marked = tmp_path / "marked.jpg"
     orientation = Image.Exif()
     orientation[274] = 6  # to be turned clockwise by 90 degrees
-    with Image.open(photo(EILEEN)) as image:
+    with Image.open(photo(BARACK[1])) as image:
         image.rotate(90, expand=True).save(marked, quality=95, exif=orientation)
     result = enrolled("sign-in", str(marked))
-    assert (result.stdout, result.stderr) == ("Eileen\n", "")
+    assert (result.stdout, result.stderr) == ("Barack\n", "")
 
 
 def test_upside_down_strangers_are_still_strangers(facauth: Facauth, altered: Altered) -> None:
@@ -362,22 +362,22 @@ def test_a_claim_is_compared_with_one_person_only(enrolled: Facauth, photo: Phot
 def test_every_attempt_is_logged_without_score_or_path(enrolled: Facauth, photo: Photo) -> None:
     enrolled("sign-in", photo(JOE), exit_code=1)
     enrolled("sign-in", photo(NOBODY), exit_code=4)
-    enrolled("sign-in", photo(EILEEN))
+    enrolled("sign-in", photo(BARACK[1]))
     assert enrolled.events()[-3:] == [
         ("sign-in", "no_match", "match.none"),
         ("sign-in", "unusable_image", "face.none"),
         ("sign-in", "signed_in", None),
     ]
     people = enrolled.rows("SELECT verdict, person_id FROM events WHERE command = 'sign-in'")
-    assert people == [("no_match", None), ("unusable_image", None), ("signed_in", 1)]
+    assert people == [("no_match", None), ("unusable_image", None), ("signed_in", 2)]
     assert b"biden" not in enrolled.store.read_bytes()
 
 
 def test_signing_in_writes_the_store_and_a_memory_of_the_weights_and_nothing_else(
     enrolled: Facauth, photo: Photo
 ) -> None:
-    result = enrolled.process("sign-in", photo(EILEEN))
-    assert (result.stdout, result.stderr) == ("Eileen\n", "")
+    result = enrolled.process("sign-in", photo(BARACK[1]))
+    assert (result.stdout, result.stderr) == ("Barack\n", "")
     assert list(tree(enrolled.home)) == ["cache", "cache/facauth", "cache/facauth/weights.json"]
     assert tree(enrolled.home)["cache/facauth/weights.json"][0] == "0o600"
     assert list(tree(enrolled.store.parent)) == [enrolled.store.name]

@@ -11,6 +11,7 @@ import pytest
 from conftest import Altered, Facauth, Photo, tree
 from PIL import ImageFilter
 
+from facauth.settings import DEFAULT
 from facauth.spoof.liveness import ATTACK_REASON
 from facauth.structs import Liveness, LiveVerdict
 
@@ -27,7 +28,7 @@ def saying(*verdicts: LiveVerdict) -> Judge:
     def judge(*_: Any) -> Liveness:
         verdict = next(rest)
         reasons = () if verdict is LiveVerdict.LIVE else (ATTACK_REASON,)
-        return Liveness(verdict, 0.5, 0.5, 3.0, reasons)
+        return Liveness(verdict, 0.9, 0.5, 0.8, (), reasons)
 
     return judge
 
@@ -54,8 +55,8 @@ def test_a_photo_of_a_screen_is_an_attack(facauth: Facauth, photo: Photo) -> Non
 @pytest.mark.parametrize(
     ("live_score", "verdict", "code"),
     [
-        (0.5, "live", 0),
-        (0.4999, "attack", 3),
+        (DEFAULT.min_live_score, "live", 0),
+        (math.nextafter(DEFAULT.min_live_score, 0), "attack", 3),
         (math.nan, "attack", 3),
     ],
 )
@@ -74,7 +75,7 @@ def test_the_limit_itself_is_live_and_below_it_is_not(
 
 
 def test_a_blurred_face_cannot_be_judged(facauth: Facauth, altered: Altered) -> None:
-    blurred = altered(EILEEN, lambda image: image.filter(ImageFilter.GaussianBlur(1.75)))
+    blurred = altered(EILEEN, lambda image: image.filter(ImageFilter.GaussianBlur(3)))
     result = facauth("spoof-check", blurred, exit_code=4)
     assert result.stdout == (
         f"{blurred}: cannot judge (liveness cannot be judged: the face is blurred)\n"
@@ -85,7 +86,7 @@ def test_a_face_without_surroundings_cannot_be_judged(facauth: Facauth, altered:
     cropped = altered(EILEEN, lambda image: image.crop((172, 55, 275, 185)))
     answer = facauth("spoof-check", cropped, "--json", exit_code=4).json
     assert answer["verdict"] == "cannot_judge"
-    assert answer["results"][0]["liveness"]["context"] < 1.5
+    assert answer["results"][0]["liveness"]["conditions"]["context"]["value"] < 1.5
     assert answer["results"][0]["reasons"][0]["code"] == "liveness.context"
 
 

@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 from conftest import PATIENCE_S, Facauth, Photo, tree
 
-EILEEN, JOE, NOBODY = "collins.png", "biden_2010.jpg", "no_face.png"
+FIRST, AGAIN = "obama_2009.jpg", "obama_2010.jpg"
+JOE, NOBODY = "biden_2010.jpg", "no_face.png"
 PROGRAM = (sys.executable, "-m", "facauth")
 
 
 @pytest.fixture
 def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
-    """A store that knows Eileen."""
-    facauth.knows(Eileen=photo(EILEEN))
+    """A store that knows Barack."""
+    facauth.knows(Barack=photo(FIRST))
     return facauth
 
 
@@ -28,16 +29,16 @@ def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
 def test_quiet_says_results_only(facauth: Facauth, photo: Photo, quiet: str) -> None:
     for exit_code, stdout, *command in (
         (0, "", "list"),
-        (0, "registered Eileen (1 photo)\n", "register", "Eileen", photo(EILEEN)),
+        (0, "registered Barack (1 photo)\n", "register", "Barack", photo(FIRST)),
         (4, "", "register", "Ada", photo(NOBODY)),
-        (6, "", "register", "Ada", photo(EILEEN)),
-        (0, "Eileen\n", "sign-in", photo(EILEEN)),
-        (0, "Eileen\n", "sign-in", photo(EILEEN), "--skip-liveness"),
+        (6, "", "register", "Ada", photo(FIRST)),
+        (0, "Barack\n", "sign-in", photo(AGAIN)),
+        (0, "Barack\n", "sign-in", photo(AGAIN), "--skip-liveness"),
         (1, "", "sign-in", photo(JOE)),
         (2, "", "sign-in", "absent.jpg"),
         (4, f"{photo(NOBODY)}: cannot judge (no face was found)\n", "spoof-check", photo(NOBODY)),
-        (6, "", "rename", "Ada", "Eileen"),
-        (0, "renamed Eileen to Ada\n", "rename", "Eileen", "Ada"),
+        (6, "", "rename", "Ada", "Barack"),
+        (0, "renamed Barack to Ada\n", "rename", "Barack", "Ada"),
         (2, "", "remove", "Ada"),
         (0, "removed Ada\n", "remove", "Ada", "--yes"),
         (6, "", "remove", "Ada", "--yes"),
@@ -51,13 +52,13 @@ def test_quiet_keeps_an_internal_error_to_its_code(enrolled: Facauth, photo: Pho
         raise RuntimeError
 
     enrolled.bind(encode=broken)
-    result = enrolled("sign-in", photo(EILEEN), "--quiet", exit_code=70)
+    result = enrolled("sign-in", photo(AGAIN), "--quiet", exit_code=70)
     assert (result.stdout, result.stderr) == ("", "")
 
 
 def test_a_process_says_what_a_call_says(enrolled: Facauth, photo: Photo) -> None:
     for arguments, exit_code in (
-        (("sign-in", photo(EILEEN)), 0),
+        (("sign-in", photo(AGAIN)), 0),
         (("sign-in", photo(JOE)), 1),
         (("sign-in", photo(NOBODY)), 4),
         (("sign-in", "absent.jpg"), 2),
@@ -67,8 +68,8 @@ def test_a_process_says_what_a_call_says(enrolled: Facauth, photo: Photo) -> Non
 
 
 def test_a_photo_comes_through_a_pipe(enrolled: Facauth, photo: Photo) -> None:
-    result = enrolled.process("sign-in", "-", stdin=Path(photo(EILEEN)).read_bytes())
-    assert (result.stdout, result.stderr) == ("Eileen\n", "")
+    result = enrolled.process("sign-in", "-", stdin=Path(photo(AGAIN)).read_bytes())
+    assert (result.stdout, result.stderr) == ("Barack\n", "")
 
 
 def test_a_reader_that_left_ends_the_program_silently(enrolled: Facauth) -> None:
@@ -86,7 +87,7 @@ def test_a_result_that_cannot_be_written_is_never_a_success(
     enrolled: Facauth, photo: Photo, layout: str
 ) -> None:
     more = "--json" if layout == "json" else ""
-    result = enrolled.shell(f'"$@" sign-in "{photo(EILEEN)}" {more} >/dev/full', exit_code=70)
+    result = enrolled.shell(f'"$@" sign-in "{photo(AGAIN)}" {more} >/dev/full', exit_code=70)
     assert "Traceback" not in result.stderr
 
 
@@ -108,44 +109,44 @@ def test_a_closed_stdin_is_no_photo(enrolled: Facauth) -> None:
 
 
 def test_a_closed_stdin_confirms_nothing(enrolled: Facauth) -> None:
-    result = enrolled.shell('"$@" remove Eileen <&-', exit_code=2)
+    result = enrolled.shell('"$@" remove Barack <&-', exit_code=2)
     assert result.stderr == "facauth: nobody is there to confirm it; add --yes\n"
-    assert enrolled.names() == {"Eileen": 1}
+    assert enrolled.names() == {"Barack": 1}
 
 
 def test_without_a_terminal_nothing_is_removed_unless_confirmed(enrolled: Facauth) -> None:
     before = tree(enrolled.store.parent)
-    result = enrolled.process("remove", "Eileen", stdin=b"y\n", exit_code=2)
+    result = enrolled.process("remove", "Barack", stdin=b"y\n", exit_code=2)
     assert (result.stdout, "add --yes" in result.stderr) == ("", True)
     assert tree(enrolled.store.parent) == before
 
 
 def test_at_a_terminal_somebody_is_asked_first(enrolled: Facauth) -> None:
-    declined = enrolled.on_terminal("remove", "eileen", typed=b"n\n", exit_code=2)
-    assert declined.stderr.startswith("Delete Eileen for good? [y/N]: ")
+    declined = enrolled.on_terminal("remove", "barack", typed=b"n\n", exit_code=2)
+    assert declined.stderr.startswith("Delete Barack for good? [y/N]: ")
     assert "nothing was deleted" in declined.stderr
-    assert enrolled.names() == {"Eileen": 1}
-    agreed = enrolled.on_terminal("remove", "eileen", typed=b"y\n")
-    assert agreed.stdout.endswith("removed Eileen\n")
+    assert enrolled.names() == {"Barack": 1}
+    agreed = enrolled.on_terminal("remove", "barack", typed=b"y\n")
+    assert agreed.stdout.endswith("removed Barack\n")
     assert enrolled.names() == {}
 
 
 def test_the_end_of_input_confirms_nothing(enrolled: Facauth) -> None:
-    enrolled.on_terminal("remove", "Eileen", typed=b"\x04", exit_code=130)
-    assert enrolled.names() == {"Eileen": 1}
+    enrolled.on_terminal("remove", "Barack", typed=b"\x04", exit_code=130)
+    assert enrolled.names() == {"Barack": 1}
 
 
 def test_a_terminal_shows_a_table_and_a_pipe_gets_tabs(enrolled: Facauth) -> None:
-    enrolled("rename", "Eileen", "[red]Eileen")
+    enrolled("rename", "Barack", "[red]Barack")
     head, row = enrolled.on_terminal("list").stdout.splitlines()
     assert ("\x1b[" in head, "\t" in row) == (True, False)
-    assert row.startswith("[red]Eileen  1 ")
+    assert row.startswith("[red]Barack  1 ")
     piped = enrolled.process("list").stdout
-    assert ("\x1b" in piped, piped.startswith("[red]Eileen\t1\t")) == (False, True)
+    assert ("\x1b" in piped, piped.startswith("[red]Barack\t1\t")) == (False, True)
 
 
 def test_a_table_fits_the_terminal(enrolled: Facauth) -> None:
-    enrolled("rename", "Eileen", "a" * 128)
+    enrolled("rename", "Barack", "a" * 128)
     shown = enrolled.on_terminal("list", env={"COLUMNS": "70"}).stdout
     assert max(map(len, without_styles(shown).splitlines())) <= 70
 
@@ -156,19 +157,19 @@ def without_styles(shown: str) -> str:
 
 def test_no_color_shows_a_table_without_colours(enrolled: Facauth) -> None:
     shown = enrolled.on_terminal("list", env={"NO_COLOR": "1"}).stdout
-    assert shown.splitlines()[1].startswith("Eileen  1 ")
+    assert shown.splitlines()[1].startswith("Barack  1 ")
     assert "\x1b[3" not in shown
     assert "\x1b[9" not in shown
 
 
 def test_a_dumb_terminal_gets_tabs(enrolled: Facauth) -> None:
     shown = enrolled.on_terminal("list", env={"TERM": "dumb"}).stdout
-    assert shown.startswith("Eileen\t1\t")
+    assert shown.startswith("Barack\t1\t")
 
 
 def test_json_is_the_same_on_a_terminal(enrolled: Facauth) -> None:
     shown = enrolled.on_terminal("list", "--json")
-    assert shown.json["people"][0]["name"] == "Eileen"
+    assert shown.json["people"][0]["name"] == "Barack"
     assert (shown.stderr, "\x1b" in shown.stdout) == ("", False)
 
 
@@ -185,7 +186,7 @@ def test_json_is_the_same_on_a_terminal(enrolled: Facauth) -> None:
 def test_whatever_the_character_set_json_stays_json(
     enrolled: Facauth, locale: dict[str, str]
 ) -> None:
-    enrolled("rename", "Eileen", "Zoë 李 🦊")
+    enrolled("rename", "Barack", "Zoë 李 🦊")
     done = subprocess.run(
         ["sh", "-c", '"$@" list --json', "sh", *PROGRAM],
         env=enrolled.environment(locale),
@@ -200,7 +201,7 @@ def test_whatever_the_character_set_json_stays_json(
 
 
 def test_what_a_character_set_lacks_is_escaped(enrolled: Facauth) -> None:
-    enrolled("rename", "Eileen", "Zoë 李")
+    enrolled("rename", "Barack", "Zoë 李")
     env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     assert enrolled.process("list", env=env).stdout.startswith("Zo\\xeb \\u674e\t1\t")
 
@@ -220,11 +221,11 @@ def test_an_interrupted_sign_in_lets_nobody_in(enrolled: Facauth) -> None:
         stdout, stderr = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, stdout) == (130, b"")
     assert b"Traceback" not in stderr
-    assert enrolled.names() == {"Eileen": 1}
+    assert enrolled.names() == {"Barack": 1}
     assert tree(enrolled.store.parent).keys() == before.keys()
 
 
 def test_an_interrupted_question_removes_nobody(enrolled: Facauth) -> None:
-    result = enrolled.on_terminal("remove", "Eileen", typed=b"\x03", exit_code=130)
+    result = enrolled.on_terminal("remove", "Barack", typed=b"\x03", exit_code=130)
     assert "Traceback" not in result.stderr
-    assert enrolled.names() == {"Eileen": 1}
+    assert enrolled.names() == {"Barack": 1}

@@ -18,6 +18,7 @@ COMMANDS = (
     "spoof-check",
     "demo",
     "doctor",
+    "evaluate",
 )
 WRONG = (
     ("frobnicate",),
@@ -28,6 +29,10 @@ WRONG = (
     ("sign-in", "a.jpg", "b.jpg"),
     ("sign-in", "a.jpg", "--as"),
     ("spoof-check",),
+    ("evaluate",),
+    ("evaluate", "spoof"),
+    ("evaluate", "frobnicate"),
+    ("evaluate", "replay", "a", "b"),
     ("remove",),
     ("rename", "Ada"),
     ("list", "Ada"),
@@ -76,9 +81,9 @@ def test_without_arguments_the_help_is_shown_as_it_is(facauth: Facauth) -> None:
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS[:-1], "evaluate spoof", "evaluate replay"])
 def test_every_command_explains_itself(facauth: Facauth, command: str, option: str) -> None:
-    result = facauth(command, option)
+    result = facauth(*command.split(), option)
     assert result.stdout.startswith(f"Usage: facauth {command} ")
     assert all(f"  {flag}" in result.stdout for flag in ("--json", "-q, --quiet"))
     assert result.stderr == ""

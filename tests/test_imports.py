@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import Facauth
 
-HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition"}
+HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition", "matplotlib"}
 # Runs a command as `facauth` does, then says on stderr what was loaded.
 RUN = """
 import sys
@@ -40,7 +40,15 @@ def test_importing_loads_no_heavy_library(facauth: Facauth, module: str) -> None
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--help", "--version", "sign-in --help", "list", "list --json --format csv"]
+    "arguments",
+    [
+        "--help",
+        "--version",
+        "sign-in --help",
+        "evaluate spoof --help",
+        "list",
+        "list --json --format csv",
+    ],
 )
 def test_a_command_without_a_photo_loads_no_heavy_library(facauth: Facauth, arguments: str) -> None:
     modules = loaded(facauth, RUN, *arguments.split())

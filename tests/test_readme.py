@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -15,8 +17,17 @@ from facauth.errors import ExitCode
 
 README = Path(__file__).parents[1] / "README.md"
 COMMANDS = typer.main.get_group(app).commands
-HELP = ["", *COMMANDS]
 CALL = r"\s*(?:\$ )?(?:[A-Z_]+=\S* )*(?:python3? -m |\S*/)?facauth (.*)"
+
+
+def words_of(commands: Mapping[str, Any], *outer: str) -> Iterator[str]:
+    """Every command, commands of a command included: "list", "evaluate", "evaluate spoof"."""
+    for name, command in commands.items():
+        yield " ".join([*outer, name])
+        yield from words_of(getattr(command, "commands", {}), *outer, name)
+
+
+HELP = ["", *words_of(COMMANDS)]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +59,7 @@ def calls(readme: str) -> list[list[str]]:
 
 
 def flags_of(facauth: Facauth, command: str) -> set[str]:
-    return flags(facauth(*([command] if command else []), "--help").stdout)
+    return flags(facauth(*command.split(), "--help").stdout)
 
 
 def flags(text: str) -> set[str]:
@@ -57,7 +68,7 @@ def flags(text: str) -> set[str]:
 
 @pytest.mark.parametrize("command", HELP, ids=lambda command: command or "facauth")
 def test_the_readme_shows_the_current_help(facauth: Facauth, readme: str, command: str) -> None:
-    shown = facauth(*([command] if command else []), "--help").stdout.strip()
+    shown = facauth(*command.split(), "--help").stdout.strip()
     missing = [line for line in shown.splitlines() if line not in readme]
     call = f"COLUMNS={TERMINAL_COLUMNS} facauth {command} --help".replace("  ", " ")
     assert shown in readme, f"stale: put what `{call}` prints into README.md; lacking: {missing}"
@@ -82,7 +93,9 @@ def test_the_readme_calls_commands_that_exist(readme: str) -> None:
 
 def test_the_readme_calls_commands_with_options_they_have(facauth: Facauth, readme: str) -> None:
     for call in calls(readme):
-        command = next((word for word in call if word in COMMANDS), "")
+        words = [word for word in call if not word.startswith("-")]
+        starts = [" ".join(words[:count]) for count in range(len(words) + 1)]
+        command = max((start for start in starts if start in HELP), key=len)
         used = {flag for word in call for flag in flags(word)}
         unknown = used - flags_of(facauth, command) - flags_of(facauth, "")
         assert unknown == set(), f"facauth {shlex.join(call)}"
@@ -97,8 +110,9 @@ def test_the_readme_names_options_that_exist(facauth: Facauth, readme: str) -> N
 
 
 def test_the_readme_names_reason_codes_that_exist(readme: str) -> None:
-    families = r"(?:face|image|name|photos|match|quality|liveness|store|weights|remove|samples)"
+    words = "face image name photos match quality liveness replay enrolment explain store weights"
+    families = rf"(?:{'|'.join(words.split())}|remove|samples|evaluate)"
     named = {each for each in snippets(readme) if re.fullmatch(families + r"\.[a-z_]+", each)}
     sources = "".join(path.read_text() for path in (README.parent / "facauth").rglob("*.py"))
-    words = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)?)"', sources))
-    assert {each for each in named if not {each, each.split(".")[1]} & words} == set()
+    known = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)?)"', sources))
+    assert {each for each in named if not {each, each.split(".")[1]} & known} == set()

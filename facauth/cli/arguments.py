@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facauth.settings import default_store, weight_memory
+from facauth.errors import Reason, UsageProblem, shown
+from facauth.faces.folder import is_folder
+from facauth.settings import DEFAULT, LENIENT, STRICT, default_store, weight_memory
 
 if TYPE_CHECKING:
+    from facauth.cli.output import Answer
     from facauth.pipeline import Stages
+    from facauth.settings import SpoofPolicy
     from facauth.trace import Trace
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
@@ -34,6 +41,33 @@ StorePath = Annotated[
 Largest = Annotated[
     bool, typer.Option("--largest", help="Of several faces take the largest, if it dominates.")
 ]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Refuse whatever leaves a doubt: 9 % of live faces, not 2 %."),
+]
+Lenient = Annotated[
+    bool, typer.Option("--lenient", help="Refuse 0.5 % of live faces, not 2 %; more attacks pass.")
+]
+Explain = Annotated[
+    Path | None,
+    typer.Option(
+        "--explain",
+        metavar="OUT.png",
+        help="Draw what the photo has in common with an enrolled one.",
+        show_default=False,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=1,
+        max=64,  # each holds networks of its own
+        metavar="N",
+        help="Processes; without it, one for a few photos and up to 8 for many.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no messages.")]
 
@@ -41,6 +75,58 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, 
 def store_path(given: Path | None) -> Path:
     """The store that a command works on."""
     return given or default_store()
+
+
+def policy_of(
+    answer: Answer, strict: bool, lenient: bool, unchecked: str | None = None
+) -> SpoofPolicy:
+    """The spoof policy that was asked for; raises UsageProblem for two that contradict each other.
+
+    unchecked: the option that has liveness skipped, if it was given; the answer will say so.
+    """
+    other = "--lenient" if lenient else unchecked
+    if strict and other:
+        raise UsageProblem(
+            Reason("usage", f"--strict and {other} contradict each other", "choose one")
+        )
+    if unchecked:
+        answer.notes.append(f"liveness was not checked ({unchecked})")
+    return STRICT if strict else LENIENT if lenient else DEFAULT
+
+
+def require_picture(target: Path | None, photos: Sequence[str]) -> None:
+    """Raises UsageProblem unless a PNG can be written there; asked before anything is done.
+
+    photos: none of them is written over.
+    """
+    fault = None if target is None else _fault(target, photos)
+    if fault:
+        reason = Reason(
+            "picture.unfit", f"{shown(target)} cannot be written: {fault}", "name another .png file"
+        )
+        raise UsageProblem(reason)
+
+
+def _fault(target: Path, photos: Sequence[str]) -> str | None:
+    if target.suffix.lower() != ".png":
+        return "it is not called .png"
+    try:
+        if not stat.S_ISREG(target.lstat().st_mode):
+            return "it is no regular file"
+    except (OSError, ValueError):  # to be made
+        folder = target.parent
+        fit = is_folder(folder) and os.access(folder, os.W_OK)
+        return None if fit else "it is in no folder that can be written"
+    if any(_is_file(photo, target) for photo in photos):
+        return "it is one of the photos"
+    return None if os.access(target, os.W_OK) else "it may not be changed"
+
+
+def _is_file(photo: str, target: Path) -> bool:
+    try:
+        return target.samefile(photo)
+    except (OSError, ValueError):
+        return False
 
 
 LIVENESS = ("live_2_7", "live_4_0")

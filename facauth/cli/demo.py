@@ -66,6 +66,18 @@ def script(stages: pipeline.Stages, store: Store) -> Script:
             ExitCode.CONFLICT,
             partial(enrol, "Somebody Else", "obama_2012.jpg"),
         ),
+        ("the enrolled photo itself", ExitCode.ATTACK, partial(enter, "obama_2010.jpg")),
+        ("a photo of a screen", ExitCode.ATTACK, partial(enter, "simulated_recapture.jpg")),
+        (
+            "register what that screen shows",
+            ExitCode.OK,
+            partial(enrol, "Barack Obama", "obama_2012.jpg"),
+        ),
+        (
+            "... and that photo of it, its liveness not checked",
+            ExitCode.ATTACK,
+            partial(enter, "simulated_recapture.jpg", skip_liveness=True),
+        ),
     ]
 
 
@@ -75,8 +87,16 @@ def _register(stages: pipeline.Stages, store: Store, name: str, *images: str) ->
     return f"{person.text}, {photos} photos" if photos > 1 else person.text
 
 
-def _sign_in(stages: pipeline.Stages, store: Store, image: str, claimed: str | None = None) -> str:
-    return pipeline.sign_in(stages, store, sample(image), claimed).person
+def _sign_in(
+    stages: pipeline.Stages,
+    store: Store,
+    image: str,
+    claimed: str | None = None,
+    *,
+    skip_liveness: bool = False,
+) -> str:
+    photo = sample(image)
+    return pipeline.sign_in(stages, store, photo, claimed, skip_liveness=skip_liveness).person
 
 
 def _tried(title: str, expected: ExitCode, attempt: Callable[[], str]) -> Step:

@@ -20,6 +20,7 @@ from facauth.cli.samples import sample
 from facauth.errors import FacauthError, Reason, SetupProblem, shown
 from facauth.networks import Checked, Networks, opencv, read_manifest
 from facauth.records.store import Store
+from facauth.settings import DEFAULT
 
 PACKAGES = (
     "typer",
@@ -98,21 +99,24 @@ def _fault(message: str) -> SetupProblem:
 
 
 def _self_test() -> str:
-    """Two photos of one person match, a third of another person does not."""
-    from facauth.pipeline import bind, check_liveness, enrolment_encoding
+    """Two live photos of one person match, a third does not; a photo of a photo is found."""
+    from facauth.pipeline import bind, check_spoof, enrolment
     from facauth.trace import Trace
 
     stages = bind(Networks(Checked(None)), Trace())
-    one, same, other = (
-        enrolment_encoding(stages, sample(name), largest=False).vector
+    (one, capture), (same, _), (other, _) = (
+        enrolment(stages, sample(name), DEFAULT)
         for name in ("obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg")
     )
-    if not one @ same > 0.85 > 0.75 > one @ other:
+    if not one.vector @ same.vector > 0.85 > 0.75 > one.vector @ other.vector:
         raise _fault("the sample faces do not compare as they should")
-    liveness = check_liveness(stages, sample("obama_2012.jpg"))
-    if liveness.verdict != "live":
-        raise _fault("the sample face is not found live")
-    return "two photos of one person match, another person does not, the face is live"
+    spoof = check_spoof(stages, sample("simulated_recapture.jpg"), DEFAULT, [capture])
+    if spoof.replay is None or spoof.replay.verdict != "enrolled_picture":
+        raise _fault("the simulated photo of a sample is not found to be one")
+    return (
+        "two photos of one person match and are live, another person does not match, "
+        "a photo of a photo is found"
+    )
 
 
 def _parity() -> str:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from facauth.errors import ExitCode, FacauthError, Reason
-from facauth.structs import Liveness, Match, Quality, Sighting
+from facauth.structs import Liveness, Match, Quality, Replay, Sighting
 from facauth.trace import Trace
 
 if TYPE_CHECKING:
@@ -48,17 +48,19 @@ def answering(command: str, *, as_json: bool, quiet: bool) -> Iterator[Answer]:
     except FacauthError as refusal:
         answer.verdict, answer.exit_code = refusal.verdict, refusal.exit_code
         answer.reasons, answer.lines, answer.person = refusal.reasons, [], None
-    _note_turned(answer)
+    answer.notes += turned(answer.trace)
     _write(answer, as_json=as_json, quiet=quiet)
     if answer.exit_code:
         raise typer.Exit(answer.exit_code)
 
 
-def _note_turned(answer: Answer) -> None:
-    for sighting in answer.trace.all(Sighting):
-        if sighting.turned_deg:
-            turn = f"the photo was turned by {sighting.turned_deg} degrees to find the face"
-            answer.notes.append(turn)
+def turned(trace: Trace) -> list[str]:
+    """A note for each photo that was not upright."""
+    return [
+        f"the photo was turned by {sighting.turned_deg} degrees to find the face"
+        for sighting in trace.all(Sighting)
+        if sighting.turned_deg
+    ]
 
 
 def _write(answer: Answer, *, as_json: bool, quiet: bool) -> None:
@@ -85,7 +87,7 @@ def envelope(answer: Answer) -> dict[str, Any]:
         "person": answer.person,
         "match": match_fields(trace.last(Match)),
         "liveness": liveness_fields(trace.last(Liveness)),
-        "replay": None,
+        "replay": replay_fields(trace.last(Replay)),
         "quality": quality_fields(trace.last(Quality)),
         "reasons": [asdict(reason) for reason in answer.reasons],
         "notes": answer.notes,
@@ -102,7 +104,7 @@ def match_fields(match: Match | None) -> dict[str, Any] | None:
         "similarity": _number(match.similarity),
         "threshold": _number(match.min_similarity),
         "fmr": match.fmr,
-        "margin": None if match.margin is None else _number(match.margin),
+        "margin": _number(match.margin),
         "compared": match.compared,
     }
 
@@ -115,7 +117,31 @@ def liveness_fields(liveness: Liveness | None) -> dict[str, Any] | None:
         "verdict": str(liveness.verdict),
         "live_score": _number(liveness.live_score),
         "threshold": liveness.min_live_score,
-        "context": _number(liveness.context),
+        "sure_threshold": liveness.sure_live_score,
+        "conditions": {
+            condition.name: {
+                "value": _number(condition.value),
+                "min" if condition.at_least else "max": condition.limit,
+                "met": condition.met,
+            }
+            for condition in liveness.conditions
+        },
+    }
+
+
+def replay_fields(replay: Replay | None) -> dict[str, Any] | None:
+    """The verdict and the comparison it rests on."""
+    if replay is None:
+        return None
+    return {
+        "verdict": str(replay.verdict),
+        "compared": replay.compared,
+        "part": replay.part,
+        "pairs": replay.pairs,
+        "inliers": replay.inliers,
+        "displacement": _number(replay.displacement),
+        "correlation": _number(replay.correlation),
+        "mirrored": replay.mirrored,
     }
 
 
@@ -126,8 +152,8 @@ def quality_fields(quality: Quality | None) -> dict[str, Any] | None:
     return {name: _number(value) for name, value in asdict(quality).items()}
 
 
-def _number(value: float) -> float | None:
-    return round(value, 4) if value == value else None
+def _number(value: float | None) -> float | None:
+    return None if value is None or value != value else round(value, 4)
 
 
 def say(text: str) -> None:
@@ -213,6 +239,20 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for row in rows:
         drawn.add_row(*map(_plain, row))
     return _drawn(Console(), drawn)
+
+
+@contextmanager
+def progress(total: int, *, wanted: bool) -> Iterator[Callable[[], None]]:
+    """Gives what to call after each of several things, and shows on a terminal how far it is."""
+    if not (wanted and total > 1 and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"):
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("photos", total=total)
+        yield lambda: bar.advance(task)
 
 
 def _plain(text: str) -> Any:

@@ -11,12 +11,16 @@ import typer
 
 from facauth.cli.arguments import (
     ENCODERS,
+    LIVENESS,
     Images,
     Json,
     Largest,
+    Lenient,
     Name,
     Quiet,
     StorePath,
+    Strict,
+    policy_of,
     stages,
     store_path,
 )
@@ -42,16 +46,32 @@ def add_to(app: typer.Typer) -> None:
     app.command("rename", short_help="Give a person another name.")(rename)
 
 
+Replace = Annotated[bool, typer.Option("--replace", help="Forget the photos enrolled so far.")]
+AllowDuplicate = Annotated[
+    bool, typer.Option("--allow-duplicate", help="Accept a face enrolled under another name.")
+]
+AcceptSpoof = Annotated[
+    bool,
+    typer.Option(
+        "--accept-spoof", help="Enrol scans: do not look at liveness; the store remembers it."
+    ),
+]
+NoSignature = Annotated[
+    bool,
+    typer.Option("--no-signature", help="Store nothing by which these photos are found again."),
+]
+
+
 def register(
     name: Name,
     images: Images,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Forget the photos enrolled so far.")
-    ] = False,
-    allow_duplicate: Annotated[
-        bool, typer.Option("--allow-duplicate", help="Accept a face enrolled under another name.")
-    ] = False,
+    replace: Replace = False,
+    allow_duplicate: AllowDuplicate = False,
+    accept_spoof: AcceptSpoof = False,
+    no_signature: NoSignature = False,
     largest: Largest = False,
+    strict: Strict = False,
+    lenient: Lenient = False,
     store: StorePath = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -59,8 +79,9 @@ def register(
     """Enrol a person with one or more photos; three from different days work best."""
     with answering("register", as_json=as_json, quiet=quiet) as answer:
         answer.more["photos"] = None
+        policy = policy_of(answer, strict, lenient, "--accept-spoof" if accept_spoof else None)
         person = PersonName.parse(name)
-        bound = stages(answer.trace, *ENCODERS)
+        bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
 
         with Store.open(store_path(store), create=True) as records:
@@ -69,9 +90,12 @@ def register(
                 records,
                 person,
                 images,
+                policy,
                 largest=largest,
                 replace=replace,
                 allow_duplicate=allow_duplicate,
+                accept_spoof=accept_spoof,
+                keep_signatures=not no_signature,
             )
         answer.verdict, answer.person = "registered", known_as
         answer.more["photos"] = photos
@@ -131,7 +155,16 @@ def listing(people: Sequence[PersonRow], layout: ListFormat) -> list[str]:
         return csv_lines([COLUMNS, *rows])
     if layout is ListFormat.PLAIN:
         return ["\t".join(row) for row in rows]
-    return [table(("Name", "Photos", "Enrolled", "Last sign-in"), rows)] if rows else []
+    marked = [
+        (name, photos + unchecked(row), *times)
+        for row, (name, photos, *times) in zip(people, rows, strict=True)
+    ]
+    return [table(("Name", "Photos", "Enrolled", "Last sign-in"), marked)] if rows else []
+
+
+def unchecked(row: PersonRow) -> str:
+    """A mark for photos that were enrolled with --accept-spoof."""
+    return f" ({row.accepted_spoof} unchecked)" if row.accepted_spoof else ""
 
 
 def csv_lines(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -152,15 +185,15 @@ def remove(
     quiet: Quiet = False,
 ) -> None:
     """Delete a person and everything derived from their photos."""
-    from facauth import pipeline
+    from facauth.records import people
 
     with answering("remove", as_json=as_json, quiet=quiet) as answer:
         person = PersonName.parse(name)
         with Store.open(store_path(store)) as records:
-            known_as = pipeline.require_known(records, person)
+            known_as = records.known_as(person)
             if not yes:
                 ask(f"Delete {known_as} for good?")
-            pipeline.remove(records, person)
+            people.remove(records, person)
         answer.verdict, answer.person = "removed", known_as
         answer.lines.append(f"removed {known_as}")
 
@@ -187,12 +220,12 @@ def rename(
     quiet: Quiet = False,
 ) -> None:
     """Give an enrolled person another name."""
-    from facauth import pipeline
+    from facauth.records import people
 
     with answering("rename", as_json=as_json, quiet=quiet) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)
         with Store.open(store_path(store)) as records:
-            known_as = pipeline.require_known(records, before)
-            pipeline.rename(records, before, after)
+            known_as = records.known_as(before)
+            people.rename(records, before, after)
         answer.verdict, answer.person = "renamed", after.text
         answer.lines.append(f"renamed {known_as} to {after.text}")

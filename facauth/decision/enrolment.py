@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from facauth.decision.match import Gallery, compare
 from facauth.errors import Conflict, Reason
 from facauth.settings import RATES
-from facauth.structs import Encoding
+from facauth.structs import Encoding, Replay, ReplayVerdict
 
 
 def require_one_person(encodings: Sequence[Encoding]) -> None:
@@ -51,6 +51,23 @@ def require_nobody_else(encodings: Sequence[Encoding], others: Gallery) -> None:
                     "face.enrolled_elsewhere",
                     f"this face is already enrolled as {match.person}",
                     "add photos to that name, or --allow-duplicate",
+                )
+            )
+
+
+def require_new_pictures(replays: Sequence[Replay]) -> None:
+    """Raises Conflict if a photo shows a picture that was enrolled already; one per photo.
+
+    Photos of the same sitting may be enrolled together.
+    """
+    passing = (ReplayVerdict.NEW, ReplayVerdict.SAME_SITTING, ReplayVerdict.NOT_COMPARED)
+    for number, replay in enumerate(replays, start=1):
+        if replay.verdict not in passing:
+            raise Conflict(
+                Reason(
+                    "enrolment.same_picture",
+                    f"photo {number} shows the same picture as an enrolled one",
+                    "give another photo: a copy adds nothing",
                 )
             )
 

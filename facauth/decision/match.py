@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from facauth.decision.calibration import min_similarity
-from facauth.errors import NoMatch, Reason, SetupProblem
+from facauth.errors import NoMatch, Reason, SetupProblem, shown
+from facauth.settings import RATES
 from facauth.structs import Match
 
 if TYPE_CHECKING:
@@ -98,6 +99,23 @@ def compare(probe: Encoding, gallery: Gallery, fmr: float) -> Match:
         margin=float(clearances[best] - clearances[order[1]]) if len(order) > 1 else None,
         compared=len(gallery.names),
     )
+
+
+def fmr_of_each(gallery: Gallery, *, claimed: bool) -> float:
+    """The false match rate of each comparison that keeps the rate of the whole sign-in."""
+    return RATES.verify_fmr if claimed else RATES.identify_fpir / len(gallery.names)
+
+
+def require_anybody(gallery: Gallery, store: object) -> None:
+    """Raises NoMatch where there is nobody to compare with in this store."""
+    if not gallery.names:
+        raise NoMatch(
+            Reason(
+                "match.nobody_enrolled",
+                f"nobody with a current photo is enrolled in {shown(store)}",
+                "facauth register NAME IMAGE",
+            )
+        )
 
 
 def require_match(match: Match, *, claimed: bool) -> None:

@@ -112,7 +112,7 @@ def decode(data: bytes, source: str) -> Pixels:
     from PIL import Image, ImageFile, UnidentifiedImageError
 
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    _allow_heif(data)
+    _allow_heif(data, source)
     Image.MAX_IMAGE_PIXELS = IMAGE.max_pixels
     try:
         with warnings.catch_warnings():
@@ -204,7 +204,7 @@ def _heif_formats() -> tuple[str, ...]:
     return ("HEIF",) if "pi_heif" in sys.modules else ()
 
 
-def _allow_heif(data: bytes) -> None:
+def _allow_heif(data: bytes, source: str) -> None:
     if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
         return
     if b"avif" in data[12 : min(64, int.from_bytes(data[:4]))]:
@@ -215,7 +215,7 @@ def _allow_heif(data: bytes) -> None:
         raise SetupProblem(
             Reason(
                 "image.heic",
-                "HEIC photos need an extra that is not installed",
+                f"HEIC photos need an extra that is not installed ({image_name(source)})",
                 "pip install 'facauth[heic]', or give a JPEG",
             )
         ) from error

@@ -32,4 +32,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT""",
         "CREATE INDEX events_of_person ON events (person_id, verdict, at)",
     ),
+    (
+        # What finds the photo again (spoof.signature); null where it was not to be kept.
+        "ALTER TABLE templates ADD COLUMN signature BLOB",
+        # 1: enrolled without a look at liveness.
+        "ALTER TABLE templates ADD COLUMN accepted_spoof INTEGER NOT NULL DEFAULT 0",
+    ),
 )

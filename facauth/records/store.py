@@ -17,12 +17,21 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from facauth.errors import Conflict, Reason, SetupProblem, shown
+from facauth.errors import Conflict, ExitCode, FacauthError, Reason, SetupProblem, shown
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
 from facauth.structs import PersonName
 
 SMALLEST_DATABASE_BYTES = 512
 BUSY_TIMEOUT_S = 10.0  # how long a command waits for another one's transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What is stored of one enrolment photo."""
+
+    encoding: bytes
+    signature: bytes | None  # None: the photo cannot be found again
+    accepted_spoof: bool  # enrolled without a look at liveness
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,8 @@ class PersonRow:
     enrolled_at: str
     last_sign_in_at: str | None
     needs_new_photo: int  # templates of another contract than the one asked for
+    without_signature: int  # templates whose photo cannot be found again
+    accepted_spoof: int  # templates enrolled without a look at liveness
 
 
 class Store:
@@ -78,23 +89,41 @@ class Store:
         with _explained(self.path):
             self._db.close()
 
+    def in_memory(self) -> Self:
+        """A copy for trials: what is logged or changed there is never written."""
+        with _explained(self.path):
+            copy = _connect(":memory:")
+            self._db.backup(copy)
+        return type(self)(copy, self.path)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, and alone: other writers wait, and read what was written."""
         with _explained(self.path), _transaction(self._db):
             yield
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read within is of one moment, whatever others write; write nothing yourself."""
+        self._write("BEGIN", ())
+        try:
+            yield
+        finally:
+            self._write("ROLLBACK", ())
+
     def people(self, contract: str | None = None) -> list[PersonRow]:
         """Everybody, by name. With a contract, `needs_new_photo` counts the other templates."""
         rows = self._all(
-            """SELECT p.name, p.enrolled_at,
-                (SELECT count(*) FROM templates t WHERE t.person_id = p.id),
+            """SELECT p.name, count(t.id), p.enrolled_at,
                 (SELECT max(at) FROM events e WHERE e.person_id = p.id AND e.verdict = 'signed_in'),
-                (SELECT count(*) FROM templates t WHERE t.person_id = p.id AND t.contract <> ?)
-            FROM people p ORDER BY p.name_key""",
+                count(t.contract <> ? OR NULL),
+                count(t.id) - sum(typeof(t.signature) <> 'null'),  -- count() would read them all
+                coalesce(sum(t.accepted_spoof), 0)
+            FROM people p LEFT JOIN templates t ON t.person_id = p.id
+            GROUP BY p.id ORDER BY p.name_key""",
             (contract,),
         )
-        return [PersonRow(name, n, since, last, old) for name, since, n, last, old in rows]
+        return [PersonRow(*row) for row in rows]
 
     def encodings(self, contract: str) -> list[tuple[str, bytes]]:
         """(name, encoding) of every template of this contract, a person's templates together."""
@@ -104,12 +133,28 @@ class Store:
             (contract,),
         )
 
+    def signatures(self, name: str) -> list[bytes | None]:
+        """The signatures of a person's photos, whatever the contract; None where none was kept."""
+        rows = self._all(
+            """SELECT t.signature FROM templates t JOIN people p ON p.id = t.person_id
+            WHERE p.name_key = ? ORDER BY t.id""",
+            (PersonName.parse(name).key,),
+        )
+        return [signature for (signature,) in rows]
+
     def find(self, name: PersonName) -> str | None:
         """The name as it was enrolled, whatever its case; None if nobody has it."""
         row = self._one("SELECT name FROM people WHERE name_key = ?", (name.key,))
         return row[0] if row else None
 
-    def add(self, name: PersonName, contract: str, encodings: Sequence[bytes]) -> int:
+    def known_as(self, name: PersonName) -> str:
+        """The name as it was enrolled. Raises Conflict if nobody has it."""
+        found = self.find(name)
+        if found is None:
+            raise unknown(name)
+        return found
+
+    def add(self, name: PersonName, contract: str, templates: Sequence[Template]) -> int:
         """Add templates to a person, who is made if new; how many there are then.
 
         Call it within a transaction.
@@ -122,9 +167,13 @@ class Store:
             )
             (person,) = self._one("SELECT id FROM people WHERE name_key = ?", (name.key,)) or (0,)
             self._db.executemany(
-                """INSERT INTO templates (person_id, contract, encoding, enrolled_at)
-                VALUES (?, ?, ?, ?)""",
-                [(person, contract, encoding, now) for encoding in encodings],
+                """INSERT INTO templates
+                (person_id, contract, encoding, signature, accepted_spoof, enrolled_at)
+                VALUES (?, ?, ?, ?, ?, ?)""",
+                [
+                    (person, contract, each.encoding, each.signature, each.accepted_spoof, now)
+                    for each in templates
+                ],
             )
         (count,) = self._one("SELECT count(*) FROM templates WHERE person_id = ?", (person,)) or (
             0,
@@ -163,6 +212,16 @@ class Store:
             VALUES (?, ?, ?, ?, (SELECT id FROM people WHERE name = ?))""",
             (_now(), command, verdict, reason, name),
         )
+
+    @contextmanager
+    def recorded(self, command: str) -> Iterator[None]:
+        """Every refusal becomes an event before it goes on its way."""
+        try:
+            yield
+        except FacauthError as refusal:
+            if refusal.exit_code not in (ExitCode.USAGE, ExitCode.SETUP):
+                self.log(command, refusal.verdict, refusal.reasons[0].code)
+            raise
 
     def scrub(self) -> None:
         """Empty the write-ahead log, so that what was deleted is not left in it."""

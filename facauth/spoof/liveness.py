@@ -11,48 +11,48 @@ from typing import TYPE_CHECKING
 
 from facauth.errors import Attack, Reason, UnusableImage
 from facauth.settings import LIVENESS
-from facauth.structs import Liveness, LiveVerdict
+from facauth.structs import Condition, Liveness, LiveVerdict
 
 if TYPE_CHECKING:
     import cv2
 
     from facauth.networks import Networks
-    from facauth.settings import LivenessLimits
+    from facauth.settings import LivenessLimits, SpoofPolicy
     from facauth.structs import Face, Pixels, Quality, Sighting
 
 VIEW_PX = 80
-LIVE_CLASS = 1  # of three; 0 and 2 are attacks (Silent-Face's training labels)
+# Two tails of three classes each, original and fine-tuned; of the three the others are attacks.
+LIVE_CLASSES = (1, 4)
 BY = (0.85, 1.0, 1.15)  # the scales around the one each network was trained with
-SURE = 1e-7  # no single crop is surer than this; NaN stays NaN
+SURE = 1e-7  # no tail is surer of a crop than this; NaN stays NaN
 
 
 def live_score(pixels: Pixels, face: Face, networks: Networks) -> float:
-    """P(live) in [0, 1]: the mean of the log-odds of both networks, as a probability."""
+    """P(live) in [0, 1]: the mean of the log-odds of all views and tails, as a probability."""
     near = live_log_odds(views(pixels, face, 2.7), networks.live_2_7)
     far = live_log_odds(views(pixels, face, 4.0), networks.live_4_0)
     return 1 / (1 + math.exp(-(near + far) / 2))
 
 
 def live_log_odds(crops: list[Pixels], network: cv2.dnn.Net) -> float:
-    """Mean log-odds of P(live) over (80, 80, 3) RGB crops; the network itself takes BGR."""
+    """Mean log-odds of P(live) over (80, 80, 3) RGB crops and both tails; the network takes BGR."""
     import cv2
     import numpy as np
 
     network.setInput(cv2.dnn.blobFromImages(crops, swapRB=True))
-    live = network.forward()[:, LIVE_CLASS].astype(np.float64)
+    live = network.forward()[:, LIVE_CLASSES].astype(np.float64)
     live = np.clip(live, SURE, 1 - SURE)
     return float(np.log(live / (1 - live)).mean())
 
 
 def views(pixels: Pixels, face: Face, scale: float) -> list[Pixels]:
-    """The crops one network judges: at three scales, each also mirrored.
+    """The crops one network judges: at three scales.
 
     Where the frame is too small for the larger ones they are the same crop, which counts once.
     """
     height, width = pixels.shape[:2]
     widest = min((width - 1) / face.box_px[2], (height - 1) / face.box_px[3])
-    crops = [view(pixels, face, each) for each in sorted({min(scale * by, widest) for by in BY})]
-    return [*crops, *(crop[:, ::-1] for crop in crops)]
+    return [view(pixels, face, each) for each in sorted({min(scale * by, widest) for by in BY})]
 
 
 def view(pixels: Pixels, face: Face, scale: float) -> Pixels:
@@ -82,17 +82,19 @@ def context(pixels: Pixels, face: Face) -> float:
     return float(min(width / face.box_px[2], height / face.box_px[3]))
 
 
-def judge(sighting: Sighting, face: Face, quality: Quality, *, networks: Networks) -> Liveness:
+def judge(
+    sighting: Sighting, face: Face, quality: Quality, policy: SpoofPolicy, *, networks: Networks
+) -> Liveness:
     """The verdict on one face; never refuses by itself."""
-    seen = context(sighting.pixels, face)
+    seen = conditions(context(sighting.pixels, face), quality, LIVENESS)
     score = live_score(sighting.pixels, face, networks)
-    reasons = doubts(seen, quality, LIVENESS)
+    reasons = tuple(condition.unmet for condition in seen if not condition.met)
     verdict = LiveVerdict.CANNOT_JUDGE
     if not reasons:
-        live = score >= LIVENESS.min_live_score  # NaN is not
+        live = score >= policy.min_live_score  # NaN is not
         verdict = LiveVerdict.LIVE if live else LiveVerdict.ATTACK
         reasons = () if live else (ATTACK_REASON,)
-    return Liveness(verdict, score, LIVENESS.min_live_score, seen, reasons)
+    return Liveness(verdict, score, policy.min_live_score, policy.sure_live_score, seen, reasons)
 
 
 ATTACK_REASON = Reason(
@@ -102,40 +104,35 @@ ATTACK_REASON = Reason(
 )
 
 
-def doubts(context: float, quality: Quality, limits: LivenessLimits) -> tuple[Reason, ...]:
-    """Why the networks cannot judge this photo; empty when they can. NaN is a doubt."""
-    checks = (
-        (
-            context >= limits.min_context,
-            "context",
-            "too little is seen around the face",
-            "hold the camera further away and do not crop",
-        ),
-        (
-            quality.inter_eye_distance_px >= limits.min_inter_eye_distance_px,
-            "inter_eye_distance",
-            "the face is too small",
-            "come closer",
-        ),
-        (
-            quality.sharpness >= limits.min_sharpness,
-            "sharpness",
-            "the face is blurred",
-            "hold still, wipe the lens, focus",
-        ),
-        (quality.noise <= limits.max_noise, "noise", "the photo is noisy", "get more light"),
-        (
-            quality.chroma >= limits.min_chroma,
-            "chroma",
-            "the photo has no colour",
-            "give a colour photo",
-        ),
+UNMET = {
+    "context": (
+        "too little is seen around the face",
+        "hold the camera further away and do not crop",
+    ),
+    "inter_eye_distance_px": ("the face is too small", "come closer"),
+    "sharpness": ("the face is blurred", "hold still, wipe the lens, focus"),
+    "noise": ("the photo is noisy", "get more light"),
+    "chroma": ("the photo has no colour", "give a colour photo"),
+}
+
+
+def conditions(context: float, quality: Quality, limits: LivenessLimits) -> tuple[Condition, ...]:
+    """What the networks need to be able to judge a photo."""
+    eyes_px = quality.inter_eye_distance_px
+    return (
+        _condition("context", context, limits.min_context),
+        _condition("inter_eye_distance_px", eyes_px, limits.min_inter_eye_distance_px),
+        _condition("sharpness", quality.sharpness, limits.min_sharpness),
+        _condition("noise", quality.noise, limits.max_noise, at_least=False),
+        _condition("chroma", quality.chroma, limits.min_chroma),
     )
-    return tuple(
-        Reason(f"liveness.{code}", f"liveness cannot be judged: {message}", advice)
-        for passed, code, message, advice in checks
-        if not passed
-    )
+
+
+def _condition(name: str, value: float, limit: float, *, at_least: bool = True) -> Condition:
+    message, advice = UNMET[name]
+    code = f"liveness.{name.removesuffix('_px')}"
+    unmet = Reason(code, f"liveness cannot be judged: {message}", advice)
+    return Condition(name, value, limit, at_least, unmet)
 
 
 def require_live(liveness: Liveness) -> None:

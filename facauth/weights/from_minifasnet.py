@@ -4,6 +4,9 @@ Structure after src/model_lib/MiniFASNet.py in github.com/minivision-ai/Silent-F
 a narrow MobileFaceNet whose numbers of channels can be read off the weights. `conv_3`, `conv_4` and
 `conv_5` are chains of residual blocks; in the SE variant the last block of each chain also weighs
 its channels (squeeze and excitation). Every batch norm is folded into the convolution before it.
+
+What facauth fine-tuned (train_liveness.py) are the later layers. Both are kept, as two tails on the
+early layers they share: the original and the fine-tuned one err on different photos.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ CROP_PX = 80
 CLASSES = 3
 NORM_EPSILON = 1e-5  # torch.nn.BatchNorm1d and 2d, eps
 STAGES = (("conv_23", "conv_3", 4), ("conv_34", "conv_4", 6), ("conv_45", "conv_5", 2))
+SHARED = 1  # stages before the tails
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +56,36 @@ class Weights:
         return plain.then(*self.norm(norm))
 
 
-def liveness(state: dict[str, NDArray[Any]]) -> bytes:
-    """ONNX of a network: `image` N x 3 x 80 x 80 BGR 0..255 -> `probabilities` N x 3, 1 is live."""
-    weights, graph = Weights(state), Graph()
-    value = _rectified(graph, weights, "image", "conv1", stride=2, padding=1)
-    value = _rectified(graph, weights, value, "conv2_dw", padding=1)
-    for narrowing, chain, length in STAGES:
+def liveness(state: dict[str, NDArray[Any]], fine_tuned: dict[str, NDArray[Any]]) -> bytes:
+    """ONNX of a network with two tails, the original and the fine-tuned one.
+
+    `image` N x 3 x 80 x 80 BGR 0..255 -> `probabilities` N x 6, three classes of each tail, of
+    which the second is "live".
+    """
+    graph, original = Graph(), Weights(state)
+    value = _rectified(graph, original, "image", "conv1", stride=2, padding=1)
+    value = _rectified(graph, original, value, "conv2_dw", padding=1)
+    value = _staged(graph, original, value, *STAGES[:SHARED])
+    tails = [_tail(graph, each, value) for each in (original, Weights(state | fine_tuned))]
+    graph.add("Concat", *tails, axis=1)
+    return graph.to_bytes("minifasnet", (3, CROP_PX, CROP_PX), "probabilities", 2 * CLASSES)
+
+
+def _staged(graph: Graph, weights: Weights, value: str, *stages: tuple[str, str, int]) -> str:
+    for narrowing, chain, length in stages:
         value = _bottleneck(graph, weights, value, narrowing, stride=2)
         for index in range(length):
             value = _residual(graph, weights, value, f"{chain}.model.{index}")
-    value = _rectified(graph, weights, value, "conv_6_sep")
+    return value
+
+
+def _tail(graph: Graph, weights: Weights, value: str) -> str:
+    """Probabilities of the three classes, from what the shared layers saw."""
+    value = _rectified(
+        graph, weights, _staged(graph, weights, value, *STAGES[SHARED:]), "conv_6_sep"
+    )
     logits = graph.add("Flatten", graph.convolve(value, _head(weights)))
-    graph.add("Softmax", logits, axis=1)
-    return graph.to_bytes("minifasnet", (3, CROP_PX, CROP_PX), "probabilities", CLASSES)
+    return graph.add("Softmax", logits, axis=1)
 
 
 def _rectified(

@@ -113,22 +113,6 @@ def test_normal_tail_is_found_again() -> None:
     assert tail.stdev == pytest.approx(0.1, abs=1e-4)
 
 
-def test_bootstrap_of_a_constant_has_no_width() -> None:
-    interval = rates.bootstrap_interval(lambda _: np.array([0.25, 1.0]), 5, resamples=20, seed=1)
-    assert interval.tolist() == [[0.25, 1.0], [0.25, 1.0]]
-
-
-def test_bootstrap_is_as_wide_as_the_binomial() -> None:
-    wrong = np.arange(400) < 40  # 10 % of 400 persons: standard error 1.5 %
-
-    def rate(copies: rates.Ints) -> rates.Floats:
-        return np.array([(copies * wrong).sum() / copies.sum()])
-
-    low, high = rates.bootstrap_interval(rate, 400, resamples=2000, seed=1)[:, 0]
-    assert low == pytest.approx(0.1 - 1.96 * 0.015, abs=0.004)
-    assert high == pytest.approx(0.1 + 1.96 * 0.015, abs=0.004)
-
-
 @pytest.mark.parametrize(
     ("similarity", "same", "best"),
     [

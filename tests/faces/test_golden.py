@@ -22,7 +22,7 @@ from facauth.faces.encode import dlib_half, encode, sface_half
 from facauth.faces.image import decode, read_image
 from facauth.faces.quality import measure
 from facauth.networks import Checked, Networks
-from facauth.settings import LIVENESS
+from facauth.settings import DEFAULT
 from facauth.spoof.liveness import live_score
 from facauth.structs import Face, Sighting
 
@@ -120,13 +120,13 @@ def test_two_people_miss_the_limit_by_a_margin(pair: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("name", [*OBAMA, *OTHERS])
 def test_live_photos_are_live_by_a_margin(name: str) -> None:
-    assert measured(name, "live_score") > LIVENESS.min_live_score + 0.1
+    assert measured(name, "live_score") > DEFAULT.min_live_score + 0.1
 
 
 def test_the_simulated_recapture_is_an_attack_by_a_margin() -> None:
     """It tests plumbing: the same person's photo, recognised, and no longer live."""
     assert measured(f"obama_2012.jpg {RECAPTURE}", "similarity") > threshold() + MARGIN
-    assert measured(RECAPTURE, "live_score") < LIVENESS.min_live_score - 0.1
+    assert measured(RECAPTURE, "live_score") < DEFAULT.min_live_score - 0.1
 
 
 def wanted() -> list[tuple[str, str, float]]:

@@ -14,7 +14,7 @@ import pytest
 
 from facauth.errors import Conflict, FacauthError, SetupProblem
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
-from facauth.records.store import Store
+from facauth.records.store import Store, Template
 from facauth.structs import PersonName
 
 CONTRACT = "test/1"
@@ -31,10 +31,25 @@ def encoding(seed: int) -> bytes:
     return (vector / np.linalg.norm(vector)).astype("<f4").tobytes()
 
 
+def template(seed: int) -> Template:
+    return Template(encoding(seed), None, accepted_spoof=False)
+
+
 def enrol(store: Store, name: str, *seeds: int, contract: str = CONTRACT) -> int:
     with store.transaction():
         person = PersonName.parse(name)
-        return store.add(person, contract, [encoding(seed) for seed in seeds])
+        return store.add(person, contract, [template(seed) for seed in seeds])
+
+
+def signature(seed: int) -> bytes:
+    """As large as real ones, so that it fills pages of its own."""
+    return np.random.default_rng(seed).bytes(70_000)
+
+
+def enrol_signed(store: Store, name: str, *seeds: int) -> None:
+    templates = [Template(encoding(seed), signature(seed), accepted_spoof=True) for seed in seeds]
+    with store.transaction():
+        store.add(PersonName.parse(name), CONTRACT, templates)
 
 
 def mode(path: Path) -> int:
@@ -173,7 +188,7 @@ def test_a_refusal_within_a_transaction_undoes_all_of_it(path: Path) -> None:
     with Store.open(path, create=True) as store:
         enrol(store, "Ada", 1)
         with pytest.raises(KeyboardInterrupt), store.transaction():
-            store.add(PersonName.parse("Eve"), CONTRACT, [encoding(9)])
+            store.add(PersonName.parse("Eve"), CONTRACT, [template(9)])
             store.delete_templates(ADA)
             store.log("register", "registered", name="Eve")
             raise KeyboardInterrupt
@@ -385,7 +400,7 @@ def test_replaced_photos_leave_no_byte(path: Path) -> None:
         enrol(store, "Ada", 1)
         with store.transaction():
             store.delete_templates(ADA)
-            store.add(ADA, CONTRACT, [encoding(2)])
+            store.add(ADA, CONTRACT, [template(2)])
         store.scrub()
         assert leftovers(path, *pieces(encoding(1))) == []
 
@@ -408,3 +423,75 @@ def test_a_scrub_that_could_not_be_done_does_not_pass_for_done(
                 store.scrub()
         store.scrub()
         assert leftovers(path, *pieces(encoding(1))) == []
+
+
+# --- signatures ----------------------------------------------------------------------------------
+
+
+def test_signatures_are_a_persons_own(path: Path) -> None:
+    with Store.open(path, create=True) as store:
+        enrol_signed(store, "Ada", 1, 2)
+        enrol(store, "Ada", 3)
+        enrol_signed(store, "Bob", 4)
+        enrol(store, "Eve", 5)
+    with Store.open(path) as store:
+        assert store.signatures("Ada") == store.signatures("ADA")
+        assert store.signatures("Ada") == [signature(1), signature(2), None]
+        assert store.signatures("Bob") == [signature(4)]
+        assert (store.signatures("Eve"), store.signatures("Nobody")) == ([None], [])
+
+
+def test_a_signature_is_kept_whatever_networks_made_the_encoding(path: Path) -> None:
+    with Store.open(path, create=True) as store:
+        enrol_signed(store, "Ada", 1)
+        assert store.encodings("another/1") == []
+        assert store.signatures("Ada") == [signature(1)]
+
+
+def test_a_person_has_so_many_photos_of_each_kind(path: Path) -> None:
+    with Store.open(path, create=True) as store:
+        enrol_signed(store, "Ada", 1, 2)
+        enrol(store, "Ada", 3)
+        enrol(store, "Bob", 4, contract="older/1")
+        ada, bob = store.people(CONTRACT)
+    assert (ada.photos, ada.needs_new_photo) == (3, 0)
+    assert (ada.without_signature, ada.accepted_spoof) == (1, 2)
+    assert (bob.photos, bob.needs_new_photo) == (1, 1)
+    assert (bob.without_signature, bob.accepted_spoof) == (1, 0)
+
+
+@pytest.mark.parametrize("how", ["remove", "replace"])
+def test_of_a_deleted_signature_no_byte_is_left(path: Path, how: str) -> None:
+    with Store.open(path, create=True) as store:
+        enrol_signed(store, "Ada", 1, 2)
+        enrol_signed(store, "Bob", 3)
+        gone = [*pieces(signature(1)), *pieces(signature(2))]
+        assert leftovers(path, *gone)
+        with store.transaction():
+            if how == "remove":
+                store.remove(ADA)
+            else:
+                store.delete_templates(ADA)
+        store.scrub()
+        assert leftovers(path, *gone) == []
+        assert store.signatures("Bob") == [signature(3)]
+
+
+def test_a_store_of_the_first_version_keeps_everybody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("facauth.records.store.MIGRATIONS", MIGRATIONS[:1])
+        Store.open(path, create=True).__exit__(None, None, None)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO people VALUES (7, 'Ada', 'ada', '2026-11-22T10:00:00+00:00')")
+        db.execute("INSERT INTO templates VALUES (3, 7, ?, ?, '')", (CONTRACT, encoding(1)))
+    with Store.open(path) as store:
+        assert store.encodings(CONTRACT) == [("Ada", encoding(1))]
+        assert store.signatures("Ada") == [None]
+        (ada,) = store.people(CONTRACT)
+        assert (ada.photos, ada.without_signature, ada.accepted_spoof) == (1, 1, 0)
+        enrol_signed(store, "Ada", 2)
+        assert store.signatures("Ada") == [None, signature(2)]
+        assert store.faults() == []
+    assert rows(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]

@@ -25,7 +25,7 @@ import pytest
 from facauth.decision.match import Gallery
 from facauth.errors import FacauthError, SetupProblem
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
-from facauth.records.store import Store
+from facauth.records.store import Store, Template
 from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
@@ -58,7 +58,11 @@ def made(path: Path, people: int = 10) -> Path:
     with Store.open(path, create=True) as store, store.transaction():
         for number in range(people):
             name = PersonName.parse(f"person{number}")
-            store.add(name, CONTRACT, [encoding(number), encoding(number + 1000)])
+            store.add(
+                name,
+                CONTRACT,
+                [Template(encoding(n), None, False) for n in (number, number + 1000)],
+            )
             store.log("register", "registered", name=name.text)
     return path
 
@@ -100,7 +104,7 @@ def in_child(
         "from facauth.errors import FacauthError\n"
         "from facauth.records import store as module\n"
         "from facauth.records.schema import MIGRATIONS\n"
-        "from facauth.records.store import Store\n"
+        "from facauth.records.store import Store, Template\n"
         "from facauth.structs import PersonName\n"
     )
     return subprocess.run(
@@ -428,7 +432,8 @@ path, done, code = Path(sys.argv[1]), 0, "ok"
 try:
     for number in range(400):
         with Store.open(path, create=True) as store, store.transaction():
-            store.add(PersonName.parse(f"new{number}"), "test/1", [b"x" * 1024] * 3)
+            photo = Template(b"x" * 1024, None, False)
+            store.add(PersonName.parse(f"new{number}"), "test/1", [photo] * 3)
         done += 1
 except FacauthError as error:
     code = error.reasons[0].code

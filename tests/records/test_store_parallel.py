@@ -17,21 +17,23 @@ from threading import Timer
 import pytest
 
 from facauth.records.schema import MIGRATIONS
-from facauth.records.store import Store
+from facauth.records.store import Store, Template
 from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
 SAMPLES = TOP / "sample_images"
 PROCESSES = 8
+PHOTO = Template(b"x" * 1024, None, False)
 HEAD = """
 import os, sys, time
 from pathlib import Path
 from facauth.errors import FacauthError
 from facauth.records import store as module
 from facauth.records.schema import MIGRATIONS
-from facauth.records.store import Store
+from facauth.records.store import Store, Template
 from facauth.structs import PersonName
 path, who = Path(sys.argv[1]), sys.argv[2]
+PHOTO = Template(b"x" * 1024, None, False)
 print("ready", flush=True)
 sys.stdin.readline()
 """
@@ -69,7 +71,7 @@ ENROL = """
 for number in range(5):
     with Store.open(path, create=True) as store, store.transaction():
         name = PersonName.parse(f"p{who}-{number}")
-        store.add(name, "test/1", [b"x" * 1024] * 3)
+        store.add(name, "test/1", [PHOTO] * 3)
         store.log("register", "registered", name=name.text)
 """
 
@@ -102,7 +104,7 @@ def test_a_store_in_the_making_is_waited_for(tmp_path: Path) -> None:
 
 ONE_NAME = """
 with Store.open(path, create=True) as store, store.transaction():
-    print(store.add(PersonName.parse("Ada"), "test/1", [b"x" * 1024]))
+    print(store.add(PersonName.parse("Ada"), "test/1", [PHOTO]))
 """
 
 
@@ -116,7 +118,7 @@ with Store.open(path, create=True) as store, store.transaction():
     taken = [row.name for row in store.people()]
     time.sleep(0.02)
     if not taken:
-        store.add(PersonName.parse("person" + who), "test/1", [b"x" * 1024])
+        store.add(PersonName.parse("person" + who), "test/1", [PHOTO])
     print(*taken)
 """
 
@@ -137,7 +139,7 @@ with Store.open(path) as store:
 def test_one_upgrade_is_enough(tmp_path: Path) -> None:
     path = tmp_path / "people.sqlite3"
     with Store.open(path, create=True) as store, store.transaction():
-        store.add(PersonName.parse("Ada"), "test/1", [b"x" * 1024])
+        store.add(PersonName.parse("Ada"), "test/1", [PHOTO])
     assert at_once(UPGRADE, path) == [("1\n", "")] * PROCESSES
     assert rows(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
 
@@ -147,7 +149,7 @@ for number in range(10_000):
     name = PersonName.parse(f"p{who}-{number}")
     with Store.open(path, create=True) as store:
         with store.transaction():
-            store.add(name, "test/1", [b"x" * 1024] * 3)
+            store.add(name, "test/1", [PHOTO] * 3)
             store.log("register", "registered", name=name.text)
         if number % 2:
             with store.transaction():
@@ -173,7 +175,7 @@ def test_killed_processes_leave_whole_people_behind(tmp_path: Path) -> None:
         assert people
         assert {row.photos for row in people} == {3}
         with store.transaction():  # and no lock stayed behind
-            store.add(PersonName.parse("last"), "test/1", [b"x" * 1024])
+            store.add(PersonName.parse("last"), "test/1", [PHOTO])
 
 
 READ = """
@@ -183,7 +185,7 @@ for _ in range(30):
         seen.append(len(store.encodings("test/1")) % 3)
     if who < "4":
         with Store.open(path) as store, store.transaction():
-            store.add(PersonName.parse(f"w{who}-{len(seen)}"), "test/1", [b"x" * 1024] * 3)
+            store.add(PersonName.parse(f"w{who}-{len(seen)}"), "test/1", [PHOTO] * 3)
 print(set(seen))
 """
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facauth.errors import Attack, Reason, UnusableImage
-from facauth.settings import LIVENESS
+from facauth.settings import DEFAULT, LIVENESS, LivenessLimits, SpoofPolicy
 from facauth.spoof import liveness
-from facauth.spoof.liveness import context, doubts, judge, live_score, require_live, view, views
+from facauth.spoof.liveness import conditions, context, judge, live_score, require_live, view, views
 from facauth.structs import Face, Liveness, LiveVerdict, Quality, Sighting
 
 Pixels = NDArray[np.uint8]
@@ -28,10 +28,13 @@ NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 
 
 class Net:
-    """Stands for one network: gives each crop of a batch the same three probabilities."""
+    """Stands for one network: each crop of a batch gets the same probabilities, three of each tail.
+
+    Given only three, both tails say the same.
+    """
 
     def __init__(self, *probabilities: float) -> None:
-        self.probabilities = probabilities
+        self.probabilities = probabilities * (6 // len(probabilities))
         self.crops: NDArray[np.float32] = np.empty((0, 3, 80, 80), np.float32)
 
     def setInput(self, blob: NDArray[np.float32]) -> None:  # noqa: N802, as in OpenCV
@@ -60,9 +63,11 @@ def good() -> Quality:
     return Quality(**{**values, "faces": 1})
 
 
-def verdict(quality: Quality, score: float, patch: pytest.MonkeyPatch) -> Liveness:
+def verdict(
+    quality: Quality, score: float, patch: pytest.MonkeyPatch, policy: SpoofPolicy = DEFAULT
+) -> Liveness:
     patch.setattr(liveness, "live_score", lambda *_, **__: score)
-    return judge(sighting(), SQUARE, quality, networks=networks(0, 1, 0))
+    return judge(sighting(), SQUARE, quality, policy, networks=networks(0, 1, 0))
 
 
 # --- the score -----------------------------------------------------------------------------------
@@ -75,7 +80,7 @@ def verdict(quality: Quality, score: float, patch: pytest.MonkeyPatch) -> Livene
 def test_the_class_in_the_middle_is_live(probabilities: tuple[float, ...], live: bool) -> None:
     score = live_score(sighting().pixels, SQUARE, networks(*probabilities))
     assert score == pytest.approx(0.97 if live else 0.02, abs=1e-3)
-    found = judge(sighting(), SQUARE, good(), networks=networks(*probabilities))
+    found = judge(sighting(), SQUARE, good(), DEFAULT, networks=networks(*probabilities))
     assert found.verdict is (LiveVerdict.LIVE if live else LiveVerdict.ATTACK)
 
 
@@ -85,6 +90,15 @@ def test_both_networks_have_a_say() -> None:
     mixed = [
         live_score(pixels, SQUARE, networks(*near, far=far))
         for near, far in ((live, attack), (attack, live))
+    ]
+    assert mixed == pytest.approx([0.5, 0.5], abs=1e-3)
+
+
+def test_both_tails_have_a_say() -> None:
+    live, attack = (0.0, 0.9, 0.1), (0.9, 0.1, 0.0)
+    pixels = sighting().pixels
+    mixed = [
+        live_score(pixels, SQUARE, networks(*a, *b)) for a, b in ((live, attack), (attack, live))
     ]
     assert mixed == pytest.approx([0.5, 0.5], abs=1e-3)
 
@@ -102,7 +116,7 @@ def test_the_score_is_a_probability_and_rises_with_both(a: float, b: float, more
 def test_what_is_no_probability_is_never_nonsense(near: float, far: float) -> None:
     """A number that is no probability counts as the nearest one; NaN is never live."""
     nets = networks(0, near, 0, far=(0, far, 0))
-    found = judge(sighting(), SQUARE, good(), networks=nets)
+    found = judge(sighting(), SQUARE, good(), DEFAULT, networks=nets)
     if math.isnan(near) or math.isnan(far):
         assert found.verdict is not LiveVerdict.LIVE
     else:
@@ -119,22 +133,14 @@ def test_the_networks_see_blue_first() -> None:
         assert (net.crops[:, :2] == 0).all()
 
 
-def test_every_network_sees_the_face_both_ways_round() -> None:
-    nets = networks(0, 1, 0)
-    live_score(sighting().pixels, SQUARE, nets)
-    for net in (nets.live_2_7, nets.live_4_0):
-        seen = {crop.tobytes() for crop in net.crops}
-        assert seen == {crop[:, :, ::-1].tobytes() for crop in net.crops}
-
-
 # --- the verdict ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("score", "expected"),
     [
-        (LIVENESS.min_live_score, LiveVerdict.LIVE),
-        (math.nextafter(LIVENESS.min_live_score, 0), LiveVerdict.ATTACK),
+        (DEFAULT.min_live_score, LiveVerdict.LIVE),
+        (math.nextafter(DEFAULT.min_live_score, 0), LiveVerdict.ATTACK),
         (1.0, LiveVerdict.LIVE),
         (0.0, LiveVerdict.ATTACK),
     ],
@@ -145,7 +151,8 @@ def test_live_at_or_above_the_limit(
     found = verdict(good(), score, monkeypatch)
     assert found.verdict is expected
     assert found.live_score == score
-    assert found.min_live_score == LIVENESS.min_live_score
+    assert found.min_live_score == DEFAULT.min_live_score
+    assert found.sure is (score >= DEFAULT.sure_live_score)
     assert bool(found.reasons) is (expected is LiveVerdict.ATTACK)
 
 
@@ -154,15 +161,21 @@ def test_not_a_number_is_never_live(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_limit_that_is_not_a_number_lets_nobody_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "LIVENESS", replace(LIVENESS, min_live_score=math.nan))
-    assert verdict(good(), 1.0, monkeypatch).verdict is not LiveVerdict.LIVE
+    no_limit = replace(DEFAULT, min_live_score=math.nan)
+    assert verdict(good(), 1.0, monkeypatch, no_limit).verdict is not LiveVerdict.LIVE
+    nowhere_sure = replace(DEFAULT, sure_live_score=math.nan)
+    assert not verdict(good(), 1.0, monkeypatch, nowhere_sure).sure
 
 
-CONDITIONS = [field.name for field in fields(LIVENESS) if field.name != "min_live_score"]
+CONDITIONS = [field.name for field in fields(LIVENESS)]
 
 
 def measure_of(limit: str) -> str:
     return limit.removeprefix("min_").removeprefix("max_")
+
+
+def unmet(context: float, quality: Quality, limits: LivenessLimits) -> list[Reason]:
+    return [each.unmet for each in conditions(context, quality, limits) if not each.met]
 
 
 def word(limit: str) -> str:
@@ -184,20 +197,20 @@ def test_outside_of_a_condition_it_cannot_judge(
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_a_measure_that_is_not_a_number_is_a_doubt(name: str) -> None:
+def test_a_measure_that_is_not_a_number_meets_nothing(name: str) -> None:
     measure = measure_of(name)
     seen, quality = 100.0, good()
-    assert doubts(seen, quality, LIVENESS) == ()
+    assert unmet(seen, quality, LIVENESS) == []
     if measure == "context":
         seen = math.nan
     else:
         quality = replace(quality, **{measure: math.nan})  # type: ignore[arg-type]
-    assert [reason.code for reason in doubts(seen, quality, LIVENESS)] == [f"liveness.{word(name)}"]
+    assert [reason.code for reason in unmet(seen, quality, LIVENESS)] == [f"liveness.{word(name)}"]
 
 
-def test_every_doubt_is_named() -> None:
+def test_every_condition_has_its_own_words() -> None:
     limits = {name: math.inf if name.startswith("min_") else -math.inf for name in CONDITIONS}
-    reasons = doubts(100.0, good(), replace(LIVENESS, **limits))
+    reasons = unmet(100.0, good(), replace(LIVENESS, **limits))
     assert len(reasons) == len({reason.code for reason in reasons}) == len(CONDITIONS)
     for reason in reasons:
         assert reason.message
@@ -210,7 +223,7 @@ WHY = Reason("liveness.test", "no", "try again")
 
 
 def found(verdict: Any, *reasons: Reason) -> Liveness:
-    return Liveness(verdict, 0.99, 0.5, 3.0, reasons)
+    return Liveness(verdict, 0.99, 0.5, 0.8, (), reasons)
 
 
 def test_only_live_passes() -> None:
@@ -248,7 +261,7 @@ def test_crops_stay_inside_the_frame(
     pixels = np.random.default_rng(1).integers(1, 256, (frame[1], frame[0], 3), np.uint8)
     face = Face(box, np.zeros((5, 2), np.float32), 0.9)
     crops = views(pixels, face, scale)
-    assert 2 <= len(crops) <= 6
+    assert 1 <= len(crops) <= 3
     for crop in crops:
         assert crop.shape == VIEW
         assert crop.dtype == np.uint8

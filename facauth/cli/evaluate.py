@@ -1,0 +1,214 @@
+"""Commands that measure facauth on somebody's own photos: evaluate spoof, evaluate replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from facauth.cli import measured
+from facauth.cli.arguments import (
+    ENCODERS,
+    LIVENESS,
+    Jobs,
+    Json,
+    Largest,
+    Quiet,
+    require_picture,
+    stages,
+)
+from facauth.cli.batch import in_order, jobs_for
+from facauth.cli.output import Answer, answering, progress
+from facauth.errors import ExitCode, Reason
+from facauth.trace import NoTrace
+
+if TYPE_CHECKING:
+    from facauth.measure.folders import Pair, Presentation
+    from facauth.pipeline import Stages
+
+Photo = TypeVar("Photo", "Presentation", "Pair")
+Found = TypeVar("Found")
+
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help="live/ and attack*/, or several SOURCE/live/ and SOURCE/attack*/.",
+        show_default=False,
+    ),
+]
+Pairs = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER|PAIRS.csv",
+        help="original/NAME, MEDIUM/NAME for each medium, other/NAME/; or a list.",
+        show_default=False,
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="T",
+        help="Call live what scores T or more, from 0 to 1.",
+        show_default=False,
+    ),
+]
+Entered = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="PATH",
+        help="Have each attack try to sign in to a copy of this store, too.",
+        show_default=False,
+    ),
+]
+MaxApcer = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R", help="Fail if more of the worst species are called live.", show_default=False
+    ),
+]
+MaxBpcer = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R", help="Fail if more of all live photos are called attacks.", show_default=False
+    ),
+]
+MaxMissed = Annotated[
+    float | None,
+    typer.Option(
+        "--max-apcer",
+        metavar="R",
+        help="Fail if more recaptures by the worst medium are not found.",
+        show_default=False,
+    ),
+]
+MaxAlarms = Annotated[
+    float | None,
+    typer.Option(
+        "--max-bpcer",
+        metavar="R",
+        help="Fail if more of all other photos are taken for the original.",
+        show_default=False,
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="OUT.png", help="Draw a DET curve and the scores.", show_default=False),
+]
+SUMMARY = "Measure on your own photos how often facauth is right."
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands of this module, in the order of `--help`."""
+    group = typer.Typer(help=SUMMARY, rich_markup_mode=None)
+    group.command("spoof", short_help="How often attacks pass, and live faces do not.")(spoof)
+    group.command("replay", short_help="How surely an enrolled picture is found.")(replay)
+    app.add_typer(group, name="evaluate", short_help=SUMMARY)
+
+
+def spoof(
+    folder: Folder,
+    threshold: Threshold = None,
+    store: Entered = None,
+    max_apcer: MaxApcer = None,
+    max_bpcer: MaxBpcer = None,
+    plot: Plot = None,
+    largest: Largest = False,
+    jobs: Jobs = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure how often photos of photos are called live, and live faces attacks.
+
+    Each attack* folder is one species of attack; the folders in it, and in live, are persons or
+    set-ups. APCER and BPCER are shares of the photos that were judged; the others are counted
+    apart. R is a share from 0 to 1; a missed limit is exit code 1, and otherwise files that are
+    no images 8.
+    """
+    with answering("evaluate spoof", as_json=as_json, quiet=quiet) as answer:
+        answer.more["evaluation"] = None
+        from facauth.measure import folders, gates, plots
+        from facauth.measure import spoof as pad
+
+        gates.require_shares(threshold=threshold, max_apcer=max_apcer, max_bpcer=max_bpcer)
+        if plot:
+            plots.require_extra()
+        if store:
+            pad.require_enrolled(store)
+        photos = folders.presentations(folder)
+        require_picture(plot, [photo.path for photo in photos])
+        policy, made = pad.at_threshold(threshold), stages_of(LIVENESS + ENCODERS * bool(store))
+        look = partial(pad.Look, made, policy, store, largest)
+        trials = list(zip(photos, run(look, photos, jobs, quiet=as_json or quiet), strict=True))
+        found, used = pad.evaluate(trials), policy.min_live_score
+        answer.more["evaluation"] = measured.spoof_fields(found, used)
+        answer.lines += measured.spoof_lines(found, used)
+        if plot:
+            plots.draw(trials, used, plot)
+        conclude(answer, pad.missed(found, max_apcer, max_bpcer), len(found.unreadable))
+
+
+def replay(
+    source: Pairs,
+    max_missed: MaxMissed = None,
+    max_alarms: MaxAlarms = None,
+    jobs: Jobs = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure how surely the enrolled picture is found again, and other photos are not.
+
+    MEDIUM/NAME shows original/NAME again, and the photos in other/NAME/ do not. PAIRS.csv has the
+    columns original and recapture, paths beside it, and if wanted medium and kind: replay or
+    other. R is a share from 0 to 1; a missed limit is exit code 1, and otherwise files that are
+    no images 8.
+    """
+    with answering("evaluate replay", as_json=as_json, quiet=quiet) as answer:
+        answer.more["evaluation"] = None
+        from facauth.measure import folders, gates
+        from facauth.measure import replay as again
+
+        gates.require_shares(max_apcer=max_missed, max_bpcer=max_alarms)
+        pairs = folders.pairs(source)
+        compared = run(partial(again.Look, stages_of(())), pairs, jobs, quiet=as_json or quiet)
+        found = again.evaluate(zip(pairs, compared, strict=True))
+        answer.more["evaluation"] = measured.replay_fields(found)
+        answer.lines += measured.replay_lines(found)
+        conclude(answer, again.missed(found, max_missed, max_alarms), len(found.unreadable))
+
+
+def stages_of(networks: tuple[str, ...]) -> partial[Stages]:
+    """What makes the stages, in this process or in others."""
+    return partial(stages, NoTrace(), *networks)
+
+
+def run(
+    make: Callable[[], Callable[[Photo], Found]],
+    photos: Sequence[Photo],
+    jobs: int | None,
+    *,
+    quiet: bool,
+) -> list[Found]:
+    """What was found on each photo; a bar shows how far it is."""
+    processes = jobs_for([photo.path for photo in photos], jobs)
+    found = []
+    with progress(len(photos), wanted=not quiet) as advance:
+        for one in in_order(make, photos, processes):
+            found.append(one)
+            advance()
+    return found
+
+
+def conclude(answer: Answer, missed: list[Reason], unreadable: int) -> None:
+    """Verdict and exit code; a missed limit weighs more than files that are no images."""
+    answer.verdict = "evaluated"
+    if unreadable:
+        answer.verdict, answer.exit_code = "partial", ExitCode.PARTIAL
+        answer.notes.append(f"{unreadable} of the files cannot be read as images; see --json")
+    if missed:
+        answer.verdict, answer.exit_code = "gate_missed", ExitCode.NO_MATCH
+        answer.reasons = missed

@@ -1,0 +1,212 @@
+"""What was measured, as JSON fields and as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+from facauth.cli.output import on_terminal, table
+from facauth.errors import shown
+from facauth.measure import rates
+
+if TYPE_CHECKING:
+    from facauth.measure import replay, spoof
+    from facauth.measure.rates import Rate
+
+INTERVALS = {"level": rates.LEVEL, "resamples": rates.RESAMPLES, "seed": rates.SEED}
+
+
+def rate_fields(rate: Rate | None) -> dict[str, Any] | None:
+    """A rate with all that it rests on."""
+    if rate is None:
+        return None
+    return {
+        "rate": rate.estimate,
+        "count": rate.count,
+        "of": rate.trials,
+        "groups": rate.groups,
+        "interval": list(rate.interval),
+        "method": str(rate.method),
+    }
+
+
+# ---- evaluate spoof
+
+
+def spoof_fields(found: spoof.SpoofEvaluation, threshold: float) -> dict[str, Any]:
+    """The documented `evaluation` object of `evaluate spoof`."""
+    return {
+        "threshold": threshold,
+        "worst_species": found.worst_species,
+        "species": [_attack_fields(row) for row in found.species],
+        "attack_groups": [_attack_fields(row) for row in found.attack_groups],
+        "live": _live_fields(found.live),
+        "live_sources": [_live_fields(row) for row in found.live_sources],
+        "live_groups": [_live_fields(row) for row in found.live_groups],
+        "errors": [
+            {
+                "image": shown(photo.path),
+                "species": photo.species,
+                "live_score": None if isnan(seen.live_score) else seen.live_score,
+            }
+            for photo, seen in found.errors
+        ],
+        "unreadable": _unreadable(found.unreadable),
+        "intervals": INTERVALS,
+    }
+
+
+def _attack_fields(row: spoof.Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "photos": row.photos,
+        "apcer": rate_fields(row.wrong),
+        "apnrr": rate_fields(row.silent),
+        "iapar": rate_fields(row.accepted),
+        "unjudged": row.unjudged,
+    }
+
+
+def _live_fields(row: spoof.Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "photos": row.photos,
+        "bpcer": rate_fields(row.wrong),
+        "bpnrr": rate_fields(row.silent),
+        "unjudged": row.unjudged,
+    }
+
+
+def _unreadable(trials: Iterable[tuple[Any, Any]]) -> list[dict[str, str]]:
+    return [
+        {"image": shown(each.path), "reason": answer.reasons[0].code} for each, answer in trials
+    ]
+
+
+def spoof_lines(found: spoof.SpoofEvaluation, threshold: float) -> list[str]:
+    """Tables of attacks and of live photos; of persons and set-ups those with an error."""
+    tried = any(row.accepted for row in found.species)
+    columns = ("Attacks", "n", "judged", "live", "APCER", "95 %", "APNRR", *["IAPAR"] * tried)
+    named = {row.name for row in found.species}
+    set_ups = [row for row in found.attack_groups if row.wrong.count and row.name not in named]
+    attacks = sorted((*found.species, *set_ups), key=lambda row: row.name)
+    rows = [(*_cells(row), *[_rate(row.accepted)] * tried) for row in attacks]
+    lines = [*_table(columns, rows), _worst(found), ""] if rows else []
+    persons = [row for row in found.live_groups if row.wrong.count and _is_person(row.name)]
+    rest = sorted((*found.live_sources, *persons), key=lambda row: row.name)
+    columns = ("Live", "n", "judged", "attack", "BPCER", "95 %", "BPNRR")
+    if found.live.photos:
+        lines += [*_table(columns, [_cells(row) for row in (found.live, *rest)]), ""]
+    unjudged = _counted([*found.species, found.live])
+    lines += [f"not judged: {unjudged}"] if unjudged else []
+    return [*lines, f"threshold {threshold:g}; persons and set-ups without an error: see --json"]
+
+
+def _is_person(group: str) -> bool:
+    """Whether it is a folder in live/, and not the photos beside such folders."""
+    return group.rpartition("/")[2] != "live"
+
+
+def _cells(row: spoof.Row) -> tuple[str, ...]:
+    wrong = row.wrong
+    counts = (str(row.photos), str(wrong.trials), str(wrong.count))
+    return (shown(row.name), *counts, _rate(wrong), _interval(wrong), _rate(row.silent))
+
+
+def _worst(found: spoof.SpoofEvaluation) -> str:
+    worst = [row for row in found.species if row.name == found.worst_species]
+    if not worst:
+        return "worst species: none was judged"
+    apcer = worst[0].wrong
+    return f"worst species: {shown(worst[0].name)}, APCER {_rate(apcer)}, {_interval(apcer)}"
+
+
+def _counted(rows: Sequence[spoof.Row]) -> str:
+    """ "3 face.none, 1 liveness.noise"."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        for code, photos in row.unjudged.items():
+            counts[code] = counts.get(code, 0) + photos
+    return ", ".join(f"{photos} {code}" for code, photos in sorted(counts.items()))
+
+
+# ---- evaluate replay
+
+
+def replay_fields(found: replay.ReplayEvaluation) -> dict[str, Any]:
+    """The documented `evaluation` object of `evaluate replay`."""
+    return {
+        "worst_medium": rates.worst({row.name: row.missed for row in found.media}),
+        "media": [{**_pair_fields(row), "found": rate_fields(row.found)} for row in found.media],
+        "other": None
+        if found.other is None
+        else {**_pair_fields(found.other), "false_alarms": rate_fields(found.other.found)},
+        "errors": [
+            {
+                "image": shown(pair.path),
+                "original": shown(pair.original),
+                "medium": pair.medium,
+                "verdict": str(compared.verdict),
+            }
+            for pair, compared in found.errors
+        ],
+        "unreadable": _unreadable(found.unreadable),
+        "intervals": INTERVALS,
+    }
+
+
+def _pair_fields(row: replay.Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "pairs": row.pairs,
+        "frame_only": row.frame_only,
+        "same_sitting": rate_fields(row.same_sitting),
+    }
+
+
+def replay_lines(found: replay.ReplayEvaluation) -> list[str]:
+    """One table: each medium, and the other photos."""
+    columns = ("Original shown by", "n", "found", "share", "95 %", "same sitting", "no face")
+    rows = [
+        (
+            shown(row.name),
+            str(row.pairs),
+            str(row.found.count),
+            _rate(row.found),
+            _interval(row.found),
+            _rate(row.same_sitting),
+            str(row.frame_only),
+        )
+        for row in (*found.media, *filter(None, [found.other]))
+    ]
+    lines = _table(columns, rows) if rows else []
+    if any(row.frame_only for row in (*found.media, *filter(None, [found.other]))):
+        lines.append("no face: only the whole frames were compared")
+    return lines
+
+
+# ---- text
+
+
+def _rate(rate: Rate | None) -> str:
+    return "-" if rate is None or rate.estimate is None else f"{rate.estimate:.1%}"
+
+
+def _interval(rate: Rate) -> str:
+    return "-" if rate.estimate is None else "{:.1%} to {:.1%}".format(*rate.interval)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table on a terminal, aligned text elsewhere; all columns but the first to the right."""
+    if on_terminal():
+        return [table(columns, rows)]
+    cells = [columns, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        )
+        for row in cells
+    ]

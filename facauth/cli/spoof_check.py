@@ -1,0 +1,240 @@
+"""The command spoof-check: photos, live or not, one or many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facauth.cli.arguments import (
+    LIVENESS,
+    Explain,
+    Jobs,
+    Json,
+    Largest,
+    Lenient,
+    Quiet,
+    StorePath,
+    Strict,
+    policy_of,
+    require_picture,
+    stages,
+    store_path,
+)
+from facauth.cli.batch import in_order, jobs_for, photos_in
+from facauth.cli.checks import enrolled_as, not_compared
+from facauth.cli.explain import explain
+from facauth.cli.output import (
+    Answer,
+    answering,
+    liveness_fields,
+    on_terminal,
+    progress,
+    quality_fields,
+    replay_fields,
+    table,
+    turned,
+)
+from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
+from facauth.records.store import Store
+from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
+from facauth.trace import Trace
+
+if TYPE_CHECKING:
+    from facauth.settings import SpoofPolicy
+    from facauth.spoof.signature import CaptureSignature
+
+VERDICT_CODES = {
+    LiveVerdict.LIVE: ExitCode.OK,
+    LiveVerdict.ATTACK: ExitCode.ATTACK,
+    LiveVerdict.CANNOT_JUDGE: ExitCode.UNUSABLE_IMAGE,
+}
+# Of several images the worst decides: an attack weighs more than a path that does not exist,
+# and that more than a photo that cannot be judged.
+SEVERITY = (ExitCode.OK, ExitCode.UNUSABLE_IMAGE, ExitCode.USAGE, ExitCode.ATTACK)
+
+
+def add_to(app: typer.Typer) -> None:
+    """The command of this module."""
+    app.command("spoof-check", short_help="Tell live faces from photos of photos.")(spoof_check)
+
+
+Photos = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="Photos, or folders of them.", show_default=False),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="NAME",
+        help="Compare with this person's enrolled photos too.",
+        show_default=False,
+    ),
+]
+
+
+def spoof_check(
+    images: Photos,
+    against: Against = None,
+    largest: Largest = False,
+    strict: Strict = False,
+    lenient: Lenient = False,
+    jobs: Jobs = None,
+    explanation: Explain = None,
+    store: StorePath = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tell whether each IMAGE shows a live face or a photo of a screen or print.
+
+    The exit code is that of the worst image: 3 attack, 2 not a file, 4 cannot judge, 0 live.
+    """
+    with answering("spoof-check", as_json=as_json, quiet=quiet) as answer:
+        answer.more["results"] = None
+        policy = policy_of(answer, strict, lenient)
+        photos = photos_in(images)
+        require_explainable(explanation, photos, against)
+        enrolled = None if against is None else known_as(store_path(store), against, answer)
+        look = partial(Look, policy, enrolled, largest, explanation)
+        with progress(len(photos), wanted=not (as_json or quiet)) as advance:
+            looks = []
+            for seen in in_order(look, photos, jobs_for(photos, jobs)):
+                looks.append(seen)
+                advance()
+        summarise(answer, looks)
+
+
+def require_explainable(target: Path | None, photos: Sequence[str], against: str | None) -> None:
+    """Raises UsageProblem unless there is one comparison to draw, and a file to draw it in."""
+    if target is not None and (len(photos) != 1 or against is None):
+        raise UsageProblem(
+            Reason("usage", "--explain draws one comparison", "give one image and --against NAME")
+        )
+    require_picture(target, photos)
+
+
+def known_as(store: Path, against: str, answer: Answer) -> list[CaptureSignature]:
+    """What the person's photos are found again by; a note of what is not."""
+    with Store.open(store) as records:
+        name = records.known_as(PersonName.parse(against))
+        enrolled = enrolled_as(records, name)
+        answer.notes += not_compared(records, name, len(enrolled))
+    return enrolled
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was found out about one image; it can be sent from one process to another."""
+
+    image: str  # as it is shown
+    verdict: LiveVerdict
+    exit_code: ExitCode
+    liveness: Liveness | None  # None, as the next two, where there was no face to speak of
+    replay: Replay | None
+    quality: Quality | None
+    reasons: tuple[Reason, ...]
+    notes: list[str]
+    elapsed_ms: dict[str, float]
+
+    def fields(self) -> dict[str, Any]:
+        """As one of the JSON object's `results`."""
+        return {
+            "image": self.image,
+            "verdict": str(self.verdict),
+            "exit_code": int(self.exit_code),
+            "liveness": liveness_fields(self.liveness),
+            "replay": replay_fields(self.replay),
+            "quality": quality_fields(self.quality),
+            "reasons": [asdict(reason) for reason in self.reasons],
+        }
+
+
+class Look:
+    """Looks at one image after the other, with networks that are loaded once."""
+
+    def __init__(
+        self,
+        policy: SpoofPolicy,
+        enrolled: Sequence[CaptureSignature] | None,
+        largest: bool,
+        explanation: Path | None,
+    ) -> None:
+        self._trace = Trace()
+        self._stages = stages(self._trace, *LIVENESS)
+        self._policy, self._enrolled, self._largest = policy, enrolled, largest
+        self._explanation = explanation
+
+    def __call__(self, image: str) -> Seen:
+        """A photo without a face to speak of cannot be judged."""
+        from facauth import pipeline
+        from facauth.faces.image import image_name
+
+        trace, found = self._trace, None
+        trace.restart()
+        try:
+            found = pipeline.check_spoof(
+                self._stages, image, self._policy, self._enrolled, largest=self._largest
+            )
+            verdict, reasons = found.verdict, found.refusal.reasons if found.refusal else ()
+            code = VERDICT_CODES[verdict]
+        except (UsageProblem, UnusableImage) as error:
+            verdict, code, reasons = LiveVerdict.CANNOT_JUDGE, error.exit_code, error.reasons
+        notes = turned(trace)
+        if self._explanation:
+            notes.append(explain(self._explanation, trace, self._enrolled or ()))
+        return Seen(
+            image_name(image),
+            verdict,
+            code,
+            found.liveness if found else None,
+            found.replay if found else None,
+            trace.last(Quality) if found else None,
+            reasons,
+            notes,
+            trace.elapsed_ms,
+        )
+
+
+def summarise(answer: Answer, looks: Sequence[Seen]) -> None:
+    """The worst speaks for all of them."""
+    worst = max(looks, key=lambda seen: SEVERITY.index(seen.exit_code))
+    answer.verdict, answer.exit_code = str(worst.verdict), worst.exit_code
+    fields = worst.fields()
+    answer.more |= {name: fields[name] for name in ("liveness", "replay", "quality", "reasons")}
+    answer.more["elapsed_ms"] = {
+        stage: round(ms, 1) for stage, ms in sum_of(seen.elapsed_ms for seen in looks).items()
+    }
+    answer.more["results"] = [seen.fields() for seen in looks]
+    answer.lines += lines(looks)
+    for seen in looks:
+        whose = f"{seen.image}: " if len(looks) > 1 else ""
+        answer.notes += [whose + note for note in seen.notes]
+
+
+def lines(looks: Sequence[Seen]) -> list[str]:
+    """A table on a terminal, a line per image elsewhere."""
+    rows = [
+        (
+            seen.image,
+            str(seen.verdict).replace("_", " "),
+            "; ".join(reason.message for reason in seen.reasons),
+        )
+        for seen in looks
+    ]
+    if on_terminal():
+        return [table(("Image", "Verdict", "Why"), rows)]
+    return [f"{image}: {verdict}{f' ({why})' if why else ''}" for image, verdict, why in rows]
+
+
+def sum_of(times: Iterable[dict[str, float]]) -> dict[str, float]:
+    """By stage."""
+    total: dict[str, float] = {}
+    for each in times:
+        for stage, ms in each.items():
+            total[stage] = total.get(stage, 0.0) + ms
+    return total

@@ -1,0 +1,46 @@
+"""The photos in a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from facauth.errors import Reason, UsageProblem, shown
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif"),
+    *(".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"),
+)
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether it is a folder, or a link to one; what cannot be looked at is none."""
+    return os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises for a name that is too long
+
+
+def photos_below(folder: str | Path) -> list[str]:
+    """The image files in a folder and its folders, by suffix, in order of their paths.
+
+    Hidden files and folders are left out, and links to folders are not followed. Raises
+    UsageProblem for a folder that cannot be read.
+    """
+    found: list[str] = []
+    for here, folders, files in os.walk(folder, onerror=_unreadable):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        found += [str(Path(here) / file) for file in files if is_photo(file)]
+    return sorted(found)
+
+
+def is_photo(file: str) -> bool:
+    """Whether a file of this name is taken for a photo."""
+    return not file.startswith(".") and Path(file).suffix.lower() in SUFFIXES
+
+
+def _unreadable(error: OSError) -> None:
+    raise UsageProblem(
+        Reason(
+            "image.unreadable",
+            f"{shown(error.filename)} cannot be read ({error.strerror})",
+            "check its permissions",
+        )
+    ) from error

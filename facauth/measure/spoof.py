@@ -1,0 +1,204 @@
+"""Presentation attack detection on a folder of photos, in the words of ISO/IEC 30107-3.
+
+APCER: share of the attacks of one species (kind of attack) that are called live, of those judged.
+BPCER: share of the live photos that are called attacks, of those judged.
+APNRR, BPNRR: share of attacks, of live photos, without an answer: no face, several, cannot judge.
+IAPAR: share of all attacks of one species that sign in, the whole chain with its match included.
+Files that are no images count in none of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from facauth import pipeline
+from facauth.errors import ExitCode, FacauthError, Reason, UnusableImage, UsageProblem, shown
+from facauth.measure import gates
+from facauth.measure.rates import Rate, rate, worst
+from facauth.networks import Checked, Networks
+from facauth.records.store import Store
+from facauth.settings import DEFAULT
+from facauth.structs import LiveVerdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from facauth.measure.folders import Presentation
+    from facauth.pipeline import Stages
+    from facauth.settings import SpoofPolicy
+
+JUDGED = (LiveVerdict.LIVE, LiveVerdict.ATTACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What facauth said of one photo."""
+
+    verdict: LiveVerdict | None  # None where there was no face to judge
+    live_score: float  # NaN without a verdict
+    reasons: tuple[Reason, ...]
+    signed_in: bool | None  # None where it was not tried
+
+    @property
+    def judged(self) -> bool:
+        """Whether the answer was "live" or "attack"."""
+        return self.verdict in JUDGED
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the file could be read and decoded."""
+        return not any(reason.code.startswith("image.") for reason in self.reasons)
+
+
+def at_threshold(threshold: float | None) -> SpoofPolicy:
+    """The policy of a sign-in, with another threshold if one is given."""
+    return DEFAULT if threshold is None else replace(DEFAULT, min_live_score=threshold)
+
+
+def require_enrolled(path: Path) -> None:
+    """Raises UsageProblem for a store in which nobody could sign in."""
+    with Store.open(path) as store:
+        if not store.encodings(Networks(Checked(None)).contract):
+            message = f"nobody with a current photo is enrolled in {shown(path)}"
+            advice = "register there whom the attacks show"
+            raise UsageProblem(Reason("evaluate.nobody_enrolled", message, advice))
+
+
+class Look:
+    """Judges one photo after the other; attacks also try to sign in, if there is a store."""
+
+    def __init__(
+        self, stages: Callable[[], Stages], policy: SpoofPolicy, store: Path | None, largest: bool
+    ) -> None:
+        self._stages, self._policy, self._largest = stages(), policy, largest
+        self._people = None if store is None else copy_of(store)
+
+    def __call__(self, photo: Presentation) -> Seen:
+        """What facauth says of it; raises SetupProblem alone."""
+        people = None if photo.species is None else self._people
+        try:
+            found = pipeline.check_spoof(
+                self._stages, photo.path, self._policy, largest=self._largest
+            ).liveness
+        except (UsageProblem, UnusableImage) as error:
+            return Seen(None, math.nan, error.reasons, None if people is None else False)
+        signed_in = None if people is None else self._signs_in(photo.path, people)
+        return Seen(found.verdict, found.live_score, found.reasons, signed_in)
+
+    def _signs_in(self, image: str, people: Store) -> bool:
+        """Whether a photo passes every stage, as anybody."""
+        try:
+            pipeline.sign_in(
+                self._stages, people, image, policy=self._policy, largest=self._largest
+            )
+        except FacauthError as refusal:
+            if refusal.exit_code in (ExitCode.SETUP, ExitCode.INTERNAL):
+                raise
+            return False
+        return True
+
+
+def copy_of(path: Path) -> Store:
+    """The store's people in memory, so that the store itself is not written to."""
+    with Store.open(path) as store:
+        return store.in_memory()
+
+
+# ---- rates
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The rates of some photos that are all attacks or all live."""
+
+    name: str
+    photos: int
+    wrong: Rate  # APCER or BPCER
+    silent: Rate  # APNRR or BPNRR
+    accepted: Rate | None  # IAPAR; None where signing in was not tried
+    unjudged: dict[str, int]  # reason code -> photos
+
+
+@dataclass(frozen=True, slots=True)
+class SpoofEvaluation:
+    """Every rate of one folder."""
+
+    live: Row  # all live photos
+    live_sources: tuple[Row, ...]  # where there are several
+    live_groups: tuple[Row, ...]  # persons
+    species: tuple[Row, ...]
+    attack_groups: tuple[Row, ...]  # persons or set-ups of each species
+    errors: tuple[tuple[Presentation, Seen], ...]
+    unreadable: tuple[tuple[Presentation, Seen], ...]
+
+    @property
+    def worst_species(self) -> str | None:
+        """The one with the highest APCER; None where no attack was judged."""
+        return worst({row.name: row.wrong for row in self.species})
+
+
+Trial = tuple["Presentation", Seen]
+
+
+def evaluate(trials: Iterable[Trial]) -> SpoofEvaluation:
+    """The rates of what was seen."""
+    every = list(trials)
+    images = [trial for trial in every if trial[1].is_image]
+    live = [trial for trial in images if trial[0].species is None]
+    attacks = [trial for trial in images if trial[0].species is not None]
+    sources = _rows(live, lambda photo: photo.source)
+    return SpoofEvaluation(
+        live=_row("all live photos", live),
+        live_sources=sources if len(sources) > 1 else (),
+        live_groups=_rows(live, lambda photo: photo.group),
+        species=_rows(attacks, lambda photo: photo.species or ""),
+        attack_groups=_rows(attacks, lambda photo: photo.group),
+        errors=tuple(trial for trial in images if _is_error(*trial)),
+        unreadable=tuple(trial for trial in every if not trial[1].is_image),
+    )
+
+
+def missed(
+    found: SpoofEvaluation, max_apcer: float | None, max_bpcer: float | None
+) -> list[Reason]:
+    """Which limits are missed: by the worst species, and by all live photos together."""
+    apcer = {row.name: row.wrong for row in found.species}
+    bpcer = {found.live.name: found.live.wrong}
+    return [
+        *gates.missed("evaluate.apcer", "APCER", apcer, max_apcer),
+        *gates.missed("evaluate.bpcer", "BPCER", bpcer, max_bpcer),
+    ]
+
+
+def _rows(trials: Sequence[Trial], key: Callable[[Presentation], str]) -> tuple[Row, ...]:
+    grouped: dict[str, list[Trial]] = {}
+    for photo, seen in trials:
+        grouped.setdefault(key(photo), []).append((photo, seen))
+    return tuple(_row(name, members) for name, members in sorted(grouped.items()))
+
+
+def _row(name: str, trials: Sequence[Trial]) -> Row:
+    signed_in = [(photo.group, seen.signed_in) for photo, seen in trials]
+    tried = [(group, entered) for group, entered in signed_in if entered is not None]
+    silent = [seen for _, seen in trials if not seen.judged]
+    return Row(
+        name=name,
+        photos=len(trials),
+        wrong=rate((trial[0].group, _is_error(*trial)) for trial in trials if trial[1].judged),
+        silent=rate((photo.group, not seen.judged) for photo, seen in trials),
+        accepted=rate(tried) if tried else None,
+        unjudged=dict(sorted(Counter(_codes(silent)).items())),
+    )
+
+
+def _is_error(photo: Presentation, seen: Seen) -> bool:
+    wrong = LiveVerdict.ATTACK if photo.species is None else LiveVerdict.LIVE
+    return seen.verdict is wrong
+
+
+def _codes(seen: Iterable[Seen]) -> Iterator[str]:
+    return (reason.code for each in seen for reason in each.reasons)

@@ -1,0 +1,173 @@
+"""Is this the enrolled picture again: the file, a copy of it, or a photo of it?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from facauth.errors import Attack, Reason
+from facauth.settings import REPLAY
+from facauth.spoof.plane import Comparison, Plane, compare, mirror_part, plane
+from facauth.spoof.signature import STEPS, CaptureSignature, Part
+from facauth.structs import NOTHING_COMPARED, Replay, ReplayVerdict
+
+if TYPE_CHECKING:
+    from facauth.settings import ReplayLimits
+    from facauth.structs import Pixels
+
+DRAWN_PX = 480  # height of the picture that explains a comparison
+LINE_RGB = (0, 230, 0)
+REASONS = {
+    ReplayVerdict.ENROLLED_PICTURE: Reason(
+        "replay.enrolled_picture",
+        "this is the enrolled photo again, or a picture of it",
+        "take a new photo",
+    ),
+    ReplayVerdict.SAME_SITTING: Reason(
+        "replay.same_sitting",
+        "this photo was taken where and when an enrolled one was",
+        "take a photo at another time or place",
+    ),
+}
+
+
+def judge(
+    probe: CaptureSignature, enrolled: Sequence[CaptureSignature], limits: ReplayLimits = REPLAY
+) -> Replay:
+    """The gravest verdict over all of a person's signatures; never refuses by itself."""
+    found = [_replay(compare(probe, each), len(enrolled), limits) for each in enrolled]
+    return max(found, key=_gravity, default=NOTHING_COMPARED)
+
+
+def _gravity(replay: Replay) -> tuple[int, int]:
+    return list(ReplayVerdict).index(replay.verdict), replay.inliers
+
+
+def _replay(comparison: Comparison, compared: int, limits: ReplayLimits) -> Replay:
+    verdict = verdict_on(comparison, limits)
+    parts = (("frame", comparison.frame), ("face", comparison.face))
+    part, best = max(parts, key=lambda each: each[1].inliers)
+    return Replay(
+        verdict,
+        compared,
+        part,
+        best.pairs,
+        best.inliers,
+        _known(best.displacement),
+        _known(best.grey.correlation),
+        comparison.mirrored,
+        (REASONS[verdict],) if verdict in REASONS else (),
+    )
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number
+
+
+def verdict_on(comparison: Comparison, limits: ReplayLimits) -> ReplayVerdict:
+    """What one enrolled photo says of the probe."""
+    frame = comparison.frame
+    seen = shown(frame, limits) or shown(comparison.face, limits)
+    if seen and not in_the_room(comparison, limits):
+        return ReplayVerdict.ENROLLED_PICTURE
+    same_room = (
+        frame.inliers >= limits.min_inliers
+        and not frame.displacement > limits.max_still_displacement
+    )
+    doubt = seen or same_room or unclear(frame, limits) or unclear(comparison.face, limits)
+    return ReplayVerdict.SAME_SITTING if doubt else ReplayVerdict.NEW
+
+
+def unclear(plane: Plane, limits: ReplayLimits) -> bool:
+    """Whether there is a plane, and yet too little of both pictures on it to compare them."""
+    return plane.inliers >= limits.min_inliers_alike and math.isnan(plane.grey.correlation)
+
+
+def shown(plane: Plane, limits: ReplayLimits) -> bool:
+    """Whether the probe shows this part of the enrolled photo."""
+    many = plane.inliers >= limits.min_inliers and plane.inlier_ratio >= limits.min_inlier_ratio
+    alike = plane.grey.correlation >= limits.min_alike
+    agreed = plane.inlier_ratio + plane.grey.correlation >= limits.min_agreement
+    return many or (plane.inliers >= limits.min_inliers_alike and (alike or agreed))
+
+
+def in_the_room(comparison: Comparison, limits: ReplayLimits) -> bool:
+    """Whether face and frame changed as they do between two photos of one sitting.
+
+    Either the face left its background's plane, which no picture can; or the camera stood, saw as
+    sharply as before, and the face moved or the light is the same. A missing number says no, and
+    so does a copy.
+    """
+    frame, face, rigid = comparison.frame, comparison.face, comparison.face_on_frame
+    copy = not (frame.grey.detail < limits.min_copy_detail or rigid.detail < limits.min_copy_detail)
+    if comparison.mirrored or copy or not frame.inliers >= limits.min_inliers:
+        return False
+    if rigid.correlation <= face.grey.correlation - limits.max_depth:
+        return True
+    moved = rigid.correlation < limits.min_alike
+    same_light = as_sharp(face, limits) and abs(frame.grey.lift) <= limits.max_still_lift
+    stood = frame.displacement <= limits.max_still_displacement and as_sharp(frame, limits)
+    return stood and (moved or same_light)
+
+
+def as_sharp(plane: Plane, limits: ReplayLimits) -> bool:
+    """Whether both photos have as much detail; a screen has less, and a laser print more."""
+    return 1 / limits.max_still_sharper <= plane.sharper <= limits.max_still_sharper
+
+
+# ---- a picture of it
+
+
+def drawn(pixels: Pixels, probe: CaptureSignature, enrolled: Sequence[CaptureSignature]) -> Pixels:
+    """(DRAWN_PX, w, 3) RGB: the probe and, beside it, what is kept of the enrolled photo.
+
+    The stored signature is the one that decides; a line joins each feature with its like on the
+    same plane. `pixels` are those that `probe` was made of. Raises ValueError without a signature.
+    """
+    import cv2
+    import numpy as np
+
+    part, known, mirrored = _decisive(probe, enrolled)
+    on_plane = plane(part, mirror_part(known) if mirrored else known)[2]
+    left = _tall(pixels)
+    right = _tall(np.repeat(known.grey[..., None], 3, axis=2))
+    picture = np.ascontiguousarray(np.hstack([left, right]))
+    sides = np.array([[left.shape[1], DRAWN_PX], [right.shape[1], DRAWN_PX]])
+    seen = (part.inside[:2] + part.points[on_plane[:, 0]] / STEPS * part.inside[2:]) * sides[0]
+    there = known.points[on_plane[:, 1]] / STEPS * sides[1] + [left.shape[1], 0]
+    for start, end in zip(np.rint(seen).astype(int), np.rint(there).astype(int), strict=True):
+        cv2.line(picture, start.tolist(), end.tolist(), LINE_RGB, 1, cv2.LINE_AA)
+    return picture
+
+
+def _decisive(
+    probe: CaptureSignature, enrolled: Sequence[CaptureSignature]
+) -> tuple[Part, Part, bool]:
+    """The parts of probe and enrolled photo that `judge` rests on; and whether mirrored."""
+    if not enrolled:
+        raise ValueError("nothing is stored that could be drawn")
+    replays = [judge(probe, [each]) for each in enrolled]
+    replay = max(replays, key=_gravity)
+    kept = enrolled[replays.index(replay)]
+    if replay.part == "face":
+        return probe.face, kept.face, replay.mirrored
+    return probe.frame, kept.frame, replay.mirrored
+
+
+def _tall(pixels: Pixels) -> Pixels:
+    import cv2
+    import numpy as np
+
+    width = max(1, round(pixels.shape[1] * DRAWN_PX / pixels.shape[0]))
+    return np.asarray(cv2.resize(pixels, (width, DRAWN_PX)), np.uint8)
+
+
+def require_new_picture(replay: Replay) -> None:
+    """Raises Attack for the enrolled picture. What "same_sitting" demands is the caller's policy.
+
+    Written so that only the other verdicts pass.
+    """
+    passing = (ReplayVerdict.NEW, ReplayVerdict.SAME_SITTING, ReplayVerdict.NOT_COMPARED)
+    if replay.verdict not in passing:
+        raise Attack(*replay.reasons)

@@ -1,0 +1,241 @@
+"""What is kept of a photo to find it again: its capture signature, and the signature's bytes.
+
+A capture signature holds local features (SIFT) of the whole frame and of the face, and a small
+grey picture of each. Signatures are partly invertible: biometric data, to be kept and deleted like
+encodings.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Self
+
+from facauth.errors import Reason, SetupProblem
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facauth.structs import Face, Pixels
+
+    Grey = NDArray[np.uint8]  # (h, w)
+
+# What makes a signature. Change any of these and MAGIC with it.
+MAGIC = b"fCS1"
+FRAME_PX = 256  # longer side that the frame is reduced to; SIFT doubles it again
+CHIP_PX = 160  # side of the face chip ...
+CHIP_BOXES = 1.35  # ... which is so many times the longer side of the face box
+GREY_PX = 96  # longer side of the small grey picture of each part
+MIN_SHARE = 1e-5  # of the photo's sides that a part may cover; less is no part of a photo
+FEATURES = 250  # of each part, the strongest; 132 bytes each
+CONTRAST = 0.02  # SIFT's contrastThreshold, half the usual: recaptures lose contrast
+DESCRIPTOR = 128
+UNIT = 512  # descriptor levels per 1 of a unit vector; above 255 clips
+DETAIL_PX = 1.5  # standard deviation of the blur that detail is measured with
+STEPS = 65535  # position steps over a part's side
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Features and a small grey picture of one part of a photo: the whole frame, or the face.
+
+    inside: left, top, width, height in shares of the photo's width and height.
+    size_px: width, height that the features were found in.
+    points: (n, 2), x right, y down, 0 to STEPS over the part's width and height.
+    descriptors: (n, 128), RootSIFT (Arandjelovic and Zisserman, CVPR 2012), UNIT levels per 1.
+    grey: (h, w).
+    """
+
+    inside: tuple[float, float, float, float]
+    size_px: tuple[int, int]
+    points: NDArray[np.uint16]
+    descriptors: NDArray[np.uint8]
+    grey: Grey
+    detail: (
+        float  # of the part: deviation of what a blur takes away, over that of all; sharper: more
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CaptureSignature:
+    """What is kept of a photo to find it again."""
+
+    frame: Part
+    face: Part
+
+    def to_bytes(self) -> bytes:
+        """As it is stored: little-endian, MAGIC first."""
+        return MAGIC + _part_bytes(self.frame) + _part_bytes(self.face)
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> Self:
+        """Raises ValueError for whatever `to_bytes` of this version did not make."""
+        if stored[: len(MAGIC)] != MAGIC:
+            raise ValueError("not a capture signature of this version")
+        frame, rest = _read_part(stored[len(MAGIC) :])
+        face, rest = _read_part(rest)
+        if rest:
+            raise ValueError("a capture signature ends before these bytes do")
+        return cls(frame, face)
+
+
+HEADER = struct.Struct("<5d5H")  # inside, detail, size_px, features, grey width and height
+
+
+def _part_bytes(part: Part) -> bytes:
+    height, width = part.grey.shape
+    header = HEADER.pack(*part.inside, part.detail, *part.size_px, len(part.points), width, height)
+    arrays = (part.points.astype("<u2"), part.descriptors, part.grey)
+    return header + b"".join(array.tobytes() for array in arrays)
+
+
+def _read_part(stored: bytes) -> tuple[Part, bytes]:
+    """A part and the bytes after it; nothing is made before lengths are known to be right."""
+    import numpy as np
+
+    if len(stored) < HEADER.size:
+        raise ValueError("a capture signature is cut off")
+    *inside, detail, px_wide, px_high, features, width, height = HEADER.unpack_from(stored)
+    _require_sane(inside, detail, (px_wide, px_high), features, (width, height))
+    ends = [HEADER.size]
+    for length in (features * 4, features * DESCRIPTOR, width * height):
+        ends.append(ends[-1] + length)
+    if len(stored) < ends[-1]:
+        raise ValueError("a capture signature is cut off")
+    points, descriptors, grey = (stored[start:end] for start, end in pairwise(ends))
+    part = Part(
+        (inside[0], inside[1], inside[2], inside[3]),
+        (px_wide, px_high),
+        np.frombuffer(points, "<u2").reshape(-1, 2).astype(np.uint16),
+        np.frombuffer(descriptors, np.uint8).reshape(-1, DESCRIPTOR),
+        np.frombuffer(grey, np.uint8).reshape(height, width),
+        detail,
+    )
+    return part, stored[ends[-1] :]
+
+
+def _require_sane(
+    inside: Sequence[float],
+    detail: float,
+    size_px: tuple[int, int],
+    features: int,
+    grey: tuple[int, int],
+) -> None:
+    left, top, width, height = inside
+    sane = (
+        all(0 <= share <= 1 for share in (left, top, detail))  # NaN is not
+        and all(MIN_SHARE <= length <= 1 for length in (width, height))
+        and all(1 <= side <= max(FRAME_PX, CHIP_PX) for side in size_px)
+        and all(1 <= side <= GREY_PX for side in grey)
+        and features <= FEATURES
+    )
+    if not sane:
+        raise ValueError("a capture signature with impossible numbers")
+
+
+# ---- from a photo to its signature
+
+
+def signature(pixels: Pixels, face: Face) -> CaptureSignature:
+    """The signature of a photo that shows `face`."""
+    import cv2
+    import numpy as np
+
+    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+    height, width = grey.shape
+    return CaptureSignature(
+        _part(grey, (0, 0, width, height), min(1.0, FRAME_PX / max(width, height))),
+        _part(grey, *chip(face, width, height)),
+    )
+
+
+def chip(face: Face, width: int, height: int) -> tuple[tuple[int, int, int, int], float]:
+    """Left, top, right, bottom of the face chip in the photo's pixels, cut at the photo's border,
+    and the scale that would make the whole chip CHIP_PX wide."""
+    x, y, w, h = face.box_px
+    side = max(8.0, CHIP_BOXES * max(w, h))
+    left, top = x + w / 2 - side / 2, y + h / 2 - side / 2
+    box = (
+        min(max(0, round(left)), width - 1),
+        min(max(0, round(top)), height - 1),
+        max(1, min(width, round(left + side))),
+        max(1, min(height, round(top + side))),
+    )
+    return box, CHIP_PX / side
+
+
+def _part(grey: Grey, box: tuple[int, int, int, int], scale: float) -> Part:
+    left, top, right, bottom = box
+    photo_height, photo_width = grey.shape
+    cut = _resized(grey[top:bottom, left:right], scale)
+    height, width = cut.shape
+    points, descriptors = features(cut)
+    return Part(
+        (
+            left / photo_width,
+            top / photo_height,
+            (right - left) / photo_width,
+            (bottom - top) / photo_height,
+        ),
+        (width, height),
+        points,
+        descriptors,
+        _resized(cut, min(1.0, GREY_PX / max(height, width))),
+        _detail(cut),
+    )
+
+
+def _detail(grey: Grey) -> float:
+    import cv2
+    import numpy as np
+
+    taken = grey - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), DETAIL_PX)
+    return min(1.0, float(taken.std()) / max(float(grey.std()), 1.0))
+
+
+def _resized(grey: Grey, scale: float) -> Grey:
+    import cv2
+    import numpy as np
+
+    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(grey, size, interpolation=method), np.uint8)
+
+
+def features(grey: Grey) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """(n, 2) points and (n, 128) descriptors, as in Part; none in a picture without texture."""
+    import cv2
+    import numpy as np
+
+    detector: cv2.Feature2D = getattr(cv2, "SIFT_create")(  # noqa: B009 - not in the type stubs
+        nfeatures=FEATURES, contrastThreshold=CONTRAST
+    )
+    found, sift = detector.detectAndCompute(grey, None)
+    if sift is None:
+        return np.zeros((0, 2), np.uint16), np.zeros((0, DESCRIPTOR), np.uint8)
+    # SIFT may give a few more than it was asked for.
+    where = np.array([each.pt for each in found[:FEATURES]]) + 0.5
+    shares = np.clip(where / (grey.shape[1], grey.shape[0]), 0, 1)
+    sift = sift[:FEATURES]
+    root = np.sqrt(sift / np.maximum(sift.sum(axis=1, keepdims=True), 1))
+    return (
+        np.rint(shares * STEPS).astype(np.uint16),
+        np.clip(np.rint(root * UNIT), 0, 255).astype(np.uint8),
+    )
+
+
+def read_signatures(stored: Sequence[bytes | None]) -> list[CaptureSignature]:
+    """Those that were kept; raises SetupProblem for what this version did not store."""
+    try:
+        return [CaptureSignature.from_bytes(each) for each in stored if each is not None]
+    except (ValueError, TypeError) as error:  # another type: a flipped bit does not ask
+        raise SetupProblem(
+            Reason(
+                "store.signature",
+                "the store holds a capture signature that cannot be read",
+                "register this person again with --replace",
+            )
+        ) from error

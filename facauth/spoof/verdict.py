@@ -1,0 +1,75 @@
+"""Liveness and replay, weighed together: what one leaves in doubt the other must not.
+
+A doubt is a live score between "attack" and "sure", or a photo of an enrolled one's sitting (which
+the next webcam frame is, and a careful photo of a screen may be too). A doubt proves nothing, so
+its refusal is "cannot judge" and says how to take a photo that leaves none. One doubt passes unless
+the policy is strict; two never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from facauth.errors import Attack, Reason, UnusableImage
+from facauth.settings import SpoofPolicy
+from facauth.spoof.liveness import require_live
+from facauth.spoof.replay import require_new_picture
+from facauth.structs import NOTHING_COMPARED, Liveness, LiveVerdict, Replay, ReplayVerdict
+
+UNSURE = Reason(
+    "liveness.doubt",
+    "it is not sure that this is a live face",
+    "take a new photo in other light",
+)
+UNCHECKED = Reason("liveness.unchecked", "liveness was not checked", "do not skip it")
+
+
+def require_beyond_doubt(
+    liveness: Liveness | None, replay: Replay | None, policy: SpoofPolicy
+) -> None:
+    """Raises UnusableImage where more is in doubt than the policy accepts.
+
+    liveness: None where it was skipped, which is a doubt. replay: None where there was nobody to
+    compare with, which is none, just as where no signature is stored.
+    """
+    live = liveness is not None and liveness.sure
+    new = (replay or NOTHING_COMPARED).verdict in (ReplayVerdict.NEW, ReplayVerdict.NOT_COMPARED)
+    if not ((live and new) or (policy.accept_doubt and (live or new))):
+        raise UnusableImage(*_doubts(liveness, replay or NOTHING_COMPARED))
+
+
+def _doubts(liveness: Liveness | None, replay: Replay) -> Iterator[Reason]:
+    yield from replay.reasons
+    if liveness is None:
+        yield UNCHECKED
+    elif not liveness.sure:
+        yield UNSURE
+
+
+@dataclass(frozen=True, slots=True)
+class Spoof:
+    """All that was found out about one photo, and why it may not sign in."""
+
+    liveness: Liveness
+    replay: Replay | None  # None where there was nobody to compare with
+    refusal: Attack | UnusableImage | None  # None for a live face
+
+    @property
+    def verdict(self) -> LiveVerdict:
+        """Live, attack or cannot judge."""
+        if self.refusal is None:
+            return LiveVerdict.LIVE
+        attack = isinstance(self.refusal, Attack)
+        return LiveVerdict.ATTACK if attack else LiveVerdict.CANNOT_JUDGE
+
+
+def weigh(liveness: Liveness, replay: Replay | None, policy: SpoofPolicy) -> Spoof:
+    """What a sign-in would say; of two attacks the replay is told, which is the clearer."""
+    try:
+        require_new_picture(replay or NOTHING_COMPARED)
+        require_live(liveness)
+        require_beyond_doubt(liveness, replay, policy)
+    except (Attack, UnusableImage) as refusal:
+        return Spoof(liveness, replay, refusal)
+    return Spoof(liveness, replay, None)
