@@ -1,7 +1,7 @@
 """How often attacks pass as live, and live photos as attacks: per kind of attack and per person.
 
     python benchmarks/liveness.py FOLDER [--live FOLDER] [--degrade HOW] [--sample N] [--json]
-                                  [--only SOURCE ...] [--weights FOLDER]
+                                  [--only SOURCE ...] [--weights FOLDER] [--zoom BOXES]
 
 FOLDER holds SOURCE/live/ and SOURCE/attack*/, each with images or with PERSON/IMAGE. --live adds
 a folder PERSON/IMAGE of live photos, of which one photo of each of N people is drawn, none of whom
@@ -11,7 +11,8 @@ that as --weights with --only this source.
 
 Every photo goes through facauth's own stages: decode, sight, the largest face, quality, liveness.
 --degrade spoils every photo first (blur of sigma 2, noise of sigma 15, a quarter of the size, grey,
-JPEG 30).
+JPEG 30). --zoom cuts every photo to so many boxes around its face, as who hides a screen's edges
+does.
 
 Words follow ISO/IEC 30107-3: APCER is the share of attacks that are called live, for each kind
 of attack; BPCER the share of live photos that are called attacks. What could not be judged (too
@@ -50,7 +51,7 @@ from facauth.measure.rates import INTERVAL, interval
 from facauth.networks import WEIGHTS, Checked, Networks
 from facauth.settings import DEFAULT, LENIENT, LIVENESS, STRICT
 from facauth.spoof import liveness
-from facauth.structs import Face
+from facauth.structs import Face, Sighting
 from facauth.weights.modelled import kept_aside
 
 Pixels = NDArray[np.uint8]
@@ -170,7 +171,9 @@ def _u8(pixels: Any) -> Pixels:
     return np.asarray(np.clip(pixels, 0, 255), dtype=np.uint8)
 
 
-def answer(path: str, degraded: str = "none", weights: Path = WEIGHTS) -> Answer:
+def answer(
+    path: str, degraded: str = "none", weights: Path = WEIGHTS, zoom: float | None = None
+) -> Answer:
     """Facauth's stages up to liveness on one file, as the commands run them."""
     try:
         pixels = image.decode(image.read_image(path), path)
@@ -180,11 +183,28 @@ def answer(path: str, degraded: str = "none", weights: Path = WEIGHTS) -> Answer
     if not sighting.faces:
         return Answer("no_answer", None, ("face.none",), 0, {})
     face = sighting.faces[0]
+    if zoom is not None:
+        sighting = zoomed(sighting, zoom)
+        face = sighting.faces[0]
     measured = quality.measure(sighting, face)
     found = liveness.judge(sighting, face, measured, DEFAULT, networks=networks(weights))
     ways = other_ways(sighting.pixels, face, networks(weights)) | {"facauth": found.live_score}
     codes = _codes(found.reasons)
     return Answer(str(found.verdict), found.live_score, codes, len(sighting.faces), ways)
+
+
+def zoomed(sighting: Sighting, boxes: float) -> Sighting:
+    """The largest face and no more than so many boxes around it."""
+    height, width = sighting.pixels.shape[:2]
+    x, y, w, h = sighting.faces[0].box_px
+    left, top = (int(max(0, at + side / 2 * (1 - boxes))) for at, side in ((x, w), (y, h)))
+    right = int(min(width, x + w / 2 * (1 + boxes)))
+    bottom = int(min(height, y + h / 2 * (1 + boxes)))
+    face = sighting.faces[0]
+    marks = face.landmarks_px - np.array([left, top], np.float32)
+    cut = Face((x - left, y - top, w, h), marks, face.detection_score)
+    pixels = np.ascontiguousarray(sighting.pixels[top:bottom, left:right])
+    return Sighting(pixels, (cut,), sighting.turned_deg)
 
 
 def other_ways(pixels: Pixels, face: Face, nets: Networks) -> dict[str, float]:
@@ -215,14 +235,17 @@ def _codes(reasons: Iterable[Reason]) -> tuple[str, ...]:
 
 
 def answers(
-    paths: Sequence[str], processes: int, memory: Path | None, degraded: str, weights: Path
+    paths: Sequence[str],
+    processes: int,
+    memory: Path | None,
+    work: Callable[[str], Answer],
+    key: str,
 ) -> dict[str, Answer]:
     """An answer for each path; known ones are read from `memory`, new ones added to it."""
     known = _read(memory)
-    keys = {path: f"{_file_key(path)}:{degraded}:{weights}" for path in paths}
+    keys = {path: f"{_file_key(path)}:{key}" for path in paths}
     new = [path for path in paths if keys[path] not in known]
     with get_context("spawn").Pool(processes) as pool:
-        work = partial(answer, degraded=degraded, weights=weights)
         for path, found in zip(new, pool.imap(work, new, chunksize=8), strict=True):
             known[keys[path]] = found
     if memory is not None and new:
@@ -344,9 +367,9 @@ def ways_table(photos: Sequence[Photo], found: dict[str, Answer]) -> list[str]:
 
     Only photos that can be judged under facauth's conditions count.
     """
-    points = [*WAYS, ("facauth", LENIENT.min_live_score), ("facauth", DEFAULT.min_live_score)]
-    points += [("facauth", STRICT.sure_live_score)]
-    judged = [photo for photo in photos if found[photo.path].verdict in ("live", "attack")]
+    limits = (LENIENT.min_live_score, DEFAULT.min_live_score, STRICT.sure_live_score)
+    points = [*WAYS, *(("facauth", limit) for limit in limits)]
+    judged = [photo for photo in photos if conditions_met(found[photo.path])]
     lines = [f"\n{'Score of':<10}{'at':>7}  {'worst APCER':<48}{'BPCER':>7}  worst person"]
     for way, limit in points:
         attacks = _by_group(judged, found, way, limit, attacks=True)
@@ -362,6 +385,11 @@ def ways_table(photos: Sequence[Photo], found: dict[str, Answer]) -> list[str]:
             f"{_share(worst_live, live, 1)}"
         )
     return lines
+
+
+def conditions_met(answer: Answer) -> bool:
+    """Whether the networks could judge: the score decides, be it for "cannot judge"."""
+    return answer.verdict in ("live", "attack") or answer.reasons == ("liveness.doubt",)
 
 
 def _by_group(
@@ -434,6 +462,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="remember answers in this file")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--zoom", type=float, help="cut photos to so many face boxes first")
     parser.add_argument("--only", nargs="+", metavar="SOURCE", help="these sources of FOLDER")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="others than the package's")
     options = parser.parse_args()
@@ -444,12 +473,15 @@ def main() -> None:
     if not photos:
         parser.error(f"no SOURCE/live or SOURCE/attack* with images in {options.folder}")
     paths = [photo.path for photo in photos]
+    weights = options.weights.resolve()
+    work = partial(answer, degraded=options.degrade, weights=weights, zoom=options.zoom)
     found = answers(
-        paths, options.processes, options.cache, options.degrade, options.weights.resolve()
+        paths, options.processes, options.cache, work, f"{options.degrade}:{weights}:{options.zoom}"
     )
     table = rows(photos, found)
     facts = ran_on(table, options.processes) | {
         "degraded by": options.degrade,
+        "zoomed to face boxes": options.zoom,
         "weights": "the package's" if options.weights == WEIGHTS else options.weights.name,
     }
     if options.json:

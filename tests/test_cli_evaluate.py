@@ -118,7 +118,7 @@ def test_the_keys_of_the_json_object(facauth: Facauth, six: Path, scores: Say) -
     for rate in (species["apcer"], species["apnrr"], live["bpcer"], live["bpnrr"]):
         assert set(rate) == RATE
     assert species["iapar"] is None
-    assert (evaluation["threshold"], evaluation["unreadable"]) == (0.18, [])
+    assert (evaluation["threshold"], evaluation["unreadable"]) == (0.3, [])
 
 
 def test_plain_text_when_piped(facauth: Facauth, six: Path, scores: Say) -> None:
@@ -134,7 +134,7 @@ def test_plain_text_when_piped(facauth: Facauth, six: Path, scores: Say) -> None
         "all live photos  3       3       1  33.3%  0.0% to 90.6%   0.0%",
         "live/Barack      2       2       1  50.0%  1.3% to 98.7%   0.0%",
         "",
-        "threshold 0.18; persons and set-ups without an error: see --json",
+        "threshold 0.3; persons and set-ups without an error: see --json",
     ]
     assert result.stderr == ""
 

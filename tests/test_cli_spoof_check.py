@@ -56,7 +56,8 @@ def test_a_photo_of_a_screen_is_an_attack(facauth: Facauth, photo: Photo) -> Non
     ("live_score", "verdict", "code"),
     [
         (DEFAULT.min_live_score, "live", 0),
-        (math.nextafter(DEFAULT.min_live_score, 0), "attack", 3),
+        (math.nextafter(DEFAULT.min_live_score, 0), "cannot_judge", 4),
+        (math.nextafter(DEFAULT.min_unsure_score, 0), "attack", 3),
         (math.nan, "attack", 3),
     ],
 )

@@ -43,10 +43,10 @@ Largest = Annotated[
 ]
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Refuse whatever leaves a doubt: 9 % of live faces, not 2 %."),
+    typer.Option("--strict", help="Refuse whatever leaves a doubt: 9 % of live faces, not 4 %."),
 ]
 Lenient = Annotated[
-    bool, typer.Option("--lenient", help="Refuse 0.5 % of live faces, not 2 %; more attacks pass.")
+    bool, typer.Option("--lenient", help="Refuse 2 % of live faces, not 4 %; more attacks pass.")
 ]
 Explain = Annotated[
     Path | None,

@@ -44,11 +44,11 @@ class Curves:
 
 
 def scores_of(trials: Iterable[Trial]) -> tuple[list[float], dict[str, list[float]]]:
-    """The scores of live photos, and those of each species, of what could be judged."""
+    """The scores of live photos, and those of each species, of what could be scored."""
     live: list[float] = []
     attacks: dict[str, list[float]] = {}
     for photo, seen in trials:
-        if seen.judged:
+        if seen.can_be_scored:
             scores = live if photo.species is None else attacks.setdefault(photo.species, [])
             scores.append(seen.live_score)
     return live, attacks
@@ -120,7 +120,7 @@ def _deviates(rates: Floats) -> list[float]:
 def _draw_scores(
     axes: Any, live: Sequence[float], attacks: Mapping[str, Sequence[float]], threshold: float
 ) -> None:
-    axes.set(title="Live scores of what was judged", xlabel="P(live)", ylabel="share of photos")
+    axes.set(title="Live scores", xlabel="P(live)", ylabel="share of photos")
     edges = [each / BINS for each in range(BINS + 1)]
     for label, scores in (("live", live), *attacks.items()):
         if scores:

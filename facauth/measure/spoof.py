@@ -22,6 +22,7 @@ from facauth.measure.rates import Rate, rate, worst
 from facauth.networks import Checked, Networks
 from facauth.records.store import Store
 from facauth.settings import DEFAULT
+from facauth.spoof.liveness import UNSURE
 from facauth.structs import LiveVerdict
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class Seen:
         return self.verdict in JUDGED
 
     @property
+    def can_be_scored(self) -> bool:
+        """Whether the score alone decided, be it for "cannot judge"."""
+        return self.judged or [reason.code for reason in self.reasons] == [UNSURE.code]
+
+    @property
     def is_image(self) -> bool:
         """Whether the file could be read and decoded."""
         return not any(reason.code.startswith("image.") for reason in self.reasons)
@@ -56,7 +62,9 @@ class Seen:
 
 def at_threshold(threshold: float | None) -> SpoofPolicy:
     """The policy of a sign-in, with another threshold if one is given."""
-    return DEFAULT if threshold is None else replace(DEFAULT, min_live_score=threshold)
+    if threshold is None:
+        return DEFAULT
+    return replace(DEFAULT, min_unsure_score=threshold, min_live_score=threshold)
 
 
 def require_enrolled(path: Path) -> None:

@@ -91,12 +91,24 @@ def judge(
     reasons = tuple(condition.unmet for condition in seen if not condition.met)
     verdict = LiveVerdict.CANNOT_JUDGE
     if not reasons:
-        live = score >= policy.min_live_score  # NaN is not
-        verdict = LiveVerdict.LIVE if live else LiveVerdict.ATTACK
-        reasons = () if live else (ATTACK_REASON,)
+        verdict, reasons = verdict_on(score, policy)
     return Liveness(verdict, score, policy.min_live_score, policy.sure_live_score, seen, reasons)
 
 
+def verdict_on(score: float, policy: SpoofPolicy) -> tuple[LiveVerdict, tuple[Reason, ...]]:
+    """The verdict on a live score where the conditions are met; NaN is an attack."""
+    if score >= policy.min_live_score:
+        return LiveVerdict.LIVE, ()
+    if score >= policy.min_unsure_score:
+        return LiveVerdict.CANNOT_JUDGE, (UNSURE,)
+    return LiveVerdict.ATTACK, (ATTACK_REASON,)
+
+
+UNSURE = Reason(
+    "liveness.doubt",
+    "it is not sure that this is a live face",
+    "take a new photo in other light",
+)
 ATTACK_REASON = Reason(
     "liveness.presentation_attack",
     "this looks like a photo of a screen or a print",

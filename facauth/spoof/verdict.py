@@ -1,6 +1,6 @@
 """Liveness and replay, weighed together: what one leaves in doubt the other must not.
 
-A doubt is a live score between "attack" and "sure", or a photo of an enrolled one's sitting (which
+A doubt is a live score between "live" and "sure", or a photo of an enrolled one's sitting (which
 the next webcam frame is, and a careful photo of a screen may be too). A doubt proves nothing, so
 its refusal is "cannot judge" and says how to take a photo that leaves none. One doubt passes unless
 the policy is strict; two never do.
@@ -13,15 +13,10 @@ from dataclasses import dataclass
 
 from facauth.errors import Attack, Reason, UnusableImage
 from facauth.settings import SpoofPolicy
-from facauth.spoof.liveness import require_live
+from facauth.spoof.liveness import UNSURE, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.structs import NOTHING_COMPARED, Liveness, LiveVerdict, Replay, ReplayVerdict
 
-UNSURE = Reason(
-    "liveness.doubt",
-    "it is not sure that this is a live face",
-    "take a new photo in other light",
-)
 UNCHECKED = Reason("liveness.unchecked", "liveness was not checked", "do not skip it")
 
 

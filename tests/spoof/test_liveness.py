@@ -140,7 +140,9 @@ def test_the_networks_see_blue_first() -> None:
     ("score", "expected"),
     [
         (DEFAULT.min_live_score, LiveVerdict.LIVE),
-        (math.nextafter(DEFAULT.min_live_score, 0), LiveVerdict.ATTACK),
+        (math.nextafter(DEFAULT.min_live_score, 0), LiveVerdict.CANNOT_JUDGE),
+        (DEFAULT.min_unsure_score, LiveVerdict.CANNOT_JUDGE),
+        (math.nextafter(DEFAULT.min_unsure_score, 0), LiveVerdict.ATTACK),
         (1.0, LiveVerdict.LIVE),
         (0.0, LiveVerdict.ATTACK),
     ],
@@ -153,7 +155,7 @@ def test_live_at_or_above_the_limit(
     assert found.live_score == score
     assert found.min_live_score == DEFAULT.min_live_score
     assert found.sure is (score >= DEFAULT.sure_live_score)
-    assert bool(found.reasons) is (expected is LiveVerdict.ATTACK)
+    assert bool(found.reasons) is (expected is not LiveVerdict.LIVE)
 
 
 def test_not_a_number_is_never_live(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +165,8 @@ def test_not_a_number_is_never_live(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_limit_that_is_not_a_number_lets_nobody_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     no_limit = replace(DEFAULT, min_live_score=math.nan)
     assert verdict(good(), 1.0, monkeypatch, no_limit).verdict is not LiveVerdict.LIVE
+    no_limits = replace(no_limit, min_unsure_score=math.nan)
+    assert verdict(good(), 1.0, monkeypatch, no_limits).verdict is LiveVerdict.ATTACK
     nowhere_sure = replace(DEFAULT, sure_live_score=math.nan)
     assert not verdict(good(), 1.0, monkeypatch, nowhere_sure).sure
 

@@ -141,10 +141,12 @@ def test_a_spoof_check_says_what_a_sign_in_would(
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
 def test_every_policy_is_in_order(policy: SpoofPolicy) -> None:
-    assert 0 < policy.min_live_score <= policy.sure_live_score <= 1
+    limits = (policy.min_unsure_score, policy.min_live_score, policy.sure_live_score)
+    assert 0 < limits[0] <= limits[1] <= limits[2] <= 1
 
 
 def test_strict_is_never_weaker_and_lenient_never_sterner() -> None:
+    assert STRICT.min_unsure_score >= DEFAULT.min_unsure_score >= LENIENT.min_unsure_score
     assert STRICT.min_live_score >= DEFAULT.min_live_score >= LENIENT.min_live_score
     assert STRICT.sure_live_score >= DEFAULT.sure_live_score >= LENIENT.sure_live_score
     assert (STRICT.accept_doubt, DEFAULT.accept_doubt, LENIENT.accept_doubt) == (False, True, True)
