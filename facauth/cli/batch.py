@@ -60,7 +60,7 @@ def in_order(
         return
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (make,))
     with _signals(SIGPIPE=signal.SIG_IGN), _ended(pool):  # a worker's pipe is not stdout
-        with _signals(SIGINT=signal.SIG_IGN):  # inherited: Ctrl-C is for this process alone
+        with _ctrl_c_waits():  # inherited: it is for this process alone
             found = pool.map(_look, photos)
         yield from found
 
@@ -86,6 +86,16 @@ def _signals(**handlers: signal.Handlers) -> Iterator[None]:
     finally:
         for name, each in before.items():
             signal.signal(signal.Signals[name], each)
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Ctrl-C is held back, not lost; for good in processes that are started within."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _make: Callable[[], Callable[[Any], object]]  # in a worker process

@@ -10,6 +10,7 @@ Files that are no images count in none of them.
 from __future__ import annotations
 
 import math
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -84,6 +85,8 @@ class Look:
     ) -> None:
         self._stages, self._policy, self._largest = stages(), policy, largest
         self._people = None if store is None else copy_of(store)
+        if self._people is not None:
+            weakref.finalize(self, self._people.close)
 
     def __call__(self, photo: Presentation) -> Seen:
         """What facauth says of it; raises SetupProblem alone."""

@@ -86,6 +86,10 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave it; what `with` does at its end."""
         with _explained(self.path):
             self._db.close()
 
