@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 
 from facauth.networks import WEIGHTS, Checked, Networks, opencv
-from facauth.pipeline import bind, register, sign_in
+from facauth.pipeline import register, sign_in
+from facauth.stages import bind
 from facauth.records.store import Store
 from facauth.structs import PersonName
 from facauth.trace import Trace

@@ -31,7 +31,7 @@ from facauth.faces.detect import sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
 from facauth.networks import THREADS, Checked, Networks, opencv
-from facauth.pipeline import Stages, bind
+from facauth.stages import Stages, bind
 from facauth.settings import DEFAULT
 from facauth.trace import Trace
 

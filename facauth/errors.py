@@ -5,6 +5,7 @@ FacauthError             70  a bug, if it is ever raised as such
 ├── NoMatch               1  the face is fine; nobody, not the claimed person, or ambiguous
 ├── Attack                3  replay or presentation attack
 ├── UnusableImage         4  not an image, none or several faces, too poor to judge
+├── LockedOut             5  too many failures before this try
 ├── Conflict              6  name or face already taken, or unknown name
 └── SetupProblem          7  store, weights or an extra not as they must be
 """
@@ -57,9 +58,9 @@ class FacauthError(Exception):
         self.reasons = reasons
         super().__init__(" | ".join(str(reason) for reason in reasons))
 
-    def __reduce__(self) -> tuple[type[FacauthError], tuple[Reason, ...]]:
+    def __reduce__(self) -> tuple[type[FacauthError], tuple[Reason, ...], dict[str, object]]:
         """With the reasons, when it is raised in another process."""
-        return type(self), self.reasons
+        return type(self), self.reasons, self.__dict__
 
 
 class UsageProblem(FacauthError):
@@ -88,6 +89,20 @@ class UnusableImage(FacauthError):
 
     exit_code = ExitCode.UNUSABLE_IMAGE
     verdict = "unusable_image"
+
+
+class LockedOut(FacauthError):
+    """Too many failures in a row: nothing was looked at.
+
+    retry_after_s: when to try again; None: not before an operator has unlocked it.
+    """
+
+    exit_code = ExitCode.LOCKED_OUT
+    verdict = "locked_out"
+
+    def __init__(self, *reasons: Reason, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(*reasons)
 
 
 class Conflict(FacauthError):

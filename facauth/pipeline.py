@@ -8,8 +8,7 @@ and replay must both agree, and what they leave in doubt goes to `require_beyond
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,57 +18,23 @@ from facauth.decision.enrolment import (
     require_one_person,
     require_same_person,
 )
-from facauth.decision.match import Gallery, compare, fmr_of_each, require_anybody, require_match
-from facauth.faces.detect import only_face, sight
-from facauth.faces.encode import encode
-from facauth.faces.image import decode, read_image
-from facauth.faces.quality import measure, require_quality
-from facauth.records.store import Template
+from facauth.decision.match import Gallery, fmr_of_each, require_anybody, require_match
+from facauth.faces.detect import only_face
+from facauth.faces.quality import require_quality
+from facauth.records.sealing import Template
 from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY
-from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.liveness import require_live
-from facauth.spoof.replay import judge as judge_replay
 from facauth.spoof.replay import require_new_picture
-from facauth.spoof.signature import CaptureSignature, read_signatures, signature
+from facauth.spoof.signature import CaptureSignature, read_signatures
 from facauth.spoof.verdict import Spoof, require_beyond_doubt, weigh
 from facauth.structs import PersonName
 
 if TYPE_CHECKING:
-    from facauth.networks import Networks
+    from facauth.records.roster import Consent
     from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
-    from facauth.structs import Encoding, Face, Liveness, Match, Pixels, Quality, Replay, Sighting
-    from facauth.trace import Trace
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """The stages, bound to networks and watched by a trace; tests bind others."""
-
-    contract: Callable[[], str]
-    decode: Callable[[str], Pixels]
-    sight: Callable[[Pixels], Sighting]
-    measure: Callable[[Sighting, Face], Quality]
-    liveness: Callable[[Sighting, Face, Quality, SpoofPolicy], Liveness]
-    encode: Callable[[Sighting, Face], Encoding]
-    compare: Callable[[Encoding, Gallery, float], Match]
-    signature: Callable[[Sighting, Face], CaptureSignature]
-    replay: Callable[[CaptureSignature, Sequence[CaptureSignature]], Replay]
-
-
-def bind(networks: Networks, trace: Trace) -> Stages:
-    """The real stages."""
-    return Stages(
-        contract=lambda: networks.contract,
-        decode=trace.watch("decode", lambda image: decode(read_image(image), image)),
-        sight=trace.watch("detect", lambda pixels: sight(pixels, networks.detector)),
-        measure=trace.watch("quality", measure),
-        liveness=trace.watch("liveness", partial(judge_liveness, networks=networks)),
-        encode=trace.watch("encode", partial(encode, networks=networks)),
-        compare=trace.watch("match", compare),
-        signature=trace.watch("signature", lambda seen, face: signature(seen.pixels, face)),
-        replay=trace.watch("replay", judge_replay),
-    )
+    from facauth.stages import Stages
+    from facauth.structs import Encoding, Match, Replay
 
 
 def sign_in(
@@ -82,8 +47,11 @@ def sign_in(
     largest: bool = False,
     skip_liveness: bool = False,
 ) -> Match:
-    """Who is in the image (or: is it `claimed`?). Returns only if every stage agreed."""
-    with store.recorded("sign-in"):
+    """Who is in the image (or: is it `claimed`?). Returns only if every stage agreed.
+
+    Raises LockedOut before it looks at anything, after too many failures.
+    """
+    with store.attempt(claimed, liveness=not skip_liveness) as accept:
         sighting = stages.sight(stages.decode(image))
         with store.snapshot():  # the signatures are those of the photos that matched
             gallery = people(store, stages.contract(), claimed)
@@ -101,7 +69,7 @@ def sign_in(
         replay = stages.replay(stages.signature(sighting, face), enrolled)
         require_new_picture(replay)
         require_beyond_doubt(liveness, replay, policy)
-        store.log("sign-in", "signed_in", name=match.person)
+        accept(match.person)
         return match
 
 
@@ -117,6 +85,7 @@ def register(
     allow_duplicate: bool = False,
     accept_spoof: bool = False,
     keep_signatures: bool = True,
+    consent: Consent | None = None,
 ) -> tuple[str, int]:
     """Enrol every image of one person, or none; the name, and how many templates it then has."""
     look = partial(enrolment, stages, policy=policy, largest=largest, skip_liveness=accept_spoof)
@@ -139,7 +108,7 @@ def register(
                 Template(e.as_bytes(), c.to_bytes() if keep_signatures else None, accept_spoof)
                 for e, c in photos
             ]
-            count = store.add(name, stages.contract(), templates)
+            count = store.add(name, stages.contract(), templates, consent)
             store.log("register", "registered", name=known_as or name.text)
         if replace:
             store.scrub()

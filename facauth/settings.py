@@ -97,6 +97,16 @@ class ReplayLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptLimits:
+    """Failures in a row before a delay, and before a stop: SP 800-63B-4, 3.2.3.3."""
+
+    max_failures: int  # from here on each further try has to wait
+    stop_failures: int  # from here on there is none until it is unlocked
+    first_delay_s: float = 30.0  # doubles with each further failure
+    max_delay_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Rates:
     """The error rates that thresholds are made from; lower is stricter."""
 
@@ -117,6 +127,8 @@ STRICT = SpoofPolicy("strict", 0.18, 0.3, sure_live_score=0.5, accept_doubt=Fals
 LENIENT = SpoofPolicy("lenient", 0.18, 0.18, sure_live_score=0.5, accept_doubt=True)
 REPLAY = ReplayLimits()
 RATES = Rates()
+LIMITS = AttemptLimits(10, 100)
+LIMITS_WITHOUT_LIVENESS = AttemptLimits(5, 50)
 
 # Sign-in refuses 0.4 % of LFW, enrolment 2 %; what they catch is in README, Quality.
 SIGN_IN_QUALITY = QualityLimits(
@@ -196,6 +208,13 @@ def default_store() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("facauth", appauthor=False) / "facauth.sqlite3"
+
+
+def default_key_file() -> Path:
+    """Where keys are kept: not beside the store, so that a backup does not hold both."""
+    from platformdirs import user_config_path
+
+    return user_config_path("facauth", appauthor=False) / "facauth.key"
 
 
 def weight_memory() -> Path:

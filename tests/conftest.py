@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from facauth.networks import Networks
-    from facauth.pipeline import Stages
+    from facauth.stages import Stages
     from facauth.trace import Trace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,7 +117,7 @@ class Facauth:
         """From now on commands run here use these stages in the place of the real ones."""
 
         def bound(trace: Trace, *_: str) -> Stages:
-            from facauth.pipeline import bind
+            from facauth.stages import bind
 
             watched = {name: trace.watch(name, stage) for name, stage in stages.items()}
             return replace(bind(self._networks, trace), **watched)

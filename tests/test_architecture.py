@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "facauth"
-MAX_FUNCTION_LINES = 40
+MAX_FUNCTION_LINES = 36
 MAX_FILE_LINES = 400
 MAX_PIPELINE_LINES = 200
 
@@ -19,6 +19,7 @@ FLOORS = (
     {"facauth.structs", "facauth.settings", "facauth.trace"},
     {"facauth.networks"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
+    {"facauth.stages"},
     {"facauth.pipeline"},
     {"facauth.measure"},
     {"facauth.cli"},
@@ -28,6 +29,8 @@ LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # Which of the libraries that matter may be imported where.
 DOORKEEPERS = {
     "sqlite3": {"facauth.records"},
+    "cryptography": {"facauth.records"},
+    "keyring": {"facauth.records"},
     "typer": {"facauth.cli"},
     "rich": {"facauth.cli"},
     "matplotlib": {"facauth.measure"},
@@ -138,8 +141,9 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_functions_are_short(name: str) -> None:
+    """From the first line of the body: a command has one parameter for each of its options."""
     lengths = {
-        node.name: (node.end_lineno or node.lineno) - node.lineno + 1
+        node.name: (node.end_lineno or node.lineno) - node.body[0].lineno + 1
         for node in functions(TREES[name])
     }
     assert {each: n for each, n in lengths.items() if n > MAX_FUNCTION_LINES} == {}

@@ -19,7 +19,8 @@ from simulator import Medium, recapture
 
 from facauth.cli import run
 from facauth.decision.match import Gallery, compare
-from facauth.records.store import Store, Template
+from facauth.records.sealing import Template
+from facauth.records.store import Store
 from facauth.structs import Encoding, Liveness, LiveVerdict, Match, PersonName
 
 FIRST, AGAIN, ANOTHER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"

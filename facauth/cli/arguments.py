@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +13,21 @@ import typer
 
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.faces.folder import is_folder
-from facauth.settings import DEFAULT, LENIENT, STRICT, default_store, weight_memory
+from facauth.records.keys import KeyAccess
+from facauth.records.store import Store
+from facauth.settings import (
+    DEFAULT,
+    LENIENT,
+    STRICT,
+    default_key_file,
+    default_store,
+    weight_memory,
+)
 
 if TYPE_CHECKING:
     from facauth.cli.output import Answer
-    from facauth.pipeline import Stages
     from facauth.settings import SpoofPolicy
+    from facauth.stages import Stages
     from facauth.trace import Trace
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
@@ -35,6 +45,16 @@ StorePath = Annotated[
         metavar="PATH",
         envvar="FACAUTH_STORE",
         help="The store file; without it, one in the platform's folder for user data.",
+        show_default=False,
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        metavar="PATH",
+        envvar="FACAUTH_KEY_FILE",
+        help="The key of an encrypted store, if it is not where key init left it.",
         show_default=False,
     ),
 ]
@@ -75,6 +95,49 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, 
 def store_path(given: Path | None) -> Path:
     """The store that a command works on."""
     return given or default_store()
+
+
+@contextmanager
+def opened(
+    answer: Answer, store: Path | None, key_file: Path | None = None, *, create: bool = False
+) -> Iterator[Store]:
+    """The store that a command works on, with a note if others may change or read it."""
+    with Store.open(store_path(store), key_access(key_file), create=create) as records:
+        answer.notes += records.warnings
+        yield records
+
+
+def key_access(key_file: Path | None) -> KeyAccess:
+    """Where the key of an encrypted store may come from."""
+    return KeyAccess(key_file, default_key_file(), Passphrase())
+
+
+class Passphrase:
+    """Asked for once, also for processes that are started later; None where there is nobody."""
+
+    def __init__(self) -> None:
+        self._answer: str | None = None
+
+    def __call__(self, prompt: str) -> str | None:
+        """The answer to a prompt."""
+        if self._answer is None:
+            self._answer = asked_passphrase(prompt)
+        return self._answer
+
+
+def asked_passphrase(prompt: str, variable: str = "FACAUTH_PASSPHRASE") -> str | None:
+    """From the environment, or from whoever sits at the terminal; None if nobody does."""
+    given = os.environ.get(variable)
+    if given is not None:
+        return given
+    try:
+        with Path("/dev/tty").open("r+b", buffering=0):
+            pass
+    except OSError:
+        return None
+    from getpass import getpass
+
+    return getpass(f"{prompt}: ")
 
 
 def policy_of(
@@ -142,6 +205,6 @@ def stages(trace: Trace, *needs: str) -> Stages:
 
     networks = Networks(Checked(weight_memory()))
     networks.load_ahead(*needs)
-    from facauth.pipeline import bind  # while the encoders load
+    from facauth.stages import bind  # while the encoders load
 
     return bind(networks, trace)

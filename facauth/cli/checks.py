@@ -14,15 +14,16 @@ from facauth.cli.arguments import (
     Explain,
     Image,
     Json,
+    KeyFile,
     Largest,
     Lenient,
     Quiet,
     StorePath,
     Strict,
+    opened,
     policy_of,
     require_picture,
     stages,
-    store_path,
 )
 from facauth.cli.explain import explain
 from facauth.cli.output import Answer, answering
@@ -63,6 +64,7 @@ def sign_in(
     skip_liveness: SkipLiveness = False,
     explanation: Explain = None,
     store: StorePath = None,
+    key_file: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -71,13 +73,14 @@ def sign_in(
     A single photo cannot show whether it is a real photo of the person taken by somebody else.
     """
     with answering("sign-in", as_json=as_json, quiet=quiet) as answer:
+        answer.more["retry_after_s"] = None
         policy = policy_of(answer, strict, lenient, "--skip-liveness" if skip_liveness else None)
         require_picture(explanation, [image])
         bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
 
         with (
-            Store.open(store_path(store)) as records,
+            opened(answer, store, key_file) as records,
             explaining_match(explanation, answer, records),
         ):
             match = pipeline.sign_in(
@@ -117,7 +120,7 @@ def enrolled_as(store: Store, name: str) -> list[CaptureSignature]:
 
 def not_compared(store: Store, name: str, compared: int) -> list[str]:
     """A note where a replay of a person's photos, or some of them, cannot be found."""
-    unsigned = store.signatures(name).count(None)
+    unsigned = store.unsigned(name)
     if not unsigned:
         return []
     whose = f"{counted(unsigned)} of {name}" if compared else name

@@ -13,6 +13,7 @@ from facauth.cli.samples import sample
 from facauth.errors import ExitCode, FacauthError
 from facauth.networks import Checked, Networks
 from facauth.records.store import Store
+from facauth.stages import Stages, bind
 from facauth.structs import PersonName
 from facauth.trace import Trace
 
@@ -34,7 +35,7 @@ class Step:
 
 def run() -> list[Step]:
     """Every step, in a store that is deleted afterwards; nothing else is written."""
-    stages = pipeline.bind(Networks(Checked(None)), Trace())
+    stages = bind(Networks(Checked(None)), Trace())
     with (
         TemporaryDirectory(prefix="facauth-demo-") as folder,
         Store.open(Path(folder) / "facauth.sqlite3", create=True) as store,
@@ -45,7 +46,7 @@ def run() -> list[Step]:
 Script = list[tuple[str, ExitCode, Callable[[], str]]]
 
 
-def script(stages: pipeline.Stages, store: Store) -> Script:
+def script(stages: Stages, store: Store) -> Script:
     """What is tried, in this order."""
     enrol = partial(_register, stages, store)
     enter = partial(_sign_in, stages, store)
@@ -81,14 +82,14 @@ def script(stages: pipeline.Stages, store: Store) -> Script:
     ]
 
 
-def _register(stages: pipeline.Stages, store: Store, name: str, *images: str) -> str:
+def _register(stages: Stages, store: Store, name: str, *images: str) -> str:
     person = PersonName.parse(name)
     _, photos = pipeline.register(stages, store, person, [sample(image) for image in images])
     return f"{person.text}, {photos} photos" if photos > 1 else person.text
 
 
 def _sign_in(
-    stages: pipeline.Stages,
+    stages: Stages,
     store: Store,
     image: str,
     claimed: str | None = None,

@@ -100,7 +100,8 @@ def _fault(message: str) -> SetupProblem:
 
 def _self_test() -> str:
     """Two live photos of one person match, a third does not; a photo of a photo is found."""
-    from facauth.pipeline import bind, check_spoof, enrolment
+    from facauth.pipeline import check_spoof, enrolment
+    from facauth.stages import bind
     from facauth.trace import Trace
 
     stages = bind(Networks(Checked(None)), Trace())

@@ -15,8 +15,10 @@ from facauth.cli.arguments import (
     LIVENESS,
     Jobs,
     Json,
+    KeyFile,
     Largest,
     Quiet,
+    key_access,
     require_picture,
     stages,
 )
@@ -27,7 +29,7 @@ from facauth.trace import NoTrace
 
 if TYPE_CHECKING:
     from facauth.measure.folders import Pair, Presentation
-    from facauth.pipeline import Stages
+    from facauth.stages import Stages
 
 Photo = TypeVar("Photo", "Presentation", "Pair")
 Found = TypeVar("Found")
@@ -114,6 +116,7 @@ def spoof(
     folder: Folder,
     threshold: Threshold = None,
     store: Entered = None,
+    key_file: KeyFile = None,
     max_apcer: MaxApcer = None,
     max_bpcer: MaxBpcer = None,
     plot: Plot = None,
@@ -137,12 +140,13 @@ def spoof(
         gates.require_shares(threshold=threshold, max_apcer=max_apcer, max_bpcer=max_bpcer)
         if plot:
             plots.require_extra()
+        keys = key_access(key_file)
         if store:
-            pad.require_enrolled(store)
+            pad.require_enrolled(store, keys)
         photos = folders.presentations(folder)
         require_picture(plot, [photo.path for photo in photos])
         policy, made = pad.at_threshold(threshold), stages_of(LIVENESS + ENCODERS * bool(store))
-        look = partial(pad.Look, made, policy, store, largest)
+        look = partial(pad.Look, made, policy, store, keys, largest)
         trials = list(zip(photos, run(look, photos, jobs, quiet=as_json or quiet), strict=True))
         found, used = pad.evaluate(trials), policy.min_live_score
         answer.more["evaluation"] = measured.spoof_fields(found, used)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from facauth.errors import ExitCode, FacauthError, Reason
+from facauth.errors import ExitCode, FacauthError, LockedOut, Reason
 from facauth.structs import Liveness, Match, Quality, Replay, Sighting
 from facauth.trace import Trace
 
@@ -48,6 +48,8 @@ def answering(command: str, *, as_json: bool, quiet: bool) -> Iterator[Answer]:
     except FacauthError as refusal:
         answer.verdict, answer.exit_code = refusal.verdict, refusal.exit_code
         answer.reasons, answer.lines, answer.person = refusal.reasons, [], None
+        if isinstance(refusal, LockedOut):
+            answer.more["retry_after_s"] = refusal.retry_after_s
     answer.notes += turned(answer.trace)
     _write(answer, as_json=as_json, quiet=quiet)
     if answer.exit_code:

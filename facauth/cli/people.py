@@ -14,19 +14,21 @@ from facauth.cli.arguments import (
     LIVENESS,
     Images,
     Json,
+    KeyFile,
     Largest,
     Lenient,
     Name,
     Quiet,
     StorePath,
     Strict,
+    opened,
     policy_of,
     stages,
     store_path,
 )
 from facauth.cli.output import answering, on_terminal, table
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.records.store import PersonRow, Store
+from facauth.records.roster import PersonRow
 from facauth.structs import PersonName
 
 
@@ -73,6 +75,7 @@ def register(
     strict: Strict = False,
     lenient: Lenient = False,
     store: StorePath = None,
+    key_file: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -84,7 +87,7 @@ def register(
         bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
 
-        with Store.open(store_path(store), create=True) as records:
+        with opened(answer, store, key_file, create=True) as records:
             known_as, photos = pipeline.register(
                 bound,
                 records,
@@ -127,7 +130,7 @@ def list_people(
 
     with answering("list", as_json=as_json, quiet=quiet) as answer:
         answer.more["people"] = None
-        with Store.open(store_path(store)) as records:
+        with opened(answer, store) as records:
             people = records.people(Networks(Checked(None)).contract)
         answer.verdict = "listed"
         answer.more["people"] = [asdict(person) for person in people]
@@ -181,6 +184,7 @@ def remove(
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     store: StorePath = None,
+    key_file: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -189,7 +193,7 @@ def remove(
 
     with answering("remove", as_json=as_json, quiet=quiet) as answer:
         person = PersonName.parse(name)
-        with Store.open(store_path(store)) as records:
+        with opened(answer, store, key_file) as records:
             known_as = records.known_as(person)
             if not yes:
                 ask(f"Delete {known_as} for good?")
@@ -216,6 +220,7 @@ def rename(
         str, typer.Argument(metavar="NEW", help="The name from now on.", show_default=False)
     ],
     store: StorePath = None,
+    key_file: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -224,7 +229,7 @@ def rename(
 
     with answering("rename", as_json=as_json, quiet=quiet) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)
-        with Store.open(store_path(store)) as records:
+        with opened(answer, store, key_file) as records:
             known_as = records.known_as(before)
             people.rename(records, before, after)
         answer.verdict, answer.person = "renamed", after.text

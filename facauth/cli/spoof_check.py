@@ -15,15 +15,16 @@ from facauth.cli.arguments import (
     Explain,
     Jobs,
     Json,
+    KeyFile,
     Largest,
     Lenient,
     Quiet,
     StorePath,
     Strict,
+    opened,
     policy_of,
     require_picture,
     stages,
-    store_path,
 )
 from facauth.cli.batch import in_order, jobs_for, photos_in
 from facauth.cli.checks import enrolled_as, not_compared
@@ -40,7 +41,6 @@ from facauth.cli.output import (
     turned,
 )
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
-from facauth.records.store import Store
 from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
 from facauth.trace import Trace
 
@@ -87,6 +87,7 @@ def spoof_check(
     jobs: Jobs = None,
     explanation: Explain = None,
     store: StorePath = None,
+    key_file: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -99,7 +100,7 @@ def spoof_check(
         policy = policy_of(answer, strict, lenient)
         photos = photos_in(images)
         require_explainable(explanation, photos, against)
-        enrolled = None if against is None else known_as(store_path(store), against, answer)
+        enrolled = None if against is None else known_as(answer, against, store, key_file)
         look = partial(Look, policy, enrolled, largest, explanation)
         with progress(len(photos), wanted=not (as_json or quiet)) as advance:
             looks = []
@@ -118,9 +119,11 @@ def require_explainable(target: Path | None, photos: Sequence[str], against: str
     require_picture(target, photos)
 
 
-def known_as(store: Path, against: str, answer: Answer) -> list[CaptureSignature]:
+def known_as(
+    answer: Answer, against: str, store: Path | None, key_file: Path | None
+) -> list[CaptureSignature]:
     """What the person's photos are found again by; a note of what is not."""
-    with Store.open(store) as records:
+    with opened(answer, store, key_file) as records:
         name = records.known_as(PersonName.parse(against))
         enrolled = enrolled_as(records, name)
         answer.notes += not_compared(records, name, len(enrolled))

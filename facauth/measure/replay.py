@@ -21,8 +21,8 @@ from facauth.structs import Face, ReplayVerdict, Sighting
 
 if TYPE_CHECKING:
     from facauth.measure.folders import Pair
-    from facauth.pipeline import Stages
     from facauth.spoof.signature import CaptureSignature
+    from facauth.stages import Stages
     from facauth.structs import Pixels
 
 FOUND, SITTING = ReplayVerdict.ENROLLED_PICTURE, ReplayVerdict.SAME_SITTING

@@ -21,6 +21,7 @@ from facauth.errors import ExitCode, FacauthError, Reason, UnusableImage, UsageP
 from facauth.measure import gates
 from facauth.measure.rates import Rate, rate, worst
 from facauth.networks import Checked, Networks
+from facauth.records.keys import KeyAccess
 from facauth.records.store import Store
 from facauth.settings import DEFAULT
 from facauth.spoof.liveness import UNSURE
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facauth.measure.folders import Presentation
-    from facauth.pipeline import Stages
     from facauth.settings import SpoofPolicy
+    from facauth.stages import Stages
 
 JUDGED = (LiveVerdict.LIVE, LiveVerdict.ATTACK)
 
@@ -68,9 +69,9 @@ def at_threshold(threshold: float | None) -> SpoofPolicy:
     return replace(DEFAULT, min_unsure_score=threshold, min_live_score=threshold)
 
 
-def require_enrolled(path: Path) -> None:
+def require_enrolled(path: Path, keys: KeyAccess) -> None:
     """Raises UsageProblem for a store in which nobody could sign in."""
-    with Store.open(path) as store:
+    with Store.open(path, keys) as store:
         if not store.encodings(Networks(Checked(None)).contract):
             message = f"nobody with a current photo is enrolled in {shown(path)}"
             advice = "register there whom the attacks show"
@@ -81,10 +82,15 @@ class Look:
     """Judges one photo after the other; attacks also try to sign in, if there is a store."""
 
     def __init__(
-        self, stages: Callable[[], Stages], policy: SpoofPolicy, store: Path | None, largest: bool
+        self,
+        stages: Callable[[], Stages],
+        policy: SpoofPolicy,
+        store: Path | None,
+        keys: KeyAccess,
+        largest: bool,
     ) -> None:
         self._stages, self._policy, self._largest = stages(), policy, largest
-        self._people = None if store is None else copy_of(store)
+        self._people = None if store is None else copy_of(store, keys)
         if self._people is not None:
             weakref.finalize(self, self._people.close)
 
@@ -113,9 +119,9 @@ class Look:
         return True
 
 
-def copy_of(path: Path) -> Store:
-    """The store's people in memory, so that the store itself is not written to."""
-    with Store.open(path) as store:
+def copy_of(path: Path, keys: KeyAccess) -> Store:
+    """The store's people in memory, without attempt limits; the store is not written to."""
+    with Store.open(path, keys) as store:
         return store.in_memory()
 
 

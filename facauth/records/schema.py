@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+
+from facauth.records.log import chain_old_events
+
 APPLICATION_ID = 0x66614175  # "faAu": tells a facauth store from any other SQLite file
 
-# Append only. Each entry is one version's statements; a step and its version number are
-# committed together, so a killed process leaves the store at a whole version.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+Step = str | Callable[[sqlite3.Connection], None]
+
+# Append only. Each entry is one version's steps; they and the version number are committed
+# together, so a killed process leaves the store at a whole version.
+MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     (
         """CREATE TABLE people (
             id INTEGER PRIMARY KEY,
@@ -18,7 +25,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id INTEGER PRIMARY KEY,
             person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
             contract TEXT NOT NULL,         -- what made the encoding; others are never compared
-            encoding BLOB NOT NULL,         -- 256 float32, little-endian, unit length
+            encoding BLOB NOT NULL,         -- 256 float32, little-endian, unit length; or sealed
             enrolled_at TEXT NOT NULL
         ) STRICT""",
         "CREATE INDEX templates_of_person ON templates (person_id)",
@@ -38,4 +45,81 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # 1: enrolled without a look at liveness.
         "ALTER TABLE templates ADD COLUMN accepted_spoof INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        # A random name that stands for the person where the name must be forgotten: in the log.
+        "ALTER TABLE people ADD COLUMN uid TEXT NOT NULL DEFAULT ''",
+        "UPDATE people SET uid = lower(hex(randomblob(16)))",
+        "CREATE UNIQUE INDEX people_uid ON people (uid)",
+        "ALTER TABLE people ADD COLUMN wrapped_key BLOB",  # null in a store that is not encrypted
+        "ALTER TABLE people ADD COLUMN consent TEXT",
+        "ALTER TABLE people ADD COLUMN purpose TEXT",
+        "ALTER TABLE people ADD COLUMN consent_at TEXT",
+        """CREATE TABLE key_lock (
+            id INTEGER PRIMARY KEY CHECK (id = 1),  -- one row where the store is encrypted
+            store_id TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            generation INTEGER NOT NULL,
+            salt BLOB,
+            wrapped_master BLOB NOT NULL
+        ) STRICT""",
+        """CREATE TABLE tries (
+            subject TEXT PRIMARY KEY,       -- a person's uid, or empty: everybody at once
+            round INTEGER NOT NULL,         -- goes up with each success
+            failures INTEGER NOT NULL,      -- in this round, those under way included
+            failed_at_s REAL NOT NULL,      -- when the last was begun, by the clock of the world
+            failed_boot_s REAL NOT NULL     -- and by the one since this machine was started
+        ) STRICT""",
+        "ALTER TABLE events RENAME TO old_events",
+        "DROP INDEX events_of_person",
+        """CREATE TABLE events (
+            id INTEGER PRIMARY KEY,
+            at TEXT NOT NULL,
+            command TEXT NOT NULL,
+            verdict TEXT NOT NULL,
+            reasons TEXT,                   -- reason codes; never a score, path or encoding
+            subject TEXT,                   -- a person's uid: of who was removed it says nothing
+            error_rate REAL,                -- what was asked of a sign-in
+            hash BLOB NOT NULL,             -- of the entry before and of this one (records.log)
+            anchor BLOB                     -- of the hash, with the key; null if not encrypted
+        ) STRICT""",
+        "CREATE INDEX events_of_subject ON events (subject, verdict, at)",
+        """CREATE TABLE log_head (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            entries INTEGER NOT NULL,
+            hash BLOB NOT NULL,             -- of the last entry
+            anchor BLOB                     -- of both, with the key
+        ) STRICT""",
+        chain_old_events,
+        "DROP TABLE old_events",
+    ),
 )
+
+
+def version(db: sqlite3.Connection) -> int:
+    """How many of the migrations the store has had."""
+    return _pragma(db, "user_version")
+
+
+def is_ours(db: sqlite3.Connection) -> bool:
+    """Whether it says that it is a facauth store."""
+    return _pragma(db, "application_id") == APPLICATION_ID
+
+
+def generation(db: sqlite3.Connection) -> tuple[int, object]:
+    """What must stay the same while a store is open: its version and which key opens it."""
+    return version(db), db.execute("SELECT store_id, generation FROM key_lock").fetchone()
+
+
+def make(db: sqlite3.Connection) -> None:
+    """Bring a store (or an empty file) to the current version. Call it within a transaction."""
+    for step in (step for steps in MIGRATIONS[version(db) :] for step in steps):
+        if callable(step):
+            step(db)
+        else:
+            db.execute(step)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])

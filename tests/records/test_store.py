@@ -14,7 +14,8 @@ import pytest
 
 from facauth.errors import Conflict, FacauthError, SetupProblem
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
-from facauth.records.store import Store, Template
+from facauth.records.sealing import Template
+from facauth.records.store import Store
 from facauth.structs import PersonName
 
 CONTRACT = "test/1"
@@ -409,7 +410,7 @@ def test_a_scrub_that_could_not_be_done_does_not_pass_for_done(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process reads an old state: the encoding stays in the file until it is done."""
-    monkeypatch.setattr("facauth.records.store.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.05)
     with Store.open(path, create=True) as store:
         enrol(store, "Ada", 1)
         store.scrub()
@@ -481,7 +482,7 @@ def test_a_store_of_the_first_version_keeps_everybody(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("facauth.records.store.MIGRATIONS", MIGRATIONS[:1])
+        patch.setattr("facauth.records.schema.MIGRATIONS", MIGRATIONS[:1])
         Store.open(path, create=True).__exit__(None, None, None)
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("INSERT INTO people VALUES (7, 'Ada', 'ada', '2026-11-22T10:00:00+00:00')")

@@ -25,7 +25,8 @@ import pytest
 from facauth.decision.match import Gallery
 from facauth.errors import FacauthError, SetupProblem
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
-from facauth.records.store import Store, Template
+from facauth.records.sealing import Template
+from facauth.records.store import Store
 from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
@@ -102,9 +103,10 @@ def in_child(
         "import json, os, sqlite3, sys\n"
         "from pathlib import Path\n"
         "from facauth.errors import FacauthError\n"
-        "from facauth.records import store as module\n"
+        "from facauth.records import schema as module\n"
         "from facauth.records.schema import MIGRATIONS\n"
-        "from facauth.records.store import Store, Template\n"
+        "from facauth.records.sealing import Template\n"
+        "from facauth.records.store import Store\n"
         "from facauth.structs import PersonName\n"
     )
     return subprocess.run(
@@ -354,7 +356,7 @@ def test_a_store_that_another_process_holds(
     path: Path, monkeypatch: pytest.MonkeyPatch, locking: str, writing: bool, code: str
 ) -> None:
     """Readers pass a writer by; writers wait, and say so when they have waited enough."""
-    monkeypatch.setattr("facauth.records.store.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.1)
     made(path)
     command = [sys.executable, "-c", "import sqlite3, sys\n" + HOLD, str(path), locking]
     with subprocess.Popen(
@@ -534,7 +536,7 @@ def test_a_failed_upgrade_leaves_the_store_as_it_was(
 ) -> None:
     made(path)
     broken = (*MIGRATIONS, (NEXT, "CREATE TABLE people (again TEXT)"))
-    monkeypatch.setattr("facauth.records.store.MIGRATIONS", broken)
+    monkeypatch.setattr("facauth.records.schema.MIGRATIONS", broken)
     with pytest.raises(SetupProblem):
         Store.open(path)
     assert upgraded(path) == (len(MIGRATIONS), False)
@@ -542,7 +544,7 @@ def test_a_failed_upgrade_leaves_the_store_as_it_was(
 
 def test_an_upgrade_keeps_everybody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(path)
-    monkeypatch.setattr("facauth.records.store.MIGRATIONS", (*MIGRATIONS, (NEXT,)))
+    monkeypatch.setattr("facauth.records.schema.MIGRATIONS", (*MIGRATIONS, (NEXT,)))
     with Store.open(path) as store:
         assert len(store.people()) == 10
         assert len(store.encodings(CONTRACT)) == 20
@@ -553,8 +555,8 @@ def test_an_upgrade_of_a_held_store_waits_and_then_says_so(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(path)
-    monkeypatch.setattr("facauth.records.store.BUSY_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("facauth.records.store.MIGRATIONS", (*MIGRATIONS, (NEXT,)))
+    monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("facauth.records.schema.MIGRATIONS", (*MIGRATIONS, (NEXT,)))
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(SetupProblem) as refusal:

@@ -17,7 +17,8 @@ from threading import Timer
 import pytest
 
 from facauth.records.schema import MIGRATIONS
-from facauth.records.store import Store, Template
+from facauth.records.sealing import Template
+from facauth.records.store import Store
 from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
@@ -28,9 +29,10 @@ HEAD = """
 import os, sys, time
 from pathlib import Path
 from facauth.errors import FacauthError
-from facauth.records import store as module
+from facauth.records import schema as module
 from facauth.records.schema import MIGRATIONS
-from facauth.records.store import Store, Template
+from facauth.records.sealing import Template
+from facauth.records.store import Store
 from facauth.structs import PersonName
 path, who = Path(sys.argv[1]), sys.argv[2]
 PHOTO = Template(b"x" * 1024, None, False)

@@ -1,0 +1,109 @@
+"""From an older store to a current one, with a verified copy of the older one beside it."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from facauth.records import schema
+from facauth.records.database import (
+    connect_to,
+    explained,
+    make_private_file,
+    transaction,
+    unfit,
+    version_of,
+    write_ahead,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """From which schema version to which; no backup where there was nothing to do."""
+
+    before: int
+    after: int
+    backup: Path | None
+
+
+def migrate(path: Path) -> Migration:
+    """Bring the store at `path` to the current schema, or leave it as it was.
+
+    Raises SetupProblem, for a store that does not exist too.
+    """
+    with explained(path), closing(connect_to(path)) as db:
+        found = version_of(db, path)
+        db.execute("PRAGMA synchronous = FULL")
+        if not 0 < found < len(schema.MIGRATIONS):
+            return Migration(found, found, None)
+        write_ahead(db)
+        with transaction(db):
+            found = schema.version(db)  # read again: another process may have been first
+            if found == len(schema.MIGRATIONS):
+                return Migration(found, found, None)
+            copy = back_up(path, found)
+            schema.make(db)
+        return Migration(found, len(schema.MIGRATIONS), copy)
+
+
+def back_up(path: Path, version: int) -> Path:
+    """A copy of the store beside it, whole and private; what has its name is replaced."""
+    target = path.with_name(f"{path.name}.v{version}.backup")
+    making = path.with_name(f"{target.name}.part")
+    with suppress(FileNotFoundError):
+        making.unlink()
+    make_private_file(making)
+    try:
+        with closing(connect_to(path)) as source, closing(connect_to(making)) as copy:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+            _require_equal(source, copy, making)
+        making.rename(target)
+    except BaseException:
+        making.unlink(missing_ok=True)
+        raise
+    sync_folder(path)
+    return target
+
+
+def _require_equal(source: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
+    """Raises SetupProblem unless the copy is sound and holds as much as its source."""
+    ((verdict,),) = copy.execute("PRAGMA integrity_check(1)").fetchall()
+    if verdict != "ok" or _extent(copy) != _extent(source):
+        raise unfit("store.backup", path, "is no sound copy", "check disk and free space")
+
+
+def _extent(db: sqlite3.Connection) -> list[object]:
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type='table'")]
+    counts = [db.execute(f'SELECT count(*) FROM "{name}"').fetchone() for name in sorted(tables)]  # noqa: S608
+    return [schema.version(db), sorted(tables), counts]
+
+
+def sync_folder(path: Path) -> None:
+    """What was made or renamed beside `path` outlasts a loss of power."""
+    folder = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def discard_backups(path: Path) -> None:
+    """Delete the backups that were made beside a store, for they hold what was deleted from it."""
+    with explained(path):
+        for kind in ("backup", "backup.part"):
+            for copy in path.absolute().parent.glob(f"{glob.escape(path.name)}.v*.{kind}*"):
+                _erase(copy)
+
+
+def _erase(copy: Path) -> None:
+    with suppress(FileNotFoundError):
+        with copy.open("r+b") as file:
+            file.write(bytes(copy.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        copy.unlink()

@@ -1,0 +1,144 @@
+"""Attempt limits, after SP 800-63B-4, 3.2.3.3: failures in a row, then delays, then a stop.
+
+A try is counted as failed before the photo is looked at, and settled afterwards: processes side
+by side cannot get more tries than one after the other, and a killed process has failed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from facauth.errors import Attack, FacauthError, LockedOut, NoMatch, Reason
+
+if TYPE_CHECKING:
+    from facauth.records.database import Database
+    from facauth.settings import AttemptLimits
+
+EVERYBODY = ""  # the subject of a sign-in that names nobody
+# Of the photos that cannot be used, those that came so far that there is something to learn.
+DOUBTS = ("liveness.doubt", "liveness.unchecked", "replay.same_sitting")
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """One row: failures in a row of one subject, and when the last was begun by both clocks."""
+
+    round: int = 0
+    failures: int = 0
+    failed_at_s: float = 0.0
+    failed_boot_s: float = 0.0
+
+
+def clocks_s() -> tuple[float, float]:
+    """The world's time, which can be set; and the time since this machine started, which cannot."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.time(), time.monotonic()
+
+
+def passed_s(tries: Tries, now_s: float, boot_s: float) -> float:
+    """At least so many seconds have passed since the last failure, however clocks were set.
+
+    If the machine was started anew, it has been up for less than that time. The world's clock
+    counts too, unless it went back: it is what two machines that share a store have in common.
+    """
+    since = boot_s - tries.failed_boot_s
+    certain = since if since >= 0 else boot_s
+    world = now_s - tries.failed_at_s
+    return min(certain, world) if world >= 0 else certain
+
+
+def delay_s(failures: int, limits: AttemptLimits) -> float:
+    """How long to wait after so many failures in a row; infinite: until it is unlocked."""
+    if failures < limits.max_failures:
+        return 0.0
+    if failures >= limits.stop_failures:
+        return float("inf")
+    doublings = min(failures - limits.max_failures, 32)
+    return min(limits.first_delay_s * 2.0**doublings, limits.max_delay_s)
+
+
+def require_unlocked(tries: Tries, limits: AttemptLimits) -> None:
+    """Raises LockedOut while a delay or a stop is in force."""
+    delay = delay_s(tries.failures, limits)
+    wait_s = delay - passed_s(tries, *clocks_s()) if delay else 0.0
+    if wait_s > 0:
+        raise locked_out(wait_s)
+
+
+def locked_out(wait_s: float) -> LockedOut:
+    """Refused without a look, for so long."""
+    message = "there were too many failed sign-ins"
+    if wait_s == float("inf"):
+        return LockedOut(Reason("limit.stopped", message, "an operator can run facauth unlock"))
+    return LockedOut(
+        Reason("limit.delay", message, f"try again in {spoken(wait_s)}"), retry_after_s=wait_s
+    )
+
+
+def spoken(seconds: float) -> str:
+    """ "27 s", "8 min": rounded up."""
+    whole = int(-(-seconds // 1))
+    return f"{whole} s" if whole <= 120 else f"{-(-whole // 60)} min"
+
+
+def weight(refusal: FacauthError) -> int:
+    """As how many failures a refusal counts; 0 for what says nothing of the face."""
+    if isinstance(refusal, Attack):
+        return 2
+    compared = isinstance(refusal, NoMatch) and refusal.reasons[0].code != "match.nobody_enrolled"
+    doubted = any(reason.code in DOUBTS for reason in refusal.reasons)
+    return int(compared or doubted or isinstance(refusal, LockedOut))
+
+
+def read(db: Database, subject: str) -> Tries:
+    """What is known of a subject."""
+    row = db.one(
+        "SELECT round, failures, failed_at_s, failed_boot_s FROM tries WHERE subject = ?", subject
+    )
+    return Tries(*row) if row else Tries()
+
+
+def write(db: Database, subject: str, tries: Tries) -> None:
+    """Call it within a transaction."""
+    db.write(
+        "INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?, ?)",
+        subject,
+        tries.round,
+        tries.failures,
+        tries.failed_at_s,
+        tries.failed_boot_s,
+    )
+
+
+def begin(db: Database, subject: str, limits: AttemptLimits) -> tuple[Tries, Tries]:
+    """Count a try as failed; what was there before, and since. Call it within a transaction.
+
+    Raises LockedOut.
+    """
+    before = read(db, subject)
+    require_unlocked(before, limits)
+    since = Tries(before.round, before.failures + 1, *clocks_s())
+    write(db, subject, since)
+    return before, since
+
+
+def settle(db: Database, subject: str, before: Tries, since: Tries, count: int) -> None:
+    """A try that was refused counts as so many failures. Call it within a transaction."""
+    stored = read(db, subject)
+    if count == 0 and stored == since:
+        write(db, subject, before)  # as if it had not been
+        return
+    counted = int(stored.round == since.round)  # otherwise somebody succeeded in between
+    failures = max(stored.failures - counted + count, 0)
+    clocks = clocks_s() if count else (stored.failed_at_s, stored.failed_boot_s)
+    write(db, subject, Tries(stored.round, failures, *clocks))
+
+
+def clear(db: Database, subject: str) -> int:
+    """No failures any more; how many there were. Call it within a transaction."""
+    stored = read(db, subject)
+    write(db, subject, Tries(stored.round + 1, 0, *clocks_s()))
+    return stored.failures

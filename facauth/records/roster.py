@@ -1,0 +1,265 @@
+"""Who is in a store: people, and what is kept of their photos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from secrets import token_hex
+
+from facauth.errors import Conflict, Reason
+from facauth.records import log
+from facauth.records.database import Database, unfit
+from facauth.records.sealing import (
+    Person,
+    Template,
+    new_key,
+    open_encoding,
+    open_key,
+    open_template,
+    seal_template,
+    wrap_key,
+)
+from facauth.records.vault import SealBroken, Vault
+from facauth.structs import PersonName
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a person agreed to, in the operator's words."""
+
+    text: str
+    purpose: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """One person as `list` shows it; times are UTC, ISO 8601."""
+
+    name: str
+    photos: int
+    enrolled_at: str
+    last_sign_in_at: str | None
+    needs_new_photo: int  # templates of another contract than the one asked for
+    without_signature: int  # templates whose photo cannot be found again
+    accepted_spoof: int  # templates enrolled without a look at liveness
+    consent: str | None
+    purpose: str | None
+    consent_at: str | None
+
+
+class Roster:
+    """The people of a store; what is written here is written within a transaction."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.path = db.path
+
+    def vault(self) -> Vault | None:
+        """The opened key; None in a store that is not encrypted."""
+        raise NotImplementedError
+
+    def people(self, contract: str | None = None) -> list[PersonRow]:
+        """Everybody, by name. With a contract, `needs_new_photo` counts the other templates."""
+        rows = self._db.all(
+            """SELECT p.name, count(t.id), p.enrolled_at,
+                (SELECT max(e.at) FROM events e
+                 WHERE e.subject = p.uid AND e.verdict = 'signed_in'),
+                coalesce(sum(t.contract <> ?), 0),
+                coalesce(sum(t.id IS NOT NULL AND t.signature IS NULL), 0),
+                coalesce(sum(t.accepted_spoof), 0),
+                p.consent, p.purpose, p.consent_at
+            FROM people p LEFT JOIN templates t ON t.person_id = p.id
+            GROUP BY p.id ORDER BY p.name_key""",
+            contract,
+        )
+        return [PersonRow(*row) for row in rows]
+
+    def find(self, name: PersonName) -> str | None:
+        """The name as it was enrolled, whatever its case; None if nobody has it."""
+        row = self._db.one("SELECT name FROM people WHERE name_key = ?", name.key)
+        return row[0] if row else None
+
+    def known_as(self, name: PersonName) -> str:
+        """The name as it was enrolled. Raises Conflict if nobody has it."""
+        found = self.find(name)
+        if found is None:
+            raise unknown(name)
+        return found
+
+    def encodings(self, contract: str) -> list[tuple[str, bytes]]:
+        """(name, encoding) of every template of this contract, a person's templates together."""
+        vault, found = self.vault(), []
+        rows = self._db.all(
+            """SELECT p.id, p.uid, p.name, p.wrapped_key, t.encoding, t.contract,
+                t.accepted_spoof, t.signature IS NOT NULL
+            FROM people p JOIN templates t ON t.person_id = p.id ORDER BY p.id, t.id"""
+        )
+        for person, theirs in groupby(rows, lambda row: Person(*row[:4])):
+            photos = [row[4:] for row in theirs]
+            with self._sealing(person):
+                key = open_key(vault, person, [photo[0] for photo in photos])
+                found += [
+                    (
+                        person.name,
+                        open_encoding(key, person.uid, made_by, encoding, spoof, signed=signed),
+                    )
+                    for encoding, made_by, spoof, signed in photos
+                    if made_by == contract
+                ]
+        return found
+
+    def signatures(self, name: str) -> list[bytes | None]:
+        """The signatures of a person's photos, whatever the contract; None where none was kept."""
+        return [template.signature for _, _, template in self.templates(PersonName.parse(name))]
+
+    def unsigned(self, name: str) -> int:
+        """How many of a person's photos have no signature."""
+        (count,) = self._db.one(
+            """SELECT count(*) FROM templates t JOIN people p ON p.id = t.person_id
+            WHERE p.name_key = ? AND t.signature IS NULL""",
+            PersonName.parse(name).key,
+        ) or (0,)
+        return int(count)
+
+    def templates(self, name: PersonName) -> list[tuple[str, str, Template]]:
+        """(contract, time of enrolment, template) of each photo of a person, as they were added."""
+        person = self._person(name)
+        return [] if person is None else [row[1:] for row in self._templates(person)]
+
+    def _templates(self, person: Person) -> list[tuple[int, str, str, Template]]:
+        rows = self._db.all(
+            """SELECT id, contract, enrolled_at, encoding, signature, accepted_spoof
+            FROM templates WHERE person_id = ? ORDER BY id""",
+            person.id,
+        )
+        with self._sealing(person):
+            key = open_key(self.vault(), person, [row[3] for row in rows])
+            return [
+                (number, made_by, at, open_template(key, person.uid, made_by, Template(*sealed)))
+                for number, made_by, at, *sealed in rows
+            ]
+
+    def add(
+        self,
+        name: PersonName,
+        contract: str,
+        templates: Sequence[Template],
+        consent: Consent | None = None,
+    ) -> int:
+        """Add templates to a person, who is made if new; how many there are then.
+
+        Call it within a transaction.
+        """
+        person, at = self._person(name) or self._new_person(name), log.now()
+        with self._sealing(person):
+            key = open_key(self.vault(), person, self._blobs(person))
+        for sealed in (seal_template(key, person.uid, contract, each) for each in templates):
+            self._db.write(
+                """INSERT INTO templates
+                (person_id, contract, encoding, signature, accepted_spoof, enrolled_at)
+                VALUES (?, ?, ?, ?, ?, ?)""",
+                *(person.id, contract, sealed.encoding),
+                *(sealed.signature, sealed.accepted_spoof, at),
+            )
+        if consent is not None:
+            self._db.write(
+                "UPDATE people SET consent = ?, purpose = ?, consent_at = ? WHERE id = ?",
+                *(consent.text, consent.purpose, at, person.id),
+            )
+        self._wrap(person, key)
+        return len(self._blobs(person))
+
+    def delete_templates(self, name: PersonName) -> None:
+        """Forget a person's templates and keep the person, who gets another key.
+
+        Call it within a transaction.
+        """
+        person = self._person(name)
+        if person is not None:
+            self._db.write("DELETE FROM templates WHERE person_id = ?", person.id)
+            self._wrap(person, new_key(self.vault()))
+
+    def remove(self, name: PersonName) -> None:
+        """Delete a person and all templates. Call it within a transaction, `scrub` after it.
+
+        Raises Conflict if nobody has the name.
+        """
+        person = self._person(name)
+        if person is None:
+            raise unknown(name)
+        self._db.write("DELETE FROM tries WHERE subject = ?", person.uid)
+        self._db.write("DELETE FROM people WHERE id = ?", person.id)
+
+    def rename(self, old: PersonName, new: PersonName) -> None:
+        """Give a person another name. Raises Conflict if `old` is unknown or `new` is taken.
+
+        Call it within a transaction.
+        """
+        if self.find(new) is not None and new.key != old.key:
+            reason = Reason("name.taken", f"{new.text} is taken", "choose another name")
+            raise Conflict(reason)
+        person = self._person(old)
+        if person is None:
+            raise unknown(old)
+        with self._sealing(person):
+            key = open_key(self.vault(), person, self._blobs(person))
+        self._db.write(
+            "UPDATE people SET name = ?, name_key = ? WHERE id = ?", new.text, new.key, person.id
+        )
+        self._wrap(Person(person.id, person.uid, new.text, None), key)
+
+    def reseal(self, vault: Vault) -> None:
+        """Give everybody another key, wrapped by `vault`. Call it within a transaction."""
+        people = self._db.all("SELECT id, uid, name, wrapped_key FROM people")
+        for person in (Person(*row) for row in people):
+            key = new_key(vault)
+            for number, made_by, _, template in self._templates(person):
+                sealed = seal_template(key, person.uid, made_by, template)
+                self._db.write(
+                    "UPDATE templates SET encoding = ?, signature = ? WHERE id = ?",
+                    *(sealed.encoding, sealed.signature, number),
+                )
+            self._wrap(person, key, vault)
+
+    def _person(self, name: PersonName) -> Person | None:
+        row = self._db.one(
+            "SELECT id, uid, name, wrapped_key FROM people WHERE name_key = ?", name.key
+        )
+        return Person(*row) if row else None
+
+    def _new_person(self, name: PersonName) -> Person:
+        self._db.write(
+            "INSERT INTO people (uid, name, name_key, enrolled_at) VALUES (?, ?, ?, ?)",
+            *(token_hex(16), name.text, name.key, log.now()),
+        )
+        person = self._person(name)
+        assert person is not None  # noqa: S101
+        self._wrap(person, new_key(self.vault()))
+        return self._person(name) or person
+
+    def _blobs(self, person: Person) -> list[bytes]:
+        rows = self._db.all(
+            "SELECT encoding FROM templates WHERE person_id = ? ORDER BY id", person.id
+        )
+        return [encoding for (encoding,) in rows]
+
+    def _wrap(self, person: Person, key: bytes | None, vault: Vault | None = None) -> None:
+        wrapped = wrap_key(vault or self.vault(), key, person, self._blobs(person))
+        self._db.write("UPDATE people SET wrapped_key = ? WHERE id = ?", wrapped, person.id)
+
+    @contextmanager
+    def _sealing(self, person: Person) -> Iterator[None]:
+        try:
+            yield
+        except SealBroken:
+            what = f"was changed by something else: what it holds of {person.name} does not fit"
+            raise unfit("store.altered", self.path, what, "bring back a copy of it") from None
+
+
+def unknown(name: PersonName) -> Conflict:
+    """Nobody has this name."""
+    return Conflict(
+        Reason("name.unknown", f"nobody is enrolled as {name.text}", "see facauth list")
+    )
