@@ -368,7 +368,7 @@ def test_every_attempt_is_logged_without_score_or_path(enrolled: Facauth, photo:
         ("sign-in", "unusable_image", "face.none"),
         ("sign-in", "signed_in", None),
     ]
-    people = enrolled.rows("SELECT verdict, person_id FROM events WHERE command = 'sign-in'")
+    people = enrolled.rows("SELECT verdict, subject FROM events WHERE command = 'sign-in'")
     assert people == [("no_match", None), ("unusable_image", None), ("signed_in", 2)]
     assert b"biden" not in enrolled.store.read_bytes()
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from facauth.errors import Conflict, FacauthError, SetupProblem
+from facauth.records.backup import migrate
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
 from facauth.records.sealing import Template
 from facauth.records.store import Store
@@ -328,10 +329,10 @@ def test_every_table_is_strict(path: Path) -> None:
 def test_a_template_without_a_person_cannot_be(path: Path) -> None:
     with Store.open(path, create=True) as store:
         with pytest.raises(SetupProblem), store.transaction():
-            store._write(
+            store._db.write(
                 "INSERT INTO templates (person_id, contract, encoding, enrolled_at)"
                 " VALUES (?, '', x'', '')",
-                (99,),
+                99,
             )
         assert store.encodings("") == []
 
@@ -342,8 +343,9 @@ def test_events_hold_words_and_nothing_measured(path: Path) -> None:
         store.log("sign-in", "no_match", "match.none")
         store.log("sign-in", "signed_in", name="Ada")
     columns = {str(name) for _, name, *_ in rows(path, "PRAGMA table_info(events)")}
-    assert columns == {"id", "at", "command", "verdict", "reason", "person_id"}
-    kinds = rows(path, "SELECT DISTINCT typeof(reason), typeof(verdict) FROM events")
+    words = {"id", "at", "command", "verdict", "reasons", "subject", "error_rate"}
+    assert columns == words | {"hash", "anchor"}
+    kinds = rows(path, "SELECT DISTINCT typeof(reasons), typeof(verdict) FROM events")
     assert set(kinds) == {("text", "text"), ("null", "text")}
 
 
@@ -359,7 +361,9 @@ def test_removing_takes_templates_along_and_leaves_events_nameless(path: Path) -
             store.remove(ADA)
         store.scrub()
     assert rows(path, "SELECT count(*) FROM templates") == [(1,)]
-    assert rows(path, "SELECT person_id FROM events") == [(None,)]
+    with Store.open(path) as store:
+        assert [event.person for event in store.events()] == [None]
+        assert store.verify_log() == (1, None)
 
 
 def test_a_removed_person_leaves_no_byte(path: Path) -> None:
@@ -478,15 +482,26 @@ def test_of_a_deleted_signature_no_byte_is_left(path: Path, how: str) -> None:
         assert store.signatures("Bob") == [signature(3)]
 
 
-def test_a_store_of_the_first_version_keeps_everybody(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("facauth.records.schema.MIGRATIONS", MIGRATIONS[:1])
-        Store.open(path, create=True).__exit__(None, None, None)
+def test_a_store_of_the_first_version_keeps_everybody(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
+        for statement in MIGRATIONS[0]:
+            db.execute(str(statement))
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 1")
         db.execute("INSERT INTO people VALUES (7, 'Ada', 'ada', '2026-11-22T10:00:00+00:00')")
         db.execute("INSERT INTO templates VALUES (3, 7, ?, ?, '')", (CONTRACT, encoding(1)))
+    before = path.read_bytes()
+    with pytest.raises(SetupProblem) as refusal:
+        Store.open(path)
+    assert refusal.value.reasons[0].code == "store.older"
+    assert path.read_bytes() == before
+    done = migrate(path)
+    assert (done.before, done.after) == (1, len(MIGRATIONS))
+    assert done.backup is not None
+    assert mode(done.backup) == 0o600
+    assert rows(done.backup, "SELECT name, encoding FROM people, templates") == [
+        ("Ada", encoding(1))
+    ]
     with Store.open(path) as store:
         assert store.encodings(CONTRACT) == [("Ada", encoding(1))]
         assert store.signatures("Ada") == [None]

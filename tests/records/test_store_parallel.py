@@ -132,7 +132,9 @@ def test_a_check_and_what_follows_from_it_are_one(tmp_path: Path) -> None:
 
 
 UPGRADE = """
+from facauth.records.backup import migrate
 module.MIGRATIONS = (*MIGRATIONS, ("ALTER TABLE people ADD COLUMN note TEXT",))
+migrate(path)
 with Store.open(path) as store:
     print(len(store.people()))
 """
@@ -270,7 +272,7 @@ def test_eight_commands_at_once(folder: Path) -> None:
 
 def check_events(path: Path) -> None:
     """One for each command; words only, so neither a score nor a path can be among them."""
-    events = rows(path, "SELECT command, verdict, reason, at FROM events")
+    events = rows(path, "SELECT command, verdict, reasons, at FROM events")
     verdicts = sorted(str(verdict) for _, verdict, *_ in events)
     assert verdicts == ["conflict"] + ["registered"] * 4 + ["signed_in"] * 4
     for command, verdict, reason, at in events:
