@@ -75,6 +75,7 @@ def test_doctor_finds_nothing_wrong_here(
     assert found["weights"] == "6 files, every hash as released"
     assert found["self-test"].startswith("two photos of one person match")
     assert found["store"] == f"{facauth.store} (not made yet: nobody is enrolled)"
+    assert found["keyring extra"] == found["plot extra"] == "installed"
     assert found["limits"] == "a still cannot show another real photo of the victim"
     assert result.stderr == ""
     assert all_of(facauth, tmp_path) == before
@@ -112,6 +113,17 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """doctor without the parts that run networks."""
     for check in ("_self_test", "_parity", "_weights"):
         monkeypatch.setattr(f"facauth.cli.doctor.{check}", lambda: "left out")
+
+
+@pytest.mark.usefixtures("hurried")
+def test_doctor_says_what_an_extra_would_add(
+    facauth: Facauth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facauth.cli.doctor.find_spec", lambda _: None)
+    lines = facauth("doctor").stdout.splitlines()
+    assert "ok\theic extra\tnot installed: pip install 'facauth[heic]' to read HEIC\t" in lines
+    assert any(line.startswith("ok\tkeyring extra\tnot installed: pip") for line in lines)
+    assert any(line.startswith("ok\tplot extra\tnot installed: pip") for line in lines)
 
 
 @pytest.mark.usefixtures("hurried")

@@ -21,7 +21,11 @@ import facauth
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCK = (ROOT / "requirements-dev.txt").read_text()
+LOCKS = {
+    name: (ROOT / name).read_text()
+    for name in ("requirements.txt", "requirements-dev.txt", ".ci/requirements-audit.txt")
+}
+RELEASE, DEV, AUDIT = LOCKS
 NOTICE = (ROOT / "NOTICE").read_text()
 WEIGHTS: list[dict[str, Any]] = json.loads((ROOT / "facauth/weights/manifest.json").read_text())[
     "weights"
@@ -37,19 +41,29 @@ def runtime_requirements() -> list[str]:
     return [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
 
 
-def locked_entries() -> list[str]:
+def locked_entries(lock: str) -> list[str]:
     """Each locked requirement: its first line, and the indented lines with its hashes."""
-    return re.findall(r"(?m)^[^#\s].*(?:\n[ \t].*)*", LOCK)
+    return re.findall(r"(?m)^[^#\s].*(?:\n[ \t].*)*", LOCKS[lock])
 
 
-def locked_versions() -> dict[str, set[str]]:
+def locked_lines(lock: str) -> list[Requirement]:
+    return [Requirement(entry.splitlines()[0].rstrip(" \\")) for entry in locked_entries(lock)]
+
+
+def locked_versions(lock: str) -> dict[str, set[str]]:
     versions: dict[str, set[str]] = {}
-    for entry in locked_entries():
-        requirement = Requirement(entry.splitlines()[0].rstrip(" \\"))
+    for requirement in locked_lines(lock):
         (pin,) = requirement.specifier
         assert pin.operator == "=="
         versions.setdefault(canonicalize_name(requirement.name), set()).add(pin.version)
     return versions
+
+
+def hashes(lock: str) -> dict[str, set[str]]:
+    return {
+        entry.splitlines()[0].rstrip(" \\"): set(re.findall(r"--hash=(\S+)", entry))
+        for entry in locked_entries(lock)
+    }
 
 
 def with_transitive(lines: list[str]) -> Iterator[str]:
@@ -87,30 +101,78 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_every_locked_requirement_has_a_hash() -> None:
-    assert [entry for entry in locked_entries() if "--hash=sha256:" not in entry] == []
-    assert len(locked_entries()) > 20
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_requirement_has_a_hash(lock: str) -> None:
+    assert [line for line, found in hashes(lock).items() if not found] == []
+    assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each) for each in chain(*hashes(lock).values()))
+    assert len(locked_entries(lock)) > 14
 
 
-def test_lock_names_no_address() -> None:
-    assert not re.search(r"://|http|index-url|find-links", LOCK)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_names_no_address(lock: str) -> None:
+    assert not re.search(r"://|http|index-url|find-links", LOCKS[lock])
 
 
-def test_lock_compiles_nothing() -> None:
-    assert "dlib" not in locked_versions()
-    assert "dlib-bin" in locked_versions()
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_says_how_it_was_made(lock: str) -> None:
+    command = LOCKS[lock].splitlines()[1]
+    assert command.endswith(f"--generate-hashes -o {lock}")
+
+
+@pytest.mark.parametrize("lock", [RELEASE, DEV])
+def test_lock_compiles_nothing(lock: str) -> None:
+    assert "dlib" not in locked_versions(lock)
+    assert "dlib-bin" in locked_versions(lock)
+
+
+def satisfies(lock: str, line: str) -> bool:
+    requirement = Requirement(line)
+    versions = locked_versions(lock)[canonicalize_name(requirement.name)]
+    return all(requirement.specifier.contains(version) for version in versions)
 
 
 @pytest.mark.parametrize("line", runtime_requirements() + PYPROJECT["dependency-groups"]["dev"])
 def test_lock_satisfies_pyproject(line: str) -> None:
-    requirement = Requirement(line)
-    versions = locked_versions()[canonicalize_name(requirement.name)]
-    assert all(requirement.specifier.contains(version) for version in versions)
+    assert satisfies(DEV, line)
+
+
+@pytest.mark.parametrize("line", PYPROJECT["project"]["dependencies"])
+def test_release_lock_satisfies_pyproject(line: str) -> None:
+    assert satisfies(RELEASE, line)
+
+
+@pytest.mark.parametrize("line", PYPROJECT["dependency-groups"]["audit"])
+def test_audit_lock_satisfies_pyproject(line: str) -> None:
+    assert satisfies(AUDIT, line)
+
+
+def test_release_lock_pins_everything_that_runs_and_nothing_else() -> None:
+    names = set(with_transitive(PYPROJECT["project"]["dependencies"]))
+    here = {
+        canonicalize_name(line.name)
+        for line in locked_lines(RELEASE)
+        if line.marker is None or line.marker.evaluate()
+    }
+    assert here == names
+
+
+def test_a_release_runs_on_what_was_tested() -> None:
+    """The same versions, for the same platforms, of the same files."""
+    tested = hashes(DEV)
+    assert {line: tested.get(line) for line in hashes(RELEASE)} == hashes(RELEASE)
 
 
 def test_lock_can_build_this_package() -> None:
     for line in PYPROJECT["build-system"]["requires"]:
-        assert canonicalize_name(Requirement(line).name) in locked_versions()
+        assert canonicalize_name(Requirement(line).name) in locked_versions(DEV)
+
+
+def test_ci_tries_the_wheel_on_the_release_lock_alone() -> None:
+    script = (ROOT / ".ci/run").read_text()
+    (installs,) = re.findall(r"((?:^\S+/plain/bin/pip\S* install .*\n)+)", script, re.MULTILINE)
+    pinned, wheel = installs.splitlines()
+    assert pinned.endswith("--require-hashes -r requirements.txt")
+    assert re.search(r"--no-deps --no-index \S+facauth-\S+\.whl$", wheel)
 
 
 def test_notice_names_everything_pip_installs() -> None:

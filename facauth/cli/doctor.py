@@ -30,8 +30,25 @@ PACKAGES = (
     "dlib-bin",
     "pillow",
     "platformdirs",
+    "cryptography",
 )
 MAX_PARITY_DISTANCE = 1e-5  # between encodings of one chip by cv2.dnn and by dlib
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What `pip install 'facauth[name]'` adds."""
+
+    name: str
+    module: str  # to import; the package is called the same
+    purpose: str
+
+
+EXTRAS = (
+    Extra("heic", "pi_heif", "to read HEIC"),
+    Extra("keyring", "keyring", "to keep a store's key in the system's keyring"),
+    Extra("plot", "matplotlib", "for evaluate --plot"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,7 @@ def examine(store: Path) -> Iterator[Finding]:
     yield Finding("facauth", True, __version__)
     yield Finding("python", sys.version_info >= (3, 11), platform.python_version())
     yield from map(_package, PACKAGES)
-    yield _heic()
+    yield from map(_extra, EXTRAS)
     for check, look in (
         ("weights", _weights),
         ("threads", _threads),
@@ -68,10 +85,10 @@ def _package(name: str) -> Finding:
         return Finding(name, False, "not installed", "install facauth again")
 
 
-def _heic() -> Finding:
-    installed = find_spec("pi_heif") is not None
-    detail = "installed" if installed else "not installed: pip install 'facauth[heic]' to read HEIC"
-    return Finding("heic extra", True, detail)
+def _extra(extra: Extra) -> Finding:
+    cure = f"not installed: pip install 'facauth[{extra.name}]' {extra.purpose}"
+    detail = "installed" if find_spec(extra.module) else cure
+    return Finding(f"{extra.name} extra", True, detail)
 
 
 def _looked(check: str, look: Callable[[], str]) -> Finding:

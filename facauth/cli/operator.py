@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from facauth.cli.arguments import Json, Quiet, StorePath, store_path
-from facauth.cli.output import answering, on_terminal, table
+from facauth.cli.output import Answer, answering, on_terminal, table
 from facauth.errors import ExitCode
+
+Licenses = Annotated[
+    bool,
+    typer.Option("--licenses", help="List the licences of all that is installed; check no more."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,19 +54,45 @@ def demo(as_json: Json = False, quiet: Quiet = False) -> None:
         answer.lines += lines(("", "Tried", "Expected", "Got", "Said"), rows)
 
 
-def doctor(store: StorePath = None, as_json: Json = False, quiet: Quiet = False) -> None:
+def doctor(
+    store: StorePath = None,
+    licenses: Licenses = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Check this installation: packages, weights, store, and a self-test on samples."""
-    from facauth.cli.doctor import examine
-
+    look = _licences if licenses else _checks
     with answering("doctor", as_json=as_json, quiet=quiet) as answer:
-        answer.more["checks"] = None
-        findings = list(examine(store_path(store)))
-        good = all(finding.ok for finding in findings)
+        good = look(answer, store_path(store))
         answer.verdict = "healthy" if good else "unhealthy"
         answer.exit_code = ExitCode.OK if good else ExitCode.SETUP
-        answer.more["checks"] = [asdict(finding) for finding in findings]
-        rows = [
-            ("ok" if found.ok else "BAD", found.check, found.detail, found.advice)
-            for found in findings
-        ]
-        answer.lines += lines(("", "Check", "Found", "Do"), rows)
+
+
+def _checks(answer: Answer, store: Path) -> bool:
+    from facauth.cli.doctor import examine
+
+    answer.more["checks"] = None
+    findings = list(examine(store))
+    answer.more["checks"] = [asdict(finding) for finding in findings]
+    rows = [
+        ("ok" if found.ok else "BAD", found.check, found.detail, found.advice) for found in findings
+    ]
+    answer.lines += lines(("", "Check", "Found", "Do"), rows)
+    return all(finding.ok for finding in findings)
+
+
+def _licences(answer: Answer, _: Path) -> bool:
+    from facauth.cli.licences import licensed
+
+    answer.more["licenses"] = None
+    things = list(licensed())
+    answer.more["licenses"] = [asdict(thing) for thing in things]
+    rows = [
+        ("ok" if each.ok else "BAD", each.kind, each.name, each.version, each.license)
+        for each in things
+    ]
+    answer.lines += lines(("", "Kind", "Name", "Version", "Licence"), rows)
+    bad = ", ".join(each.name for each in things if not each.ok)
+    if bad:
+        answer.notes.append(f"not known to allow commercial use: {bad}; read the licence first")
+    return not bad
