@@ -96,6 +96,9 @@ PERSON = {
     "needs_new_photo": {int},
     "without_signature": {int},
     "accepted_spoof": {int},
+    "consent": TEXT_OR_NULL,
+    "purpose": TEXT_OR_NULL,
+    "consent_at": TEXT_OR_NULL,
 }
 CHECKED = {
     "image": {str},
@@ -110,6 +113,7 @@ STEP = {"title": {str}, "expected": {int}, "got": {int}, "said": {str}}
 FINDING = {"check": {str}, "ok": {bool}, "detail": {str}, "advice": {str}}
 MORE: dict[str, dict[str, Any]] = {
     "register": {"photos": {int}},
+    "sign-in": {"retry_after_s": NUMBER | {type(None)}},
     "list": {"people": [PERSON]},
     "spoof-check": {"results": [CHECKED]},
     "demo": {"steps": [STEP]},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from secrets import token_hex
 
-from facauth.errors import Conflict, Reason
+from facauth.errors import Conflict, Reason, SetupProblem, shown
 from facauth.records import log
 from facauth.records.database import Database, unfit
 from facauth.records.sealing import (
@@ -78,8 +78,8 @@ class Roster:
 
     def find(self, name: PersonName) -> str | None:
         """The name as it was enrolled, whatever its case; None if nobody has it."""
-        row = self._db.one("SELECT name FROM people WHERE name_key = ?", name.key)
-        return row[0] if row else None
+        person = self._person(name)
+        return person.name if person else None
 
     def known_as(self, name: PersonName) -> str:
         """The name as it was enrolled. Raises Conflict if nobody has it."""
@@ -227,7 +227,12 @@ class Roster:
         row = self._db.one(
             "SELECT id, uid, name, wrapped_key FROM people WHERE name_key = ?", name.key
         )
-        return Person(*row) if row else None
+        if row is None:
+            return None
+        person = Person(*row)
+        if PersonName.parse(person.name).key != name.key:  # the key is not sealed, the name is
+            raise self._altered(person)
+        return person
 
     def _new_person(self, name: PersonName) -> Person:
         self._db.write(
@@ -254,8 +259,11 @@ class Roster:
         try:
             yield
         except SealBroken:
-            what = f"was changed by something else: what it holds of {person.name} does not fit"
-            raise unfit("store.altered", self.path, what, "bring back a copy of it") from None
+            raise self._altered(person) from None
+
+    def _altered(self, person: Person) -> SetupProblem:
+        what = f"was changed by something else: what it holds of {shown(person.name)} does not fit"
+        return unfit("store.altered", self.path, what, "bring back a copy of it")
 
 
 def unknown(name: PersonName) -> Conflict:
