@@ -18,7 +18,8 @@ import kills
 import pytest
 from killer import Failed, Mode
 
-pytestmark = pytest.mark.skipif(killer.why_not() is not None, reason=killer.why_not() or "")
+WHY_NOT = killer.why_not()
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
 TOP = Path(__file__).parents[2]
 EVERY = 17  # kills of which one is tried; no multiple of the ways to die, so that all come up
