@@ -350,7 +350,7 @@ class Bench:
 
     @classmethod
     def of(cls, operation: Operation, folder: Path) -> Bench:
-        """Prepare it; it is also done twice here, so that all its imports are done."""
+        """Prepare it; it is done once here, so that nothing is left to import."""
         start, trial = folder / "start", folder / "trial"
         states, found = [], set()
         start.mkdir()
