@@ -24,7 +24,16 @@ from typing import Any, NoReturn
 from unicodedata import category
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.records.keys import SCRYPT_N, SCRYPT_P, SCRYPT_R, KeyAccess, KeyKind, Lock, create
+from facauth.records.keys import (
+    SALT_BYTES,
+    SCRYPT_N,
+    SCRYPT_P,
+    SCRYPT_R,
+    KeyAccess,
+    KeyKind,
+    Lock,
+    create,
+)
 from facauth.records.roster import Consent
 from facauth.records.sealing import Template
 from facauth.records.vault import SealBroken, seal, unseal
@@ -201,6 +210,8 @@ def _unsealed(document: dict[str, Any], source: str, ask: Ask) -> bytes:
     _, kdf, sealed = _fields(document, "it", "format", "kdf", "sealed")
     *_, salt = _fields(kdf, "kdf", "name", "n", "r", "p", "salt")
     blob, raw = _bytes(sealed, "sealed"), _bytes(salt, "kdf.salt")
+    if len(raw) != SALT_BYTES:
+        raise Unsound(f"kdf.salt is not {SALT_BYTES} bytes")
     ours = [number for number, n in SCRYPT_N.items() if kdf == _kdf(n, raw)]
     if not ours:
         raise _newer(source)
