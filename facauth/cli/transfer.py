@@ -22,7 +22,6 @@ from facauth.cli.arguments import (
 from facauth.cli.output import answering
 from facauth.cli.people import AllowDuplicate, counted
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.faces.folder import is_folder
 from facauth.structs import PersonName
 
 if TYPE_CHECKING:
@@ -157,13 +156,14 @@ def target(
 def require_new(path: Path) -> None:
     """Raises UsageProblem unless a file can be made there."""
     try:
-        if os.path.lexists(path):
-            raise exists(path)
-        fit = is_folder(path.parent) and os.access(path.parent, os.W_OK)
-    except ValueError:
-        fit = False
-    if not fit:
-        raise unwritable(path, "it is in no folder that can be written")
+        path.lstat()
+    except FileNotFoundError:
+        if not os.access(path.parent, os.W_OK):
+            raise unwritable(path, "it is in no folder that can be written") from None
+    except (OSError, ValueError) as error:
+        raise unwritable(path, getattr(error, "strerror", None) or "not a path") from error
+    else:
+        raise exists(path)
 
 
 def exists(path: Path) -> UsageProblem:

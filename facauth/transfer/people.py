@@ -42,18 +42,20 @@ def export(
 ) -> tuple[list[PersonCopy], str]:
     """Who was exported, and the file: of the person with this name, or (None) of everybody.
 
-    The events are written before anything leaves. Raises Conflict if it is nobody, SetupProblem
-    for a damaged store.
+    Nobody waits for it, and the events are written before anything leaves. Raises Conflict if it
+    is nobody, SetupProblem for a damaged store.
     """
+    with store.snapshot():
+        people = [_copy(store, row) for row in chosen(store, name)]
     try:
-        with store.transaction():
-            people = [_copy(store, row) for row in chosen(store, name)]
-            for person in people:
-                store.log("export", "exported", name=person.name.text)
-            return people, write(people, lock)
+        text = write(people, lock)
     except Unsound as fault:
         what = f"cannot be exported: {fault}"
         raise unfit("store.damaged", store.path, what, "run facauth doctor") from None
+    with store.transaction():
+        for person in people:
+            store.log("export", "exported", name=person.name.text)
+    return people, text
 
 
 def _copy(store: Store, row: PersonRow) -> PersonCopy:
