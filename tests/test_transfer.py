@@ -7,6 +7,7 @@ import random
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -94,7 +95,7 @@ PRINTABLE = st.characters(exclude_categories=("C", "Z"))
 TIMES = st.datetimes(timezones=st.none()).map(
     lambda at: at.replace(microsecond=0).isoformat() + "+00:00"
 )
-TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=40)
+TEXTS = st.text(PRINTABLE | st.just(" "), min_size=1, max_size=40)
 
 
 @st.composite
@@ -352,15 +353,20 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a purpose without consent": (lambda f: first(f).update(purpose="door"), "consent is not a"),
     "consent with escapes": (
         lambda f: first(f).update(consent="\x1b[2Jyes", consent_at=AT),
-        "people[0].consent has control characters",
+        "people[0].consent has characters that cannot be printed",
     ),
     "a purpose with escapes": (
         lambda f: first(f).update(consent="yes", purpose="a\nb", consent_at=AT),
-        "people[0].purpose has control characters",
+        "people[0].purpose has characters that cannot be printed",
+    ),
+    "a name from the right": (lambda f: first(f).update(name="Ada\u202e"), "cannot be a name"),
+    "consent from the right": (
+        lambda f: first(f).update(consent="yes\u202eon", consent_at=AT),
+        "consent has characters that cannot be printed",
     ),
     "a consent of a book": (
-        lambda f: first(f).update(consent="x" * 10_001, consent_at=AT),
-        "consent is not a text of 1 to 10000 characters",
+        lambda f: first(f).update(consent="x" * 1001, consent_at=AT),
+        "consent is not a text of 1 to 1000 characters",
     ),
     "a contract of no text": (lambda f: template(f).update(contract=[]), "contract is not a text"),
     "a spoof of 1": (lambda f: template(f).update(accepted_spoof=1), "neither true nor false"),
@@ -576,13 +582,13 @@ def changed(file: dict[str, Any], chance: random.Random) -> bytes:
         (holder, at), (other, there) = chance.choice(spots), chance.choice(spots)
         act = chance.randrange(4)
         if act == 0:
-            holder[at] = chance.choice(HOSTILE)
+            holder[at] = deepcopy(chance.choice(HOSTILE))
         elif act == 1:
             del holder[at]
         elif act == 2 and isinstance(holder, list):
-            holder.append(json.loads(json.dumps(holder[at])))
+            holder.append(deepcopy(holder[at]))
         else:
-            holder[at] = json.loads(json.dumps(other[there]))
+            holder[at] = deepcopy(other[there])
     return json.dumps(file).encode()
 
 

@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
 )
-for commands in (people, checks, spoof_check, evaluate, transfer, operator):
+for commands in (people, transfer, checks, spoof_check, evaluate, operator):
     commands.add_to(app)
 
 
