@@ -21,6 +21,7 @@ FLOORS = (
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
     {"facauth.stages"},
     {"facauth.pipeline"},
+    {"facauth.transfer"},
     {"facauth.measure"},
     {"facauth.cli"},
     {"facauth.__main__"},

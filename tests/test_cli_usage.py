@@ -14,6 +14,8 @@ COMMANDS = (
     "list",
     "remove",
     "rename",
+    "export",
+    "import",
     "sign-in",
     "spoof-check",
     "demo",

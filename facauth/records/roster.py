@@ -147,12 +147,14 @@ class Roster:
         contract: str,
         templates: Sequence[Template],
         consent: Consent | None = None,
+        at: str | None = None,
     ) -> int:
         """Add templates to a person, who is made if new; how many there are then.
 
-        Call it within a transaction.
+        at: the time of all this, if it is not now. Call it within a transaction.
         """
-        person, at = self._person(name) or self._new_person(name), log.now()
+        at = at or log.now()
+        person = self._person(name) or self._new_person(name, at)
         with self._sealing(person):
             key = open_key(self.vault(), person, self._blobs(person))
         for sealed in (seal_template(key, person.uid, contract, each) for each in templates):
@@ -234,10 +236,10 @@ class Roster:
             raise self._altered(person)
         return person
 
-    def _new_person(self, name: PersonName) -> Person:
+    def _new_person(self, name: PersonName, at: str) -> Person:
         self._db.write(
             "INSERT INTO people (uid, name, name_key, enrolled_at) VALUES (?, ?, ?, ?)",
-            *(token_hex(16), name.text, name.key, log.now()),
+            *(token_hex(16), name.text, name.key, at),
         )
         person = self._person(name)
         assert person is not None  # noqa: S101
