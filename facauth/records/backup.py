@@ -76,12 +76,13 @@ def back_up(path: Path, version: int) -> Path:
     new_private_file(making)
     try:
         with closing(connect_to(path)) as source, closing(connect_to(making)) as copy:
+            copy.execute("PRAGMA locking_mode = EXCLUSIVE")  # needs no file beside it for that
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
             _require_equal(source, copy, making)
         making.rename(target)
     except BaseException:
-        _erase(making)
+        _discard(path, r"backup\.part")
         raise
     sync_folder(target)
     return target

@@ -89,7 +89,8 @@ class Database:
             self._require_unchanged()
             yield
         finally:
-            self.write("ROLLBACK")
+            with suppress(SetupProblem):  # after a fault SQLite has ended it by itself
+                self.write("ROLLBACK")
 
     def _require_unchanged(self) -> None:
         """Another process may have migrated the store, or given it another key, since we opened."""
@@ -274,7 +275,8 @@ def _reading(db: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        db.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # after a fault SQLite has ended it by itself
+            db.execute("ROLLBACK")
 
 
 def unfit(code: str, path: Path, what: str, advice: str) -> SetupProblem:
