@@ -109,10 +109,9 @@ def test_who_needs_a_new_photo_is_said(older: Facauth) -> None:
 
 def test_every_other_command_leaves_an_older_store_alone(older: Facauth, photo: Photo) -> None:
     before = tree(older.store.parent)
-    folder = older.here / "people"
-    for person, name in (("Barack", AGAIN), ("Eileen", EILEEN)):
-        (folder / person).mkdir(parents=True)
-        (folder / person / name).write_bytes(Path(photo(name)).read_bytes())
+    for folder in ("live", "attack"):
+        (older.here / folder / "one").mkdir(parents=True)
+        (older.here / folder / "one" / "photo.jpg").write_bytes(Path(photo(AGAIN)).read_bytes())
     for command in (
         ("register", "Ada", photo(JOE)),
         ("register", "Barack", photo(AGAIN), "--replace"),
@@ -124,6 +123,7 @@ def test_every_other_command_leaves_an_older_store_alone(older: Facauth, photo: 
         ("rename", "Barack", "Ada"),
         ("purge", "--unused-for", "1d", "--yes"),
         ("spoof-check", photo(AGAIN), "--against", "Barack"),
+        ("evaluate", "spoof", ".", "--store", str(older.store)),
     ):
         result = older(*command, exit_code=7)
         assert result.stdout == ""

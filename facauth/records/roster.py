@@ -259,6 +259,7 @@ class Roster:
         try:
             yield
         except SealBroken:
+            self._db.require_unchanged()  # or else that is why
             what = f"was changed by something else: what it holds of {person.name} does not fit"
             raise unfit("store.altered", self.path, what, "bring back a copy of it") from None
 
