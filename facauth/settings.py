@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -212,8 +213,8 @@ def default_store() -> Path:
     """
     from platformdirs import user_data_path
 
-    folder = user_data_path("facauth", appauthor=False)
-    if not folder.is_absolute():  # "~", taken for a name
+    folder = _folder(user_data_path)
+    if folder is None:
         message = "this user has no folder for data"
         raise SetupProblem(Reason("store.no_home", message, "set HOME, or name a store"))
     return folder / "facauth.sqlite3"
@@ -223,13 +224,22 @@ def default_key_file() -> Path | None:
     """Where keys are kept: not beside the store, so that a backup does not hold both."""
     from platformdirs import user_config_path
 
-    folder = user_config_path("facauth", appauthor=False)
-    return folder / "facauth.key" if folder.is_absolute() else None
+    folder = _folder(user_config_path)
+    return folder / "facauth.key" if folder else None
 
 
 def weight_memory() -> Path | None:
     """Where it is remembered which weights were found intact (networks.Checked)."""
     from platformdirs import user_cache_path
 
-    folder = user_cache_path("facauth", appauthor=False)
-    return folder / "weights.json" if folder.is_absolute() else None
+    folder = _folder(user_cache_path)
+    return folder / "weights.json" if folder else None
+
+
+def _folder(of_user: Callable[..., Path]) -> Path | None:
+    """One of platformdirs' folders; None for a user without a home."""
+    try:
+        folder = of_user("facauth", appauthor=False)
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # older versions take "~" for a name

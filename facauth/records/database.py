@@ -211,6 +211,8 @@ def _require_regular_file(path: Path) -> None:
             raise unfit("store.not_yours", path, "belongs to another user", "name your own store")
     if not stat.S_ISREG(path.stat().st_mode):
         raise unfit("store.not_a_store", path, "is not a file", "name a facauth store")
+    if not os.access(path, os.W_OK, effective_ids=True):  # SQLite would leave files beside it
+        raise unfit("store.read_only", path, "cannot be written", "check its permissions")
     if 0 < path.stat().st_size < SMALLEST_DATABASE_BYTES:  # SQLite takes one byte for none
         raise unfit("store.not_a_store", path, "is not a facauth store", "name another file")
     _require_own_logs(path)
