@@ -285,7 +285,7 @@ def test_on_a_full_disk_nothing_is_changed(older: Facauth, copies: float) -> Non
     content = older.store.read_bytes()
     older.store.unlink()
     room = f"size={len(content) + int(copies * len(content))},mode=700"
-    command = ["mount", "-t", "tmpfs", "-o", room, "tmpfs", older.store.parent]
+    command = ["mount", "-t", "tmpfs", "-o", room, "tmpfs", str(older.store.parent)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("no file system can be mounted here")
     try:

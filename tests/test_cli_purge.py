@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from conftest import Facauth, Photo, fragments, tree
 
+from facauth.records.keys import KeyAccess, KeyKind
+from facauth.records.rekey import encrypt_anew
+from facauth.records.store import Store
+
 EILEEN, JOE, BARACK, AGAIN = "collins.png", "biden_2010.jpg", "obama_2012.jpg", "obama_2010.jpg"
 
 
@@ -188,3 +192,21 @@ def test_clocks_may_differ_a_little(enrolled: Facauth) -> None:
 def test_without_a_store_there_is_nobody_to_purge(facauth: Facauth) -> None:
     facauth("purge", "--unused-for", "1y", "--yes")
     assert not facauth.store.parent.exists()
+
+
+def test_in_an_encrypted_store_it_takes_the_key(enrolled: Facauth) -> None:
+    """To delete; not to list or to show, which an operator must always be able to."""
+    keys = KeyAccess(default_key_file=enrolled.home / "facauth.key")
+    with Store.open(enrolled.store, keys) as store:
+        encrypt_anew(store, KeyKind.FILE, keys)
+    before = tree(enrolled.store.parent)
+    for command in (("list",), ("show", "Barack"), ("migrate",)):
+        enrolled(*command)
+    assert enrolled("purge", "--unused-for", "1y", "--dry-run").stdout.startswith("Barack\t")
+    assert enrolled("purge", "--unused-for", "1y", "--yes", exit_code=7).stdout == ""
+    assert tree(enrolled.store.parent) == before
+    key = ("--key-file", str(enrolled.home / "facauth.key"))
+    assert enrolled("purge", "--unused-for", "1y", "--yes", *key).stdout.startswith("Barack\t")
+    assert enrolled.names() == {"Eileen": 1}
+    with Store.open(enrolled.store, keys) as store:
+        assert store.verify_log()[1] is None
