@@ -223,9 +223,10 @@ def _require_own_logs(path: Path) -> None:
     owners = {0, os.geteuid(), path.stat().st_uid}
     for suffix in ("-wal", "-shm", "-journal"):
         log = Path(f"{real(path)}{suffix}")
-        if os.path.lexists(log) and log.lstat().st_uid not in owners:
-            advice = "delete it, and let nobody else write in its folder"
-            raise unfit("store.not_yours", log, "belongs to another user", advice)
+        with suppress(FileNotFoundError):  # the last process that leaves a store deletes them
+            if log.lstat().st_uid not in owners:
+                advice = "delete it, and let nobody else write in its folder"
+                raise unfit("store.not_yours", log, "belongs to another user", advice)
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
