@@ -18,7 +18,13 @@ from facauth.decision.enrolment import (
     require_one_person,
     require_same_person,
 )
-from facauth.decision.match import Gallery, fmr_of_each, require_anybody, require_match
+from facauth.decision.match import (
+    Gallery,
+    fmr_of_each,
+    require_anybody,
+    require_current,
+    require_match,
+)
 from facauth.faces.detect import only_face
 from facauth.faces.quality import require_quality
 from facauth.records.sealing import Template
@@ -164,6 +170,8 @@ def people(store: Store, contract: str, claimed: str | None) -> Gallery:
     """Whom to compare with: everybody, or the claimed person."""
     gallery = Gallery.of(store.encodings(contract))
     if claimed is not None:
-        gallery = gallery.only(store.known_as(PersonName.parse(claimed)))
+        name = store.known_as(PersonName.parse(claimed))
+        gallery = gallery.only(name)
+        require_current(gallery, name)
     require_anybody(gallery, store.path)
     return gallery

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from facauth.errors import Reason, SetupProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,21 +207,39 @@ MIN_FMR = 1e-9  # thresholds do not rise any further below this rate
 
 
 def default_store() -> Path:
-    """The platform's folder for user data, e.g. ~/.local/share/facauth/facauth.sqlite3."""
+    """The platform's folder for user data, e.g. ~/.local/share/facauth/facauth.sqlite3.
+
+    Raises SetupProblem for a user without a home.
+    """
     from platformdirs import user_data_path
 
-    return user_data_path("facauth", appauthor=False) / "facauth.sqlite3"
+    folder = _folder(user_data_path)
+    if folder is None:
+        message = "this user has no folder for data"
+        raise SetupProblem(Reason("store.no_home", message, "set HOME, or name a store"))
+    return folder / "facauth.sqlite3"
 
 
-def default_key_file() -> Path:
+def default_key_file() -> Path | None:
     """Where keys are kept: not beside the store, so that a backup does not hold both."""
     from platformdirs import user_config_path
 
-    return user_config_path("facauth", appauthor=False) / "facauth.key"
+    folder = _folder(user_config_path)
+    return folder / "facauth.key" if folder else None
 
 
-def weight_memory() -> Path:
+def weight_memory() -> Path | None:
     """Where it is remembered which weights were found intact (networks.Checked)."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("facauth", appauthor=False) / "weights.json"
+    folder = _folder(user_cache_path)
+    return folder / "weights.json" if folder else None
+
+
+def _folder(of_user: Callable[..., Path]) -> Path | None:
+    """One of platformdirs' folders; None for a user without a home."""
+    try:
+        folder = of_user("facauth", appauthor=False)
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # older versions take "~" for a name

@@ -46,12 +46,90 @@ def test_list_counts_the_photos_that_these_networks_cannot_compare(enrolled: Fac
     assert [row["needs_new_photo"] for row in listed(enrolled)] == [0, 1]
 
 
+def outdate(facauth: Facauth, name: str) -> None:
+    """As if their photos had been enrolled with other networks."""
+    facauth.change(
+        "UPDATE templates SET contract = 'older/1' WHERE person_id ="
+        f" (SELECT id FROM people WHERE name = '{name}')"
+    )
+
+
+def test_list_says_who_needs_a_new_photo_in_every_layout(enrolled: Facauth) -> None:
+    outdate(enrolled, "barack")
+    barack, eileen = enrolled("list").stdout.splitlines()
+    assert re.fullmatch(rf"barack\t1\t{TIME}\t\tneeds a new photo", barack)
+    assert re.fullmatch(rf"Eileen\t1\t{TIME}\t", eileen)  # as ever: four fields
+    rows = list(csv.DictReader(enrolled("list", "--format", "csv").stdout.splitlines()))
+    assert [row["remark"] for row in rows] == ["needs a new photo", ""]
+    for result in (enrolled("list", "--format", "table"), enrolled.on_terminal("list")):
+        _, barack, eileen = result.stdout.splitlines()
+        assert barack.endswith("needs a new photo")
+        assert "needs" not in eileen
+
+
+def test_who_has_one_current_photo_needs_no_other(enrolled: Facauth, photo: Photo) -> None:
+    enrolled("register", "barack", photo(AGAIN))
+    enrolled.change("UPDATE templates SET contract = 'older/1' WHERE id = 2")
+    assert "needs" not in enrolled("list").stdout
+    assert [row["needs_new_photo"] for row in listed(enrolled)] == [1, 0]
+    assert enrolled("sign-in", photo("obama_2009.jpg")).stdout == "barack\n"
+
+
+def test_photos_of_another_contract_are_never_compared(enrolled: Facauth, photo: Photo) -> None:
+    enrolled.change("UPDATE templates SET encoding = zeroblob(1024) WHERE person_id = 2")
+    outdate(enrolled, "barack")
+    result = enrolled("sign-in", photo(AGAIN), exit_code=1)
+    assert result.stderr == "facauth: the face matches nobody; try another photo, or register\n"
+    assert enrolled("sign-in", photo("collins.png"), exit_code=3).stdout == ""  # others are
+
+
+def test_a_claim_of_somebody_who_needs_a_new_photo(enrolled: Facauth, photo: Photo) -> None:
+    outdate(enrolled, "barack")
+    for _ in range(12):  # none of them is a failure
+        result = enrolled("sign-in", photo(AGAIN), "--as", "BARACK", "--json", exit_code=1)
+        assert result.codes == ["match.needs_new_photo"]
+    assert result.json["person"] is None
+    message = result.json["reasons"][0]["message"]
+    assert (
+        message == "no photo of barack can be compared any more: they were made for other networks"
+    )
+    assert shown(enrolled, "barack")["failures"] == 0
+
+
+def test_somebody_who_needs_a_new_photo_gets_one_by_replace(
+    enrolled: Facauth, photo: Photo
+) -> None:
+    outdate(enrolled, "barack")
+    before = enrolled.enrolled()
+    result = enrolled("register", "Barack", photo(AGAIN), "--json", exit_code=6)
+    assert result.codes == ["name.needs_new_photo"]
+    assert "--replace" in result.json["reasons"][0]["advice"]
+    assert enrolled.enrolled() == before
+    enrolled("register", "Barack", photo(AGAIN), "--replace")
+    assert enrolled("sign-in", photo(BARACK), "--as", "barack").stdout == "barack\n"
+    assert "needs" not in enrolled("list").stdout
+
+
+def test_where_all_need_a_new_photo_nobody_signs_in(enrolled: Facauth, photo: Photo) -> None:
+    enrolled.change("UPDATE templates SET contract = 'older/1'")
+    result = enrolled("sign-in", photo(AGAIN), "--json", exit_code=1)
+    assert result.codes == ["match.nobody_enrolled"]
+
+
+def shown(facauth: Facauth, name: str) -> dict[str, object]:
+    record: dict[str, object] = facauth("show", name, "--json").json["person_record"]
+    return record
+
+
 def test_an_empty_list_is_fine_and_makes_no_store(facauth: Facauth) -> None:
     result = facauth("list")
     assert result.stdout == ""
     assert result.stderr == f"facauth: nobody is enrolled in {facauth.store}\n"
     assert facauth("list", "--json").json["people"] == []
-    assert facauth("list", "--format", "csv").stdout == "name,photos,enrolled_at,last_sign_in_at\n"
+    assert (
+        facauth("list", "--format", "csv").stdout
+        == "name,photos,enrolled_at,last_sign_in_at,remark\n"
+    )
     assert facauth("list", "--format", "table").stdout == ""
     assert not facauth.store.parent.exists()
 
@@ -67,7 +145,7 @@ def test_list_as_csv_can_be_read_back(enrolled: Facauth) -> None:
     enrolled("rename", "Eileen", '=cmd(), "Eileen"')
     rows = list(csv.DictReader(enrolled("list", "--format", "csv").stdout.splitlines()))
     assert [row["name"] for row in rows] == ['=cmd(), "Eileen"', "barack"]
-    assert set(rows[0]) == {"name", "photos", "enrolled_at", "last_sign_in_at"}
+    assert set(rows[0]) == {"name", "photos", "enrolled_at", "last_sign_in_at", "remark"}
 
 
 def test_list_as_table_has_a_head_and_no_colours_in_a_pipe(enrolled: Facauth) -> None:
@@ -101,13 +179,15 @@ def test_of_a_removed_person_no_byte_is_left(enrolled: Facauth, photo: Photo) ->
     stored = enrolled.store.read_bytes()
     assert encoding in stored
     assert sum(piece in stored for piece in fragments(signature)) > 1000
+    ((eileen,),) = enrolled.rows("SELECT uid FROM people WHERE id = 1")
     enrolled("remove", "barack", "-y")
     assert [path.name for path in enrolled.store.parent.iterdir()] == [enrolled.store.name]
     stored = enrolled.store.read_bytes()
     assert encoding[:64] not in stored
     assert [piece for piece in fragments(signature) if piece in stored] == []
     assert b"barack" not in stored
-    assert enrolled.rows("SELECT * FROM events WHERE person_id = 2") == []
+    assert enrolled.rows("SELECT uid FROM people") == [(eileen,)]
+    assert {uid for (uid,) in enrolled.rows("SELECT subject FROM events")} - {eileen} != set()
 
 
 def test_the_removed_name_and_face_are_free_again(enrolled: Facauth, photo: Photo) -> None:

@@ -1,4 +1,4 @@
-"""Commands about who is enrolled: register, list, remove, rename."""
+"""Commands about who is enrolled: register, list, show, remove, rename."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ from facauth.cli.arguments import (
     stages,
     store_path,
 )
+from facauth.cli.operator import lines
 from facauth.cli.output import answering, on_terminal, table
 from facauth.errors import Reason, UsageProblem, shown
+from facauth.records import people
 from facauth.records.roster import PersonRow
 from facauth.structs import PersonName
 
@@ -44,6 +46,7 @@ def add_to(app: typer.Typer) -> None:
     """The commands of this module, in the order of `--help`."""
     app.command("register", short_help="Enrol a person with one or more photos.")(register)
     app.command("list", short_help="List who is enrolled.")(list_people)
+    app.command("show", short_help="Show all that is kept of a person, but the photos' data.")(show)
     app.command("remove", short_help="Delete a person for good.")(remove)
     app.command("rename", short_help="Give a person another name.")(rename)
 
@@ -62,6 +65,15 @@ NoSignature = Annotated[
     bool,
     typer.Option("--no-signature", help="Store nothing by which these photos are found again."),
 ]
+ConsentText = Annotated[
+    str | None,
+    typer.Option(
+        "--consent", metavar="TEXT", help="What the person agreed to, kept with the time."
+    ),
+]
+Purpose = Annotated[
+    str | None, typer.Option("--purpose", metavar="TEXT", help="What the consent is for.")
+]
 
 
 def register(
@@ -71,6 +83,8 @@ def register(
     allow_duplicate: AllowDuplicate = False,
     accept_spoof: AcceptSpoof = False,
     no_signature: NoSignature = False,
+    consent: ConsentText = None,
+    purpose: Purpose = None,
     largest: Largest = False,
     strict: Strict = False,
     lenient: Lenient = False,
@@ -83,7 +97,7 @@ def register(
     with answering("register", as_json=as_json, quiet=quiet) as answer:
         answer.more["photos"] = None
         policy = policy_of(answer, strict, lenient, "--accept-spoof" if accept_spoof else None)
-        person = PersonName.parse(name)
+        person, agreed = PersonName.parse(name), people.consent(consent, purpose)
         bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
 
@@ -99,6 +113,7 @@ def register(
                 allow_duplicate=allow_duplicate,
                 accept_spoof=accept_spoof,
                 keep_signatures=not no_signature,
+                consent=agreed,
             )
         answer.verdict, answer.person = "registered", known_as
         answer.more["photos"] = photos
@@ -131,13 +146,13 @@ def list_people(
     with answering("list", as_json=as_json, quiet=quiet) as answer:
         answer.more["people"] = None
         with opened(answer, store) as records:
-            people = records.people(Networks(Checked(None)).contract)
+            rows = records.people(Networks(Checked(None)).contract)
         answer.verdict = "listed"
-        answer.more["people"] = [asdict(person) for person in people]
+        answer.more["people"] = [asdict(row) for row in rows]
         if as_json:
             return
-        answer.lines += listing(people, layout or default_layout())
-        if not people:
+        answer.lines += listing(rows, layout or default_layout())
+        if not rows:
             answer.notes.append(f"nobody is enrolled in {shown(store_path(store))}")
 
 
@@ -146,23 +161,29 @@ def default_layout() -> ListFormat:
     return ListFormat.TABLE if on_terminal() else ListFormat.PLAIN
 
 
-COLUMNS = ("name", "photos", "enrolled_at", "last_sign_in_at")
+COLUMNS = ("name", "photos", "enrolled_at", "last_sign_in_at", "remark")
 
 
 def listing(people: Sequence[PersonRow], layout: ListFormat) -> list[str]:
     """The lines of the list."""
     rows = [
-        (row.name, str(row.photos), row.enrolled_at, row.last_sign_in_at or "") for row in people
+        (row.name, str(row.photos), row.enrolled_at, row.last_sign_in_at or "", remark(row))
+        for row in people
     ]
     if layout is ListFormat.CSV:
         return csv_lines([COLUMNS, *rows])
-    if layout is ListFormat.PLAIN:
-        return ["\t".join(row) for row in rows]
+    if layout is ListFormat.PLAIN:  # a fifth field only where there is something to say
+        return ["\t".join(row if row[-1] else row[:-1]) for row in rows]
     marked = [
-        (name, photos + unchecked(row), *times)
-        for row, (name, photos, *times) in zip(people, rows, strict=True)
+        (name, photos + unchecked(row), *rest)
+        for row, (name, photos, *rest) in zip(people, rows, strict=True)
     ]
-    return [table(("Name", "Photos", "Enrolled", "Last sign-in"), marked)] if rows else []
+    return [table(("Name", "Photos", "Enrolled", "Last sign-in", ""), marked)] if rows else []
+
+
+def remark(row: PersonRow) -> str:
+    """What has to be done for somebody who cannot sign in: no photo can be compared."""
+    return "needs a new photo" if row.needs_new_photo == row.photos else ""
 
 
 def unchecked(row: PersonRow) -> str:
@@ -180,6 +201,32 @@ def csv_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     return text.getvalue().splitlines()
 
 
+def show(name: Name, store: StorePath = None, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Show how many photos a person has and of what kind, their use, consent and failures."""
+    from facauth.networks import Checked, Networks
+
+    with answering("show", as_json=as_json, quiet=quiet) as answer:
+        answer.more["person_record"] = None
+        with opened(answer, store) as records:
+            row = people.record(records, PersonName.parse(name), Networks(Checked(None)).contract)
+            failures, lock = records.failures(row.name), records.locked(row.name)
+        answer.verdict, answer.person = "shown", row.name
+        fields = answer.more["person_record"] = {
+            **asdict(row),
+            "failures": failures,
+            "locked_out": lock is not None,
+            "retry_after_s": lock.retry_after_s if lock else None,
+        }
+        answer.lines += lines(("Field", "Value"), [(key, said(fields[key])) for key in fields])
+
+
+def said(value: object) -> str:
+    """A field for people and simple scripts."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else shown(value)
+
+
 def remove(
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -189,29 +236,27 @@ def remove(
     quiet: Quiet = False,
 ) -> None:
     """Delete a person and everything derived from their photos."""
-    from facauth.records import people
-
     with answering("remove", as_json=as_json, quiet=quiet) as answer:
         person = PersonName.parse(name)
         with opened(answer, store, key_file) as records:
             known_as = records.known_as(person)
             if not yes:
-                ask(f"Delete {known_as} for good?")
+                ask(f"Delete {known_as} for good?", "remove")
             people.remove(records, person)
         answer.verdict, answer.person = "removed", known_as
         answer.lines.append(f"removed {known_as}")
 
 
-def ask(question: str) -> None:
+def ask(question: str, command: str) -> None:
     """Raises UsageProblem unless somebody at a terminal says yes."""
     import sys
 
     if not sys.stdin.isatty():
         raise UsageProblem(
-            Reason("remove.unconfirmed", "nobody is there to confirm it", "add --yes")
+            Reason(f"{command}.unconfirmed", "nobody is there to confirm it", "add --yes")
         )
     if not typer.confirm(question, err=True):
-        raise UsageProblem(Reason("remove.declined", "nothing was deleted", "as you said"))
+        raise UsageProblem(Reason(f"{command}.declined", "nothing was deleted", "as you said"))
 
 
 def rename(
@@ -225,8 +270,6 @@ def rename(
     quiet: Quiet = False,
 ) -> None:
     """Give an enrolled person another name."""
-    from facauth.records import people
-
     with answering("rename", as_json=as_json, quiet=quiet) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)
         with opened(answer, store, key_file) as records:

@@ -28,8 +28,16 @@ def require_one_person(encodings: Sequence[Encoding]) -> None:
 
 def require_same_person(encodings: Sequence[Encoding], person: Gallery, name: str) -> None:
     """Raises Conflict unless every photo matches the person who has the name already."""
+    if not person.names:  # there is nobody to tell apart from somebody else
+        raise Conflict(
+            Reason(
+                "name.needs_new_photo",
+                f"no photo of {name} can be compared any more: they were made for other networks",
+                "--replace to start anew, once you know that it is the same person",
+            )
+        )
     for encoding in encodings:
-        if not person.names or not _alike(encoding, person):
+        if not _alike(encoding, person):
             raise Conflict(
                 Reason(
                     "name.other_face",

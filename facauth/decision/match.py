@@ -118,6 +118,18 @@ def require_anybody(gallery: Gallery, store: object) -> None:
         )
 
 
+def require_current(person: Gallery, name: str) -> None:
+    """Raises NoMatch where all photos of the claimed person are of another contract."""
+    if not person.names:
+        raise NoMatch(
+            Reason(
+                "match.needs_new_photo",
+                f"no photo of {name} can be compared any more: they were made for other networks",
+                f"have {name} registered again, with --replace",
+            )
+        )
+
+
 def require_match(match: Match, *, claimed: bool) -> None:
     """Raises NoMatch unless exactly one person is similar enough; NaN is not."""
     if not match.similarity >= match.min_similarity:

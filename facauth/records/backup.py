@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import glob
 import os
+import re
 import sqlite3
+import stat
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from facauth.records import schema
+from facauth.records import log, schema
 from facauth.records.database import (
+    Database,
     connect_to,
     explained,
-    make_private_file,
+    new_private_file,
+    real,
     transaction,
     unfit,
     version_of,
@@ -35,38 +38,53 @@ def migrate(path: Path) -> Migration:
 
     Raises SetupProblem, for a store that does not exist too.
     """
-    with explained(path), closing(connect_to(path)) as db:
-        found = version_of(db, path)
-        db.execute("PRAGMA synchronous = FULL")
-        if not 0 < found < len(schema.MIGRATIONS):
-            return Migration(found, found, None)
-        write_ahead(db)
+    with explained(path):
+        if not (path.exists() or path.is_symlink()):
+            raise unfit("store.missing", path, "does not exist", "name a store with --store")
+        with closing(connect_to(path)) as db:
+            found = version_of(db, path)
+            db.execute("PRAGMA synchronous = FULL")
+            if not 0 < found < len(schema.MIGRATIONS):
+                return Migration(found, found, None)
+            write_ahead(db)
+            return _upgraded(db, path)
+
+
+def _upgraded(db: sqlite3.Connection, path: Path) -> Migration:
+    copy = None
+    try:
         with transaction(db):
             found = schema.version(db)  # read again: another process may have been first
             if found == len(schema.MIGRATIONS):
                 return Migration(found, found, None)
             copy = back_up(path, found)
             schema.make(db)
-        return Migration(found, len(schema.MIGRATIONS), copy)
+            # Without a key: no store that is older than this version is encrypted.
+            log.append(Database(db, path), lambda _: None, "migrate", "migrated")
+    except BaseException:
+        if copy:
+            _erase(copy)
+        raise
+    return Migration(found, len(schema.MIGRATIONS), copy)
 
 
 def back_up(path: Path, version: int) -> Path:
     """A copy of the store beside it, whole and private; what has its name is replaced."""
-    target = path.with_name(f"{path.name}.v{version}.backup")
-    making = path.with_name(f"{target.name}.part")
-    with suppress(FileNotFoundError):
-        making.unlink()
-    make_private_file(making)
+    target = real(path).with_name(f"{real(path).name}.v{version}.backup")
+    making = target.with_name(f"{target.name}.part")
+    _discard(path, r"backup\.part")  # of a process that was killed
+    new_private_file(making)
     try:
         with closing(connect_to(path)) as source, closing(connect_to(making)) as copy:
+            copy.execute("PRAGMA locking_mode = EXCLUSIVE")  # needs no file beside it for that
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
             _require_equal(source, copy, making)
         making.rename(target)
     except BaseException:
-        making.unlink(missing_ok=True)
+        _discard(path, r"backup\.part")
         raise
-    sync_folder(path)
+    sync_folder(target)
     return target
 
 
@@ -95,15 +113,25 @@ def sync_folder(path: Path) -> None:
 def discard_backups(path: Path) -> None:
     """Delete the backups that were made beside a store, for they hold what was deleted from it."""
     with explained(path):
-        for kind in ("backup", "backup.part"):
-            for copy in path.absolute().parent.glob(f"{glob.escape(path.name)}.v*.{kind}*"):
-                _erase(copy)
+        _discard(path)
+
+
+def _discard(path: Path, kind: str = r"backup(\.part)?") -> None:
+    store = real(path)
+    made = re.compile(rf"{re.escape(store.name)}\.v\d+\.{kind}(-journal|-wal|-shm)?")
+    for each in store.parent.iterdir():
+        if made.fullmatch(each.name):
+            _erase(each)
 
 
 def _erase(copy: Path) -> None:
+    """Overwrite and delete a file; of a link, or of what has other names too, only this name."""
     with suppress(FileNotFoundError):
-        with copy.open("r+b") as file:
-            file.write(bytes(copy.stat().st_size))
-            file.flush()
-            os.fsync(file.fileno())
-        copy.unlink()
+        found = copy.lstat()
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            with os.fdopen(os.open(copy, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b") as file:
+                file.write(bytes(found.st_size))
+                file.flush()
+                os.fsync(file.fileno())
+        if not stat.S_ISDIR(found.st_mode):
+            copy.unlink()

@@ -39,7 +39,7 @@ class Database:
         with explained(path):
             if create:
                 make_private_file(path)
-            elif not path.exists():
+            elif not (path.exists() or path.is_symlink()):  # a link to nowhere: not mounted, say
                 memory = connect(":memory:")
                 schema.make(memory)
                 return cls(memory, path)
@@ -72,7 +72,7 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """All or nothing, and alone: other writers wait, and read what was written."""
         with explained(self.path), transaction(self._db):
-            self._require_unchanged()
+            self.require_unchanged()
             before = self._generation
             try:
                 yield
@@ -86,12 +86,13 @@ class Database:
         """What is read within is of one moment, whatever others write; write nothing yourself."""
         self.write("BEGIN")
         try:
-            self._require_unchanged()
+            self.require_unchanged()
             yield
         finally:
-            self.write("ROLLBACK")
+            with suppress(SetupProblem):  # after a fault SQLite has ended it by itself
+                self.write("ROLLBACK")
 
-    def _require_unchanged(self) -> None:
+    def require_unchanged(self) -> None:
         """Another process may have migrated the store, or given it another key, since we opened."""
         if self._generation != schema.generation(self._db):
             raise unfit("store.changed", self.path, "was migrated or got another key", "try again")
@@ -158,28 +159,50 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def make_private_file(path: Path) -> None:
-    """An empty 0600 file, whatever the umask; SQLite gives -wal and -shm the same mode."""
+    """An empty 0600 file, unless there is one, in a folder that is made if it must be."""
     missing = [folder for folder in path.parents if not folder.exists()]
     for folder in reversed(missing):
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
     with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        new_private_file(path)
+
+
+def new_private_file(path: Path) -> None:
+    """An empty 0600 file, whatever the umask; SQLite gives -wal and -shm the same mode.
+
+    Raises FileExistsError.
+    """
+    file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(file, 0o600)
+    finally:
+        os.close(file)
 
 
 def exposure(path: Path) -> list[str]:
     """A line for each way in which others could change or read the store."""
     try:
-        file, folder = path.stat().st_mode, path.absolute().parent.stat().st_mode
+        found, folders = path.stat(), {path.absolute().parent, real(path).parent}
+        owners = {0, os.geteuid(), found.st_uid}
+        open_folders = [folder for folder in sorted(folders) if _is_open(folder.stat(), owners)]
     except OSError:
         return []
-    found = []
-    if file & 0o077:
-        found.append(f"others may open {shown(path)}; chmod 600 {shown(path)}")
-    if folder & 0o022:
-        where = shown(path.absolute().parent)
-        found.append(f"others may replace the store in {where}; chmod go-w {where}")
-    return found
+    lines = [f"others may open {shown(path)}; chmod 600 {shown(path)}"] * bool(
+        found.st_mode & 0o077
+    )
+    for folder in map(shown, open_folders):
+        lines.append(f"others may replace the store in {folder}; chmod go-w {folder}")
+    return lines
+
+
+def _is_open(folder: os.stat_result, owners: set[int]) -> bool:
+    return bool(folder.st_mode & 0o022) or folder.st_uid not in owners
+
+
+def real(path: Path) -> Path:
+    """Where a link leads; SQLite keeps its own files beside that."""
+    return Path(os.path.realpath(path))
 
 
 def _require_regular_file(path: Path) -> None:
@@ -188,8 +211,22 @@ def _require_regular_file(path: Path) -> None:
             raise unfit("store.not_yours", path, "belongs to another user", "name your own store")
     if not stat.S_ISREG(path.stat().st_mode):
         raise unfit("store.not_a_store", path, "is not a file", "name a facauth store")
+    if not os.access(path, os.W_OK, effective_ids=True):  # SQLite would leave files beside it
+        raise unfit("store.read_only", path, "cannot be written", "check its permissions")
     if 0 < path.stat().st_size < SMALLEST_DATABASE_BYTES:  # SQLite takes one byte for none
         raise unfit("store.not_a_store", path, "is not a facauth store", "name another file")
+    _require_own_logs(path)
+
+
+def _require_own_logs(path: Path) -> None:
+    """Whoever may write in the folder could leave a log, which SQLite takes over as it is."""
+    owners = {0, os.geteuid(), path.stat().st_uid}
+    for suffix in ("-wal", "-shm", "-journal"):
+        log = Path(f"{real(path)}{suffix}")
+        with suppress(FileNotFoundError):  # the last process that leaves a store deletes them
+            if log.lstat().st_uid not in owners:
+                advice = "delete it, and let nobody else write in its folder"
+                raise unfit("store.not_yours", log, "belongs to another user", advice)
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
@@ -241,7 +278,8 @@ def _reading(db: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        db.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # after a fault SQLite has ended it by itself
+            db.execute("ROLLBACK")
 
 
 def unfit(code: str, path: Path, what: str, advice: str) -> SetupProblem:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 EVERYBODY = ""  # the subject of a sign-in that names nobody
 # Of the photos that cannot be used, those that came so far that there is something to learn.
 DOUBTS = ("liveness.doubt", "liveness.unchecked", "replay.same_sitting")
+# Of those that match nobody, the ones where there was nothing to compare with.
+NOT_COMPARED = ("match.nobody_enrolled", "match.needs_new_photo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def weight(refusal: FacauthError) -> int:
     """As how many failures a refusal counts; 0 for what says nothing of the face."""
     if isinstance(refusal, Attack):
         return 2
-    compared = isinstance(refusal, NoMatch) and refusal.reasons[0].code != "match.nobody_enrolled"
+    compared = isinstance(refusal, NoMatch) and refusal.reasons[0].code not in NOT_COMPARED
     doubted = any(reason.code in DOUBTS for reason in refusal.reasons)
     return int(compared or doubted or isinstance(refusal, LockedOut))
 

@@ -1,13 +1,48 @@
-"""The commands that need nothing but the store: remove, rename and purge."""
+"""The commands that need nothing but the store: show, remove, rename and purge."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from facauth.records.roster import PersonRow
+from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.records.roster import Consent, PersonRow, unknown
 from facauth.records.store import Store
 from facauth.structs import PersonName
+
+MAX_CONSENT_CHARACTERS = 1000
+PERIOD_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}  # never longer than by the calendar
+MAX_PERIOD_DAYS = 36_500
+CLOCKS_APART = timedelta(days=1)  # so far machines that share a store may disagree
+
+
+def consent(text: str | None, purpose: str | None) -> Consent | None:
+    """What was agreed to; raises UsageProblem for a text that cannot be kept, or none at all."""
+    if text is None:
+        if purpose is None:
+            return None
+        reason = Reason("usage", "--purpose is given without --consent", "give both")
+        raise UsageProblem(reason)
+    return Consent(_words(text), None if purpose is None else _words(purpose))
+
+
+def _words(raw: str) -> str:
+    text = unicodedata.normalize("NFC", raw.strip())
+    if not 1 <= len(text) <= MAX_CONSENT_CHARACTERS or not text.isprintable():
+        advice = f"give 1 to {MAX_CONSENT_CHARACTERS:,} printable characters"
+        raise UsageProblem(Reason("consent.invalid", "that consent cannot be kept", advice))
+    return text
+
+
+def record(store: Store, name: PersonName, contract: str) -> PersonRow:
+    """One person as `list` knows them. Raises Conflict if nobody has the name."""
+    known_as = store.known_as(name)
+    for row in store.people(contract):
+        if row.name == known_as:
+            return row
+    raise unknown(name)
 
 
 def remove(store: Store, *names: PersonName) -> None:
@@ -26,7 +61,47 @@ def rename(store: Store, old: PersonName, new: PersonName) -> None:
         store.log("rename", "renamed", name=new.text)
 
 
-def unused_for(people: Sequence[PersonRow], period: timedelta) -> list[PersonRow]:
-    """Those whose last sign-in, or enrolment if there was none, is longer ago than that."""
-    limit = (datetime.now(UTC) - period).isoformat(timespec="seconds")
-    return [row for row in people if max(row.last_sign_in_at or "", row.enrolled_at) < limit]
+def parse_period(raw: str) -> timedelta:
+    """ "30d", "12w", "6m" (of 30 days), "3y" (of 365); raises UsageProblem."""
+    parts = re.fullmatch(r"([1-9][0-9]{0,4})([dwmy])", raw)
+    days = int(parts[1]) * PERIOD_DAYS[parts[2]] if parts else 0
+    if not 0 < days <= MAX_PERIOD_DAYS:
+        message = f"{shown(raw)} is no period of at most 100 years"
+        raise UsageProblem(Reason("period.invalid", message, "give one like 30d, 12w, 6m or 3y"))
+    return timedelta(days=days)
+
+
+def last_used_at(row: PersonRow) -> str:
+    """When somebody last signed in, or was last given a photo."""
+    return max(row.enrolled_at, row.last_photo_at or "", row.last_sign_in_at or "")
+
+
+def unused_for(store: Store, period: timedelta) -> list[PersonRow]:
+    """Those who were last used longer ago than that.
+
+    Raises SetupProblem if anybody was used in the future: then clocks cannot be relied upon.
+    """
+    now, people = datetime.now(UTC), store.people()
+    for row in people:
+        if last_used_at(row) > _stamp(now + CLOCKS_APART):
+            message = f"by this clock {shown(row.name)} was last used in the future"
+            raise SetupProblem(Reason("purge.clock", message, "set the clock, or remove them"))
+    return [row for row in people if last_used_at(row) < _stamp(now - period)]
+
+
+def purge(store: Store, unused: Sequence[PersonRow], period: timedelta) -> list[PersonRow]:
+    """Delete those of `unused` who still are; who was deleted."""
+    if not unused:
+        return []
+    names = {row.name for row in unused}
+    with store.transaction():
+        gone = [row for row in unused_for(store, period) if row.name in names]
+        for row in gone:
+            store.log("purge", "removed", name=row.name)
+            store.remove(PersonName.parse(row.name))
+    store.scrub()
+    return gone
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

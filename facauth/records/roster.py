@@ -10,6 +10,7 @@ from secrets import token_hex
 
 from facauth.errors import Conflict, Reason, SetupProblem, shown
 from facauth.records import log
+from facauth.records.backup import discard_backups
 from facauth.records.database import Database, unfit
 from facauth.records.sealing import (
     Person,
@@ -47,6 +48,7 @@ class PersonRow:
     consent: str | None
     purpose: str | None
     consent_at: str | None
+    last_photo_at: str | None
 
 
 class Roster:
@@ -69,7 +71,7 @@ class Roster:
                 coalesce(sum(t.contract <> ?), 0),
                 coalesce(sum(t.id IS NOT NULL AND t.signature IS NULL), 0),
                 coalesce(sum(t.accepted_spoof), 0),
-                p.consent, p.purpose, p.consent_at
+                p.consent, p.purpose, p.consent_at, max(t.enrolled_at)
             FROM people p LEFT JOIN templates t ON t.person_id = p.id
             GROUP BY p.id ORDER BY p.name_key""",
             contract,
@@ -180,6 +182,7 @@ class Roster:
         """
         person = self._person(name)
         if person is not None:
+            discard_backups(self.path)  # first: whoever is killed after the commit has left none
             self._db.write("DELETE FROM templates WHERE person_id = ?", person.id)
             self._wrap(person, new_key(self.vault()))
 
@@ -191,6 +194,7 @@ class Roster:
         person = self._person(name)
         if person is None:
             raise unknown(name)
+        discard_backups(self.path)
         self._db.write("DELETE FROM tries WHERE subject = ?", person.uid)
         self._db.write("DELETE FROM people WHERE id = ?", person.id)
 
@@ -214,6 +218,7 @@ class Roster:
 
     def reseal(self, vault: Vault) -> None:
         """Give everybody another key, wrapped by `vault`. Call it within a transaction."""
+        discard_backups(self.path)
         people = self._db.all("SELECT id, uid, name, wrapped_key FROM people")
         for person in (Person(*row) for row in people):
             key = new_key(vault)
@@ -261,6 +266,7 @@ class Roster:
         try:
             yield
         except SealBroken:
+            self._db.require_unchanged()  # or else that is why
             raise self._altered(person) from None
 
     def _altered(self, person: Person) -> SetupProblem:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from facauth.errors import ExitCode, FacauthError
+from facauth.errors import ExitCode, FacauthError, LockedOut
 from facauth.records import limits, log
 from facauth.records.backup import discard_backups
 from facauth.records.database import Database, exposure, unfit
@@ -220,6 +220,14 @@ class Store(Roster):
     def failures(self, name: str | None) -> int:
         """Failures in a row of a person, or (None) of sign-ins that name nobody."""
         return limits.read(self._db, self._subject(name)).failures
+
+    def locked(self, name: str | None) -> LockedOut | None:
+        """Why a sign-in of a person, or (None) one that names nobody, is refused now, if it is."""
+        try:
+            limits.require_unlocked(limits.read(self._db, self._subject(name)), LIMITS)
+        except LockedOut as refusal:
+            return refusal
+        return None
 
     def unlock(self, name: str | None) -> int:
         """Forget the failures; how many there were. Call it within a transaction."""

@@ -82,7 +82,7 @@ def test_a_person_without_a_current_photo_cannot_be_added_to() -> None:
     """Else whoever comes first after an update could take the name over."""
     with pytest.raises(Conflict) as refusal:
         require_same_person([face(1)], gallery(), "Ada")
-    assert code(refusal) == "name.other_face"
+    assert code(refusal) == "name.needs_new_photo"
 
 
 # --- the face ------------------------------------------------------------------------------------

@@ -1,0 +1,114 @@
+"""Commands that keep a store in order over the years: migrate and purge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from facauth.cli.arguments import Json, KeyFile, Quiet, StorePath, opened, store_path
+from facauth.cli.operator import lines
+from facauth.cli.output import answering, complain
+from facauth.cli.people import ask, remark
+from facauth.errors import shown
+from facauth.records import people
+from facauth.records.backup import Migration
+from facauth.records.backup import migrate as bring_up_to_date
+from facauth.records.roster import PersonRow
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands of this module, in the order of `--help`."""
+    app.command("purge", short_help="Delete people who were not used for long.")(purge)
+    app.command("migrate", short_help="Bring the store of an older facauth up to date.")(migrate)
+
+
+UnusedFor = Annotated[
+    str,
+    typer.Option(
+        "--unused-for",
+        metavar="PERIOD",
+        help="How long without a sign-in or a new photo: 30d, 12w, 6m (of 30 days), 3y (of 365).",
+        show_default=False,
+    ),
+]
+
+
+def purge(
+    unused_for: UnusedFor,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List them, delete nobody.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    store: StorePath = None,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Delete everybody who neither signed in nor was given a photo for so long.
+
+    It believes this machine's clock: one that is set far ahead has everybody deleted.
+    """
+    with answering("purge", as_json=as_json, quiet=quiet) as answer:
+        answer.more["people"] = None
+        period = people.parse_period(unused_for)
+        with opened(answer, store, key_file) as records:
+            found = people.unused_for(records, period)
+            if not dry_run:
+                if found and not yes:
+                    confirm(found)
+                found = people.purge(records, found, period)
+        answer.verdict = "listed" if dry_run else "purged"
+        rows = [(row.name, people.last_used_at(row)) for row in found]
+        answer.more["people"] = [{"name": name, "last_used_at": at} for name, at in rows]
+        if rows:
+            answer.lines += lines(("Name", "Last used"), rows)
+        else:
+            answer.notes.append(f"everybody was used within {unused_for}")
+
+
+def confirm(unused: Sequence[PersonRow]) -> None:
+    """Name them, then ask. Raises UsageProblem unless somebody at a terminal says yes."""
+    for row in unused:
+        complain(f"{shown(row.name)} was last used {shown(people.last_used_at(row))}")
+    ask(f"Delete {'these people' if len(unused) > 1 else shown(unused[0].name)} for good?", "purge")
+
+
+def migrate(store: StorePath = None, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Bring the store of an older facauth up to date, and say who needs a new photo.
+
+    Before anything is changed a copy is made beside the store, and verified.
+    """
+    from facauth.networks import Checked, Networks
+
+    with answering("migrate", as_json=as_json, quiet=quiet) as answer:
+        answer.more.update(migration=None, needs_new_photo=None)
+        path = store_path(store)
+        done = bring_up_to_date(path)
+        with opened(answer, store) as records:
+            rows = records.people(Networks(Checked(None)).contract)
+        answer.verdict = "up_to_date" if done.backup is None else "migrated"
+        backup = None if done.backup is None else str(done.backup)
+        answer.more["migration"] = {**asdict(done), "backup": backup}
+        outdated = answer.more["needs_new_photo"] = [row.name for row in rows if remark(row)]
+        answer.lines += said(str(path), done)
+        answer.lines += [f"{name} needs a new photo" for name in outdated]
+        if backup:
+            answer.notes.append(
+                f"{shown(backup)} holds everybody as before; delete it when all is well "
+                "(remove, purge, register --replace and key init do)"
+            )
+        if outdated:
+            answer.notes.append(
+                "without one they cannot sign in; facauth register NAME IMAGE --replace"
+            )
+
+
+def said(path: str, done: Migration) -> list[str]:
+    """What was done, in words."""
+    if done.backup is None:
+        return [f"{shown(path)} is up to date"]
+    return [
+        f"migrated {shown(path)} from version {done.before} to {done.after}",
+        f"the older store is kept as {shown(done.backup)}",
+    ]
