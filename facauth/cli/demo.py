@@ -75,9 +75,14 @@ def script(stages: Stages, store: Store) -> Script:
             partial(enrol, "Barack Obama", "obama_2012.jpg"),
         ),
         (
-            "... and that photo of it, its liveness not checked",
+            "... and that photo of it as Obama, its liveness not checked",
             ExitCode.ATTACK,
-            partial(enter, "simulated_recapture.jpg", skip_liveness=True),
+            partial(enter, "simulated_recapture.jpg", "Barack Obama", skip_liveness=True),
+        ),
+        (
+            "any photo, its liveness not checked, after five failures",
+            ExitCode.LOCKED_OUT,
+            partial(enter, "obama_2012.jpg", skip_liveness=True),
         ),
     ]
 
