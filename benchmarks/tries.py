@@ -136,8 +136,8 @@ def child(path: Path, tries: int, speed: float, seed: int) -> None:
 def main() -> None:
     """Both runs."""
     if sys.argv[1:2] == ["--child"]:
-        path, tries, speed, seed = sys.argv[2:]
-        child(Path(path), int(tries), float(speed), int(seed))
+        store, tries, speed, seed = sys.argv[2:]
+        child(Path(store), int(tries), float(speed), int(seed))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tries", type=int, default=2000, help="of each run, at least")
@@ -153,14 +153,14 @@ def main() -> None:
         print(
             "clock\tprocesses\tkilled\ttries\tlet through\tkilled within\tcounted\tpast the limit"
         )
-    for speed in (1.0, FAST):
+    for times in (1.0, FAST):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "store.sqlite3"
-            tally = hammer(path, options.processes, options.tries, options.kills, speed)
+            tally = hammer(path, options.processes, options.tries, options.kills, times)
         if options.json:
-            print(json.dumps({"speed": speed, **asdict(tally)}))
+            print(json.dumps({"speed": times, **asdict(tally)}))
         else:
-            print(f"{speed:,.0f} x", *(asdict(tally)[field] for field in FIELDS), sep="\t")
+            print(f"{times:,.0f} x", *(asdict(tally)[field] for field in FIELDS), sep="\t")
         if tally.past_the_limit:
             raise SystemExit(1)
 

@@ -153,11 +153,11 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")  # which leaves the transaction open if it fails
     except BaseException:
         with suppress(sqlite3.Error):  # after a full disk SQLite has rolled back by itself
             db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 def make_private_file(path: Path) -> None:
