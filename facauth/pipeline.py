@@ -72,10 +72,11 @@ def sign_in(
             match = stages.compare(stages.encode(sighting, face), gallery, fmr)
             require_match(match, claimed=claimed is not None)
             enrolled = read_signatures(store.signatures(match.person))
+            uid = store.uid(match.person)  # whatever becomes of the name
         replay = stages.replay(stages.signature(sighting, face), enrolled)
         require_new_picture(replay)
         require_beyond_doubt(liveness, replay, policy)
-        accept(match.person)
+        accept(uid)
         return match
 
 

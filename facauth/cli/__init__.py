@@ -9,7 +9,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from facauth import __version__
-from facauth.cli import checks, evaluate, operator, output, people, spoof_check, transfer, upkeep
+from facauth.cli import (
+    checks,
+    evaluate,
+    log,
+    operator,
+    output,
+    people,
+    spoof_check,
+    transfer,
+    upkeep,
+)
 from facauth.errors import ExitCode
 
 app = typer.Typer(
@@ -22,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
 )
-for commands in (people, transfer, checks, spoof_check, evaluate, upkeep, operator):
+for commands in (people, transfer, checks, spoof_check, evaluate, log, upkeep, operator):
     commands.add_to(app)
 
 

@@ -50,6 +50,7 @@ def script(stages: Stages, store: Store) -> Script:
     """What is tried, in this order."""
     enrol = partial(_register, stages, store)
     enter = partial(_sign_in, stages, store)
+    unchecked = partial(enter, skip_liveness=True)
     return [
         (
             "register Obama with photos of 2009 and 2010",
@@ -75,10 +76,11 @@ def script(stages: Stages, store: Store) -> Script:
             partial(enrol, "Barack Obama", "obama_2012.jpg"),
         ),
         (
-            "... and that photo of it, its liveness not checked",
+            "... and that photo of it as Obama, its liveness not checked",
             ExitCode.ATTACK,
-            partial(enter, "simulated_recapture.jpg", skip_liveness=True),
+            partial(unchecked, "simulated_recapture.jpg", "Barack Obama"),
         ),
+        ("a try after five failures", ExitCode.LOCKED_OUT, partial(unchecked, "obama_2012.jpg")),
     ]
 
 

@@ -67,8 +67,7 @@ def turned(trace: Trace) -> list[str]:
 
 def _write(answer: Answer, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"  # else escapes are no JSON
-        say(json.dumps(envelope(answer), ensure_ascii=not utf8, allow_nan=False))
+        say_json(envelope(answer))
         return
     for line in answer.lines:
         say(line)
@@ -162,6 +161,12 @@ def say(text: str) -> None:
     """One line of the result."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def say_json(value: dict[str, Any]) -> None:
+    """One line of the result, as JSON."""
+    utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"  # else escapes are no JSON
+    say(json.dumps(value, ensure_ascii=not utf8, allow_nan=False))
 
 
 def complain(text: str) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from urllib.parse import quote
@@ -136,6 +137,8 @@ def connect(uri: str) -> sqlite3.Connection:
     db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")
+    # facauth stores no other text than UTF-8; what something else stored is shown, and equals none.
+    db.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     return db
 
 
@@ -151,11 +154,11 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")  # which leaves the transaction open if it fails
     except BaseException:
         with suppress(sqlite3.Error):  # after a full disk SQLite has rolled back by itself
             db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 def make_private_file(path: Path) -> None:
@@ -311,6 +314,6 @@ def explained(path: Path) -> Iterator[None]:
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
         code, what, advice = FAULTS.get(primary, UNFORESEEN)
         raise unfit(code, path, what, advice) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         cause = f"cannot be used ({getattr(error, 'strerror', None) or 'not a path'})"
         raise unfit("store.unreadable", path, cause, "check its folder and permissions") from error

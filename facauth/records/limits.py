@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
-from facauth.errors import Attack, FacauthError, LockedOut, NoMatch, Reason
+from facauth.errors import Attack, FacauthError, LockedOut, NoMatch, Reason, SetupProblem
+from facauth.records.database import unfit
 
 if TYPE_CHECKING:
     from facauth.records.database import Database
     from facauth.settings import AttemptLimits
 
 EVERYBODY = ""  # the subject of a sign-in that names nobody
+LARGEST = 2**53  # no count and no clock comes so far
 # Of the photos that cannot be used, those that came so far that there is something to learn.
 DOUBTS = ("liveness.doubt", "liveness.unchecked", "replay.same_sitting")
 # Of those that match nobody, the ones where there was nothing to compare with.
@@ -25,7 +28,7 @@ NOT_COMPARED = ("match.nobody_enrolled", "match.needs_new_photo")
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """One row: failures in a row of one subject, and when the last was begun by both clocks."""
+    """One row: failures in a row of one subject, and when the last was, by both clocks."""
 
     round: int = 0
     failures: int = 0
@@ -65,8 +68,10 @@ def delay_s(failures: int, limits: AttemptLimits) -> float:
 def require_unlocked(tries: Tries, limits: AttemptLimits) -> None:
     """Raises LockedOut while a delay or a stop is in force."""
     delay = delay_s(tries.failures, limits)
-    wait_s = delay - passed_s(tries, *clocks_s()) if delay else 0.0
-    if wait_s > 0:
+    if delay == 0:
+        return
+    wait_s = delay - passed_s(tries, *clocks_s())
+    if not wait_s <= 0:  # written so that NaN refuses
         raise locked_out(wait_s)
 
 
@@ -75,15 +80,14 @@ def locked_out(wait_s: float) -> LockedOut:
     message = "there were too many failed sign-ins"
     if wait_s == float("inf"):
         return LockedOut(Reason("limit.stopped", message, "an operator can run facauth unlock"))
-    return LockedOut(
-        Reason("limit.delay", message, f"try again in {spoken(wait_s)}"), retry_after_s=wait_s
-    )
+    whole_s = ceil(wait_s)
+    reason = Reason("limit.delay", message, f"try again in {spoken(whole_s)}")
+    return LockedOut(reason, retry_after_s=whole_s)
 
 
-def spoken(seconds: float) -> str:
+def spoken(seconds: int) -> str:
     """ "27 s", "8 min": rounded up."""
-    whole = int(-(-seconds // 1))
-    return f"{whole} s" if whole <= 120 else f"{-(-whole // 60)} min"
+    return f"{seconds} s" if seconds <= 120 else f"{-(-seconds // 60)} min"
 
 
 def weight(refusal: FacauthError) -> int:
@@ -95,12 +99,21 @@ def weight(refusal: FacauthError) -> int:
     return int(compared or doubted or isinstance(refusal, LockedOut))
 
 
-def read(db: Database, subject: str) -> Tries:
-    """What is known of a subject."""
+def read(db: Database, subject: str) -> Tries | None:
+    """What is known of a subject; raises SetupProblem for what facauth cannot have written."""
     row = db.one(
         "SELECT round, failures, failed_at_s, failed_boot_s FROM tries WHERE subject = ?", subject
     )
-    return Tries(*row) if row else Tries()
+    if row and not _possible(*row):
+        what = "holds an impossible count of failed sign-ins"
+        raise unfit("limit.damaged", db.path, what, "an operator can run facauth unlock")
+    return Tries(*row) if row else None
+
+
+def _possible(turn: object, failures: object, *clocks: object) -> bool:
+    """Written so that NaN, and whatever is no number, is not."""
+    counts = all(isinstance(n, int) and 0 <= n < LARGEST for n in (turn, failures))
+    return counts and all(isinstance(s, float) and abs(s) < LARGEST for s in clocks)
 
 
 def write(db: Database, subject: str, tries: Tries) -> None:
@@ -115,13 +128,19 @@ def write(db: Database, subject: str, tries: Tries) -> None:
     )
 
 
+def require_subject_unlocked(db: Database, subject: str, limits: AttemptLimits) -> Tries:
+    """What is known of a subject; raises LockedOut."""
+    tries = read(db, subject) or Tries()
+    require_unlocked(tries, limits)
+    return tries
+
+
 def begin(db: Database, subject: str, limits: AttemptLimits) -> tuple[Tries, Tries]:
     """Count a try as failed; what was there before, and since. Call it within a transaction.
 
     Raises LockedOut.
     """
-    before = read(db, subject)
-    require_unlocked(before, limits)
+    before = require_subject_unlocked(db, subject, limits)
     since = Tries(before.round, before.failures + 1, *clocks_s())
     write(db, subject, since)
     return before, since
@@ -130,6 +149,8 @@ def begin(db: Database, subject: str, limits: AttemptLimits) -> tuple[Tries, Tri
 def settle(db: Database, subject: str, before: Tries, since: Tries, count: int) -> None:
     """A try that was refused counts as so many failures. Call it within a transaction."""
     stored = read(db, subject)
+    if stored is None:  # the person was removed in between
+        return
     if count == 0 and stored == since:
         write(db, subject, before)  # as if it had not been
         return
@@ -141,6 +162,15 @@ def settle(db: Database, subject: str, before: Tries, since: Tries, count: int) 
 
 def clear(db: Database, subject: str) -> int:
     """No failures any more; how many there were. Call it within a transaction."""
-    stored = read(db, subject)
+    stored = read(db, subject) or Tries()
     write(db, subject, Tries(stored.round + 1, 0, *clocks_s()))
     return stored.failures
+
+
+def unlock(db: Database, subject: str) -> int | None:
+    """As `clear`, whatever the row holds; None if that was no possible count."""
+    try:
+        return clear(db, subject)
+    except SetupProblem:
+        db.write("DELETE FROM tries WHERE subject = ?", subject)
+        return None

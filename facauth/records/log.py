@@ -15,7 +15,10 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import TYPE_CHECKING
+
+from facauth.errors import shown
 
 if TYPE_CHECKING:
     from facauth.records.database import Database
@@ -58,7 +61,9 @@ def append(
     error_rate: float | None = None,
 ) -> None:
     """Add one entry. Call it within a transaction."""
-    entries, last = db.one("SELECT entries, hash FROM log_head") or (0, GENESIS)
+    entries, last, anchored = _end(db)
+    if not _same(anchor(_head(entries, last)), anchored):
+        anchor = _no_anchor  # what follows a break must not mend it: this entry will show it
     fields = (entries + 1, now(), command, verdict, reasons, subject, error_rate)
     digest = entry_hash(last, fields)
     db.write(
@@ -70,6 +75,15 @@ def append(
     _set_head(db, entries + 1, digest, anchor)
 
 
+def _no_anchor(_: bytes) -> None:
+    return None
+
+
+def _end(db: Database) -> tuple[int, bytes, bytes | None]:
+    """How many entries there should be, the hash of the last one, and the anchor of both."""
+    return db.one("SELECT entries, hash, anchor FROM log_head") or (0, GENESIS, None)
+
+
 def _set_head(db: Database, entries: int, digest: bytes, anchor: Anchor) -> None:
     db.write(
         "INSERT OR REPLACE INTO log_head VALUES (1, ?, ?, ?)",
@@ -79,8 +93,8 @@ def _set_head(db: Database, entries: int, digest: bytes, anchor: Anchor) -> None
     )
 
 
-def _head(entries: object, digest: bytes) -> bytes:
-    return b"head %d " % entries + digest if isinstance(entries, int) else b""
+def _head(entries: int, digest: bytes) -> bytes:
+    return b"head %d " % entries + digest
 
 
 def entry_hash(before: bytes, fields: tuple[object, ...]) -> bytes:
@@ -90,49 +104,49 @@ def entry_hash(before: bytes, fields: tuple[object, ...]) -> bytes:
 
 
 def events(db: Database, after: int = 0) -> Iterator[Event]:
-    """The entries with a higher id, oldest first."""
+    """The entries with a higher id, oldest first; whatever they hold, it is printable."""
     rows = db.all(
         """SELECT e.id, e.at, e.command, e.verdict, e.reasons, p.name, e.error_rate, e.hash
         FROM events e LEFT JOIN people p ON p.uid = e.subject WHERE e.id > ? ORDER BY e.id""",
         after,
     )
     for number, at, command, verdict, reasons, name, error_rate, digest in rows:
-        codes = reasons.split() if isinstance(reasons, str) else []
-        shown = digest.hex() if isinstance(digest, bytes) else ""
-        yield Event(number, at, command, verdict, codes, name, error_rate, shown)
+        yield Event(
+            number,
+            shown(at),
+            shown(command),
+            shown(verdict),
+            shown(reasons or "").split(),
+            None if name is None else shown(name),
+            error_rate if isinstance(error_rate, float) and isfinite(error_rate) else None,
+            digest.hex() if isinstance(digest, bytes) else "",
+        )
 
 
 def verify(db: Database, anchor: Anchor) -> tuple[int, Broken | None]:
     """How many entries there are, and the first broken one. Call it within a snapshot."""
     last, count = GENESIS, 0
-    keyed = anchor(b"") is not None
-    for count, row in enumerate(
-        db.all(f"SELECT {FIELDS}, hash, anchor FROM events ORDER BY id"),  # noqa: S608
-        start=1,
-    ):
+    rows = db.all(f"SELECT {FIELDS}, hash, anchor FROM events ORDER BY id")  # noqa: S608
+    for count, row in enumerate(rows, start=1):
         *fields, digest, anchored = row
         if fields[0] != count:
             return count, Broken(count, "is missing")
         if digest != entry_hash(last, tuple(map(_storable, fields))):
             return count, Broken(count, "was changed")
-        if keyed and not _same(anchor(digest), anchored):
-            return count, Broken(count, "was not written with the store's key")
+        if not _same(anchor(digest), anchored):
+            return count, Broken(count, "was not written with the store's key, or follows a break")
         last = digest
     return count, _broken_end(db, anchor, count, last)
 
 
 def _broken_end(db: Database, anchor: Anchor, count: int, last: bytes) -> Broken | None:
-    entries, digest, anchored = db.one("SELECT entries, hash, anchor FROM log_head") or (
-        0,
-        GENESIS,
-        anchor(_head(0, GENESIS)),
-    )
-    if not isinstance(entries, int) or entries > count:
+    entries, digest, anchored = _end(db)
+    if entries > count:
         return Broken(count + 1, "is missing, at the end")
-    if (entries, digest) != (count, last):
-        return Broken(entries + 1, "was added by something else")
-    if not _same(anchor(_head(entries, last)), anchored):
-        return Broken(count + 1, "is missing, or the end was not written with the store's key")
+    if entries < count:
+        return Broken(max(entries, 0) + 1, "was added by something else")
+    if digest != last or not _same(anchor(_head(entries, last)), anchored):
+        return Broken(count + 1, "is missing, or the end was changed")
     return None
 
 
@@ -148,16 +162,16 @@ def _same(wanted: bytes | None, found: object) -> bool:
 
 
 def anchor_anew(db: Database, before: Anchor, after: Anchor) -> None:
-    """Replace every anchor that fits by one of another key; one that does not stays, and shows.
+    """Replace every anchor that fits by one of another key; others stay as they are, and show.
 
     Call it within a transaction.
     """
     for number, digest, anchored in db.all("SELECT id, hash, anchor FROM events"):
         if _same(before(digest), anchored):
             db.write("UPDATE events SET anchor = ? WHERE id = ?", after(digest), number)
-    head = db.one("SELECT entries, hash, anchor FROM log_head")
-    if head and _same(before(_head(*head[:2])), head[2]):
-        _set_head(db, head[0], head[1], after)
+    entries, digest, anchored = _end(db)
+    if _same(before(_head(entries, digest)), anchored):
+        _set_head(db, entries, digest, after)
 
 
 def chain_old_events(db: sqlite3.Connection) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from facauth.errors import ExitCode, FacauthError, LockedOut
+from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason
 from facauth.records import limits, log
 from facauth.records.backup import discard_backups
 from facauth.records.database import Database, exposure, unfit
@@ -151,8 +151,27 @@ class Store(Roster):
             with self.transaction():
                 self.log(command, verdict, reasons, name, error_rate)
             return
-        subject = self._uid(name)
-        log.append(self._db, self._anchor, command, verdict, reasons, subject, error_rate)
+        self._append(command, verdict, reasons, self._uid(name), error_rate)
+
+    def _append(
+        self,
+        command: str,
+        verdict: str,
+        reasons: str | None,
+        uid: str | None,
+        error_rate: float | None,
+    ) -> None:
+        log.append(self._db, self._anchor, command, verdict, reasons, uid, error_rate)
+
+    def uid(self, name: str) -> str:
+        """The random id of whoever has this name now, which stays theirs whatever they are called.
+
+        Raises Conflict if nobody has it.
+        """
+        uid = self._uid(name)
+        if uid is None:
+            raise unknown(PersonName.parse(name))
+        return uid
 
     def _uid(self, name: str) -> str | None:
         row = self._db.one("SELECT uid FROM people WHERE name = ?", name)
@@ -164,62 +183,60 @@ class Store(Roster):
         try:
             yield
         except FacauthError as refusal:
-            self._record(command, refusal)
+            if _worth_an_event(refusal):
+                self.log(command, refusal.verdict, _codes(refusal))
             raise
-
-    def _record(
-        self, command: str, refusal: FacauthError, name: str = "", rate: float | None = None
-    ) -> None:
-        if refusal.exit_code not in (ExitCode.USAGE, ExitCode.SETUP):
-            codes = " ".join(reason.code for reason in refusal.reasons)
-            self.log(command, refusal.verdict, codes, name, rate)
 
     @contextmanager
     def attempt(self, claimed: str | None, *, liveness: bool) -> Iterator[Callable[[str], None]]:
         """A sign-in, which counts as failed before anything is looked at; then how it ends.
 
-        Gives what must be called with the name of the person who is to be accepted. Raises
+        Gives what must be called with the uid of the person who is to be accepted. Raises
         LockedOut, before or then; Conflict if nobody has the claimed name.
         """
         rules = LIMITS if liveness else LIMITS_WITHOUT_LIVENESS
         rate = RATES.identify_fpir if claimed is None else RATES.verify_fmr
-        name, begun = "", None
+        subject, begun = limits.EVERYBODY, None
 
-        def accept(person: str) -> None:
+        def accept(uid: str) -> None:
             with self.transaction():
-                self._clear(subject, person, rules)
-                self.log("sign-in", "signed_in", name=person, error_rate=rate)
+                self._clear(subject, uid, rules)
+                self._append("sign-in", "signed_in", None, uid, rate)
 
         try:
             with self.transaction():
-                name = self.known_as(PersonName.parse(claimed)) if claimed is not None else ""
-                subject = self._uid(name) or limits.EVERYBODY
-                begun = limits.begin(self._db, subject, rules) if self._limited else None
+                if claimed is not None:
+                    subject = self.uid(self.known_as(PersonName.parse(claimed)))
+                counted = limits.begin(self._db, subject, rules) if self._limited else None
+            begun = counted  # only now: it is not counted unless it was committed
             yield accept
         except FacauthError as refusal:
-            if refusal.exit_code is ExitCode.SETUP and begun is None:
-                raise  # the store could not even be written
-            with self.transaction():
-                if begun:
-                    limits.settle(self._db, subject, *begun, limits.weight(refusal))
-                self._record("sign-in", refusal, name, rate)
+            if begun or _worth_an_event(refusal):
+                with self.transaction():
+                    if begun:
+                        limits.settle(self._db, subject, *begun, limits.weight(refusal))
+                    if _worth_an_event(refusal):
+                        codes = _codes(refusal)
+                        self._append("sign-in", refusal.verdict, codes, subject or None, rate)
             raise
 
-    def _clear(self, subject: str, person: str, rules: AttemptLimits) -> None:
+    def _clear(self, subject: str, uid: str, rules: AttemptLimits) -> None:
         """Forget failures; raises LockedOut if the person found must not sign in now."""
-        uid = self._uid(person)
-        if uid is None:
-            raise unknown(PersonName.parse(person))  # removed or renamed since they were compared
+        (there,) = self._db.one("SELECT count(*) FROM people WHERE uid = ?", uid) or (0,)
+        if not there or subject not in (limits.EVERYBODY, uid):
+            reason = Reason("name.changed", "the person was removed just now", "see facauth list")
+            raise Conflict(reason)
         if not self._limited:
             return
         if subject == limits.EVERYBODY:
-            limits.require_unlocked(limits.read(self._db, uid), rules)
+            limits.require_subject_unlocked(self._db, uid, rules)
         for each in {subject, uid}:
             limits.clear(self._db, each)
 
     def failures(self, name: str | None) -> int:
         """Failures in a row of a person, or (None) of sign-ins that name nobody."""
-        return limits.read(self._db, self._subject(name)).failures
+        tries = limits.read(self._db, self._subject(name))
+        return tries.failures if tries else 0
 
     def locked(self, name: str | None) -> LockedOut | None:
         """Why a sign-in of a person, or (None) one that names nobody, is refused now, if it is."""
@@ -229,12 +246,17 @@ class Store(Roster):
             return refusal
         return None
 
-    def unlock(self, name: str | None) -> int:
-        """Forget the failures; how many there were. Call it within a transaction."""
-        return limits.clear(self._db, self._subject(name))
+    def unlock(self, name: str | None) -> int | None:
+        """Forget the failures; how many there were, or None if that cannot be told.
+
+        Call it within a transaction. Raises Conflict if nobody has the name.
+        """
+        forgotten = limits.unlock(self._db, self._subject(name))
+        self.log("unlock", "unlocked", name=name or "")
+        return forgotten
 
     def _subject(self, name: str | None) -> str:
-        return limits.EVERYBODY if name is None else self._uid(name) or limits.EVERYBODY
+        return limits.EVERYBODY if name is None else self.uid(name)
 
     def events(self, after: int = 0) -> Iterator[Event]:
         """The log's entries with a higher id, oldest first."""
@@ -255,3 +277,12 @@ class Store(Roster):
     def faults(self) -> list[str]:
         """What SQLite's own integrity check finds; empty when sound."""
         return self._db.faults()
+
+
+def _worth_an_event(refusal: FacauthError) -> bool:
+    """Not what nobody could be refused for: a wrong call, a store that cannot be used."""
+    return refusal.exit_code not in (ExitCode.USAGE, ExitCode.SETUP)
+
+
+def _codes(refusal: FacauthError) -> str:
+    return " ".join(reason.code for reason in refusal.reasons)
