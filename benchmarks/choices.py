@@ -24,8 +24,8 @@ import numpy as np
 
 from facauth.networks import WEIGHTS, Checked, Networks, opencv
 from facauth.pipeline import register, sign_in
-from facauth.stages import bind
 from facauth.records.store import Store
+from facauth.stages import bind
 from facauth.structs import PersonName
 from facauth.trace import Trace
 

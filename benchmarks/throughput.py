@@ -31,8 +31,8 @@ from facauth.faces.detect import sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
 from facauth.networks import THREADS, Checked, Networks, opencv
-from facauth.stages import Stages, bind
 from facauth.settings import DEFAULT
+from facauth.stages import Stages, bind
 from facauth.trace import Trace
 
 if TYPE_CHECKING:

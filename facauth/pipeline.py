@@ -93,7 +93,7 @@ def register(
         photos = [look(image) for image in images]
         encodings, captures = [each for each, _ in photos], [each for _, each in photos]
         require_one_person(encodings)
-        with store.transaction():
+        with store.transaction(erasing=replace):
             enrolled = Gallery.of(store.encodings(stages.contract()))
             known_as = store.find(name)
             if known_as and not replace:
@@ -110,8 +110,6 @@ def register(
             ]
             count = store.add(name, stages.contract(), templates, consent)
             store.log("register", "registered", name=known_as or name.text)
-        if replace:
-            store.scrub()
         return known_as or name.text, count
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from facauth import __version__
-from facauth.cli import checks, evaluate, operator, output, people, spoof_check
+from facauth.cli import checks, evaluate, keys, operator, output, people, spoof_check
 from facauth.errors import ExitCode
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
 )
-for commands in (people, checks, spoof_check, evaluate, operator):
+for commands in (people, checks, spoof_check, evaluate, keys, operator):
     commands.add_to(app)
 
 

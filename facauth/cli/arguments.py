@@ -98,12 +98,24 @@ def store_path(given: Path | None) -> Path:
 
 
 @contextmanager
-def opened(
-    answer: Answer, store: Path | None, key_file: Path | None = None, *, create: bool = False
+def opened(answer: Answer, store: Path | None) -> Iterator[Store]:
+    """The store of a command that needs no key, with a note if others may change or read it."""
+    with Store.open(store_path(store)) as records:
+        answer.notes += records.warnings
+        yield records
+
+
+@contextmanager
+def unlocked(
+    answer: Answer, store: Path | None, key_file: Path | None, *, create: bool = False
 ) -> Iterator[Store]:
-    """The store that a command works on, with a note if others may change or read it."""
+    """As `opened`, for all other commands: without the key of an encrypted store nothing is done.
+
+    Raises SetupProblem.
+    """
     with Store.open(store_path(store), key_access(key_file), create=create) as records:
         answer.notes += records.warnings
+        records.vault()
         yield records
 
 

@@ -25,6 +25,7 @@ from facauth.cli.arguments import (
     policy_of,
     stages,
     store_path,
+    unlocked,
 )
 from facauth.cli.output import answering, on_terminal, table
 from facauth.errors import Reason, UsageProblem, shown
@@ -87,7 +88,7 @@ def register(
         bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
 
-        with opened(answer, store, key_file, create=True) as records:
+        with unlocked(answer, store, key_file, create=True) as records:
             known_as, photos = pipeline.register(
                 bound,
                 records,
@@ -193,7 +194,7 @@ def remove(
 
     with answering("remove", as_json=as_json, quiet=quiet) as answer:
         person = PersonName.parse(name)
-        with opened(answer, store, key_file) as records:
+        with unlocked(answer, store, key_file) as records:
             known_as = records.known_as(person)
             if not yes:
                 ask(f"Delete {known_as} for good?")
@@ -229,7 +230,7 @@ def rename(
 
     with answering("rename", as_json=as_json, quiet=quiet) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)
-        with opened(answer, store, key_file) as records:
+        with unlocked(answer, store, key_file) as records:
             known_as = records.known_as(before)
             people.rename(records, before, after)
         answer.verdict, answer.person = "renamed", after.text

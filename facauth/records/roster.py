@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from secrets import token_hex
 
-from facauth.errors import Conflict, Reason
+from facauth.errors import Conflict, Reason, SetupProblem, shown
 from facauth.records import log
 from facauth.records.database import Database, unfit
 from facauth.records.sealing import (
@@ -22,7 +22,7 @@ from facauth.records.sealing import (
     wrap_key,
 )
 from facauth.records.vault import SealBroken, Vault
-from facauth.structs import PersonName
+from facauth.structs import PersonName, folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class Roster:
 
     def find(self, name: PersonName) -> str | None:
         """The name as it was enrolled, whatever its case; None if nobody has it."""
-        row = self._db.one("SELECT name FROM people WHERE name_key = ?", name.key)
-        return row[0] if row else None
+        person = self._person(name)
+        return person.name if person else None
 
     def known_as(self, name: PersonName) -> str:
         """The name as it was enrolled. Raises Conflict if nobody has it."""
@@ -227,7 +227,12 @@ class Roster:
         row = self._db.one(
             "SELECT id, uid, name, wrapped_key FROM people WHERE name_key = ?", name.key
         )
-        return Person(*row) if row else None
+        if row is None:
+            return None
+        person = Person(*row)
+        if folded(person.name) != name.key:  # somebody else's row: only the name itself is sealed
+            raise self._altered(person)
+        return person
 
     def _new_person(self, name: PersonName) -> Person:
         self._db.write(
@@ -254,8 +259,12 @@ class Roster:
         try:
             yield
         except SealBroken:
-            what = f"was changed by something else: what it holds of {person.name} does not fit"
-            raise unfit("store.altered", self.path, what, "bring back a copy of it") from None
+            raise self._altered(person) from None
+
+    def _altered(self, person: Person) -> SetupProblem:
+        what = "was changed by something else: what it holds of {} does not fit"
+        advice = "bring back a copy of it"
+        return unfit("store.altered", self.path, what.format(shown(person.name)), advice)
 
 
 def unknown(name: PersonName) -> Conflict:
