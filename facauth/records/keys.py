@@ -25,7 +25,7 @@ from facauth.records.vault import KEY_BYTES, new_key
 MAX_FILE_BYTES = 2**20
 BUSY_TIMEOUT_S = 10.0  # how long to wait for another process that writes in the folder
 BASE64_KEY = "[A-Za-z0-9+/]{43}="
-LINE = re.compile(f"facauth-key/1 ([!-~]+) ([0-9]{{1,9}}) ({BASE64_KEY})")
+LINE = f"facauth-key/1 ([!-~]+) ([0-9]{{1,9}}) ({BASE64_KEY})"
 SERVICE = "facauth"  # the keyring's word for whose secrets these are
 
 # NIST SP 800-63B-4, 3.1.1.2: 15 where a password is the only factor; and here it is tried offline.
@@ -144,9 +144,8 @@ def _derived(passphrase: str, salt: bytes | None) -> bytes:
     from hashlib import scrypt
 
     if not isinstance(salt, bytes) or len(salt) != 1 + SALT_BYTES:
-        raise _problem(
-            "key.damaged", "the store's salt is damaged", "bring back a copy of the store"
-        )
+        message = "the salt of the passphrase is damaged"
+        raise _problem("key.damaged", message, "bring back a copy of the store")
     if (n := SCRYPT_N.get(salt[0])) is None:
         raise _problem("store.newer", "the store was locked by a newer facauth", "update facauth")
     memory = 128 * SCRYPT_R * (n + SCRYPT_P + 2)  # as OpenSSL counts it
@@ -257,7 +256,7 @@ def _lines(path: Path) -> list[re.Match[str]]:
     """The lines of a sound key file; 1: store, 2: generation, 3: key in base64."""
     lines = []
     for number, text in enumerate(_text(path).splitlines(), 1):
-        line = LINE.fullmatch(text)
+        line = re.fullmatch(LINE, text)
         if line is None:
             message = f"line {number} of {shown(path)} is not a facauth key"
             raise _problem("key.wrong_file", message, "name a key file, or bring back a copy of it")
@@ -359,7 +358,7 @@ def _write_new(path: Path, lines: list[str]) -> None:
 
 def _line(store_id: str, generation: int, key: bytes) -> str:
     line = f"facauth-key/1 {store_id} {generation} {_as_base64(key)}"
-    if not LINE.fullmatch(line):  # a store's id must not write lines for other stores
+    if not re.fullmatch(LINE, line):  # a store's id must not write lines for other stores
         message = "the store's id or generation is damaged"
         raise _problem("key.damaged", message, "bring back a copy of the store")
     return line
