@@ -259,7 +259,7 @@ class Facauth:
 
     def events(self) -> list[tuple[Any, ...]]:
         """What was logged: command, verdict, reason."""
-        return self.rows("SELECT command, verdict, reason FROM events ORDER BY id")
+        return self.rows("SELECT command, verdict, reasons FROM events ORDER BY id")
 
 
 def expected(result: Result, exit_code: int) -> Result:
