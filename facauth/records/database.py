@@ -72,7 +72,7 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """All or nothing, and alone: other writers wait, and read what was written."""
         with explained(self.path), transaction(self._db):
-            self._require_unchanged()
+            self.require_unchanged()
             before = self._generation
             try:
                 yield
@@ -86,14 +86,16 @@ class Database:
         """What is read within is of one moment, whatever others write; write nothing yourself."""
         self.write("BEGIN")
         try:
-            self._require_unchanged()
+            self.require_unchanged()
             yield
         finally:
             self.write("ROLLBACK")
 
-    def _require_unchanged(self) -> None:
-        """Another process may have migrated the store, or given it another key, since we opened."""
-        if self._generation != schema.generation(self._db):
+    def require_unchanged(self) -> None:
+        """Raises SetupProblem if another process migrated the store, or gave it another key."""
+        with explained(self.path):
+            now = schema.generation(self._db)
+        if self._generation != now:
             raise unfit("store.changed", self.path, "was migrated or got another key", "try again")
 
     def all(self, statement: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]

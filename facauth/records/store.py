@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from facauth.errors import ExitCode, FacauthError
+from facauth.errors import ExitCode, FacauthError, SetupProblem
 from facauth.records import limits, log
 from facauth.records.backup import discard_backups
 from facauth.records.database import Database, exposure, unfit
@@ -121,7 +121,11 @@ class Store(Roster):
                 raise unfit("key.not_encrypted", self.path, "is not encrypted", advice)
             return None
         if self._vault is None:
-            self._vault = self.opened_by(self.kek(lock), lock)
+            try:
+                self._vault = self.opened_by(self.kek(lock), lock)
+            except SetupProblem:
+                self._db.require_unchanged()  # another process may have rotated the key just now
+                raise
         return self._vault
 
     def kek(self, lock: Lock) -> bytes:
