@@ -102,7 +102,7 @@ def test_a_key_file_in_another_place(
     ada: Facauth, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     place = tmp_path / "keys" / "mine"
-    option = ("--key-file", str(place))
+    option: tuple[str, ...] = ("--key-file", str(place))
     if by == "variable":
         monkeypatch.setenv("FACAUTH_KEY_FILE", str(place))
         option = ()
