@@ -225,7 +225,8 @@ def test_killed_while_it_rotates(path: Path) -> None:
         assert contents(path) == EVERYBODY
     rotate(path)
     sound_log(path)
-    assert rows(path, "SELECT generation FROM key_lock")[0][0] > KILLS
+    ((generation,),) = rows(path, "SELECT generation FROM key_lock")
+    assert int(str(generation)) > KILLS
     assert len(access(path).place.read_text().splitlines()) == 1  # type: ignore[union-attr]
 
 
