@@ -160,8 +160,7 @@ def check_spoof(
 
 def people(store: Store, contract: str, claimed: str | None) -> Gallery:
     """Whom to compare with: everybody, or the claimed person."""
-    gallery = Gallery.of(store.encodings(contract))
-    if claimed is not None:
-        gallery = gallery.only(store.known_as(PersonName.parse(claimed)))
+    name = None if claimed is None else store.known_as(PersonName.parse(claimed))
+    gallery = Gallery.of(store.encodings(contract, name))
     require_anybody(gallery, store.path)
     return gallery

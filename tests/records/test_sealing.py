@@ -100,6 +100,16 @@ def test_untouched_everybody_is_given_out(path: Path) -> None:
     assert given_out(path) == {name: len(seeds) for name, seeds in PEOPLE.items()}
 
 
+@pytest.mark.parametrize("name", PEOPLE)
+def test_of_one_person_alone_nobody_else_is_opened(path: Path, name: str) -> None:
+    others = [other for other in PEOPLE if other != name]
+    alter(path, f"UPDATE people SET wrapped_key = NULL WHERE name IN {tuple(others)}")
+    with Store.open(path, access(path)) as store:
+        photos = store.encodings(CONTRACT, name)
+        assert photos == [(name, encoding(seed)) for seed in PEOPLE[name]]
+        assert store.encodings(CONTRACT, "Nobody") == []
+
+
 SWAP = """UPDATE {table} SET {column} = (
     SELECT other.{column} FROM {table} other WHERE other.id = 3 - {table}.id) WHERE id IN (1, 2)"""
 COPY = "UPDATE templates SET {0} = (SELECT {0} FROM templates WHERE id = 3) WHERE id = 1"
