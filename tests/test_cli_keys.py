@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -440,6 +441,57 @@ def test_without_the_key_nothing_is_done(locked: Facauth, photo: Photo, how: str
         assert len(lines) == 1, (name, lines)
         assert lines[0].startswith("facauth: "), name
         assert tree(locked.home.parent) == before, name
+
+
+SWAPPED = "CREATE TABLE old AS SELECT * FROM people; UPDATE people SET name_key = id;"
+ALTERED = {
+    "names swapped": SWAPPED
+    + """UPDATE people SET
+        name = (SELECT name FROM old WHERE old.id = 3 - people.id),
+        name_key = (SELECT name_key FROM old WHERE old.id = 3 - people.id)""",
+    "found by each other's name": SWAPPED
+    + "UPDATE people SET name_key = (SELECT name_key FROM old WHERE old.id = 3 - people.id)",
+    "photos swapped": "UPDATE templates SET person_id = 3 - person_id",
+    "photos copied": """CREATE TABLE old AS SELECT * FROM templates;
+        UPDATE templates SET encoding = (SELECT encoding FROM old WHERE id = 2),
+        signature = (SELECT signature FROM old WHERE id = 2)""",
+    "signatures gone": "UPDATE templates SET signature = NULL",
+    "lock gone": "DELETE FROM key_lock",
+    "keys gone": "UPDATE people SET wrapped_key = NULL",
+}
+
+
+@pytest.mark.parametrize("how", ALTERED)
+def test_nobody_signs_in_to_an_altered_store(facauth: Facauth, photo: Photo, how: str) -> None:
+    facauth.knows(Ada=photo("obama_2009.jpg"), Joe=photo("biden_2010.jpg"))
+    facauth("key", "init")
+    with closing(sqlite3.connect(facauth.store)) as db:
+        db.executescript(ALTERED[how])
+    for claimed in ((), ("--as", "Ada"), ("--as", "Joe")):
+        untouched = how == "photos copied" and "Joe" in claimed
+        code = 1 if untouched else 7
+        result = facauth("sign-in", photo("obama_2012.jpg"), *claimed, "--json", exit_code=code)
+        assert result.codes == ["match.none" if untouched else "store.altered"]
+        assert result.json["person"] is None
+
+
+def test_a_person_who_was_put_in_signs_in_nobody(locked: Facauth, photo: Photo) -> None:
+    """Without a key, and with the plain encoding of a photo of somebody else."""
+    other = locked.home / "other.sqlite3"
+    locked("register", "Joe", photo("biden_2010.jpg"), "--store", str(other))
+    with closing(sqlite3.connect(locked.store)) as db, db:
+        db.execute("ATTACH ? AS other", (str(other),))
+        db.execute(
+            """INSERT INTO people (id, uid, name, name_key, enrolled_at)
+            SELECT 2, uid, name, name_key, enrolled_at FROM other.people"""
+        )
+        db.execute(
+            """INSERT INTO templates (person_id, contract, encoding, enrolled_at)
+            SELECT 2, contract, encoding, enrolled_at FROM other.templates"""
+        )
+    for claimed in ((), ("--as", "Joe")):
+        result = locked("sign-in", photo("biden_2010.jpg"), *claimed, "--json", exit_code=7)
+        assert result.codes == ["store.altered"]
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")

@@ -13,8 +13,6 @@ import typer
 
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.faces.folder import is_folder
-from facauth.records.keys import KeyAccess
-from facauth.records.store import Store
 from facauth.settings import (
     DEFAULT,
     LENIENT,
@@ -26,6 +24,8 @@ from facauth.settings import (
 
 if TYPE_CHECKING:
     from facauth.cli.output import Answer
+    from facauth.records.keys import KeyAccess
+    from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
     from facauth.stages import Stages
     from facauth.trace import Trace
@@ -100,6 +100,8 @@ def store_path(given: Path | None) -> Path:
 @contextmanager
 def opened(answer: Answer, store: Path | None) -> Iterator[Store]:
     """The store of a command that needs no key, with a note if others may change or read it."""
+    from facauth.records.store import Store
+
     with Store.open(store_path(store)) as records:
         answer.notes += records.warnings
         yield records
@@ -113,6 +115,8 @@ def unlocked(
 
     Raises SetupProblem.
     """
+    from facauth.records.store import Store  # while networks are loaded, if there are any
+
     with Store.open(store_path(store), key_access(key_file), create=create) as records:
         answer.notes += records.warnings
         records.vault()
@@ -121,6 +125,8 @@ def unlocked(
 
 def key_access(key_file: Path | None) -> KeyAccess:
     """Where the key of an encrypted store may come from."""
+    from facauth.records.keys import KeyAccess
+
     return KeyAccess(key_file, default_key_file(), Passphrase())
 
 

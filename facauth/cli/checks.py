@@ -28,12 +28,12 @@ from facauth.cli.arguments import (
 from facauth.cli.explain import explain
 from facauth.cli.output import Answer, answering
 from facauth.cli.people import counted
-from facauth.records.store import Store
 from facauth.structs import Match, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from facauth.records.store import Store
     from facauth.spoof.signature import CaptureSignature
 
 

@@ -20,11 +20,10 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.output import Answer, answering
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.records.keys import KeyAccess, KeyKind
 from facauth.settings import default_key_file
 
 if TYPE_CHECKING:
-    from facauth.records.keys import Lock
+    from facauth.records.keys import KeyAccess, KeyKind, Lock
 
 SUMMARY = "Encrypt the store, change its key, copy its key."
 FIELDS = ("kind", "generation", "key_file")
@@ -72,6 +71,7 @@ def init(
     FACAUTH_PASSPHRASE. Names, times and counts stay readable.
     """
     from facauth.records import rekey
+    from facauth.records.keys import KeyAccess
 
     with answering("key init", as_json=as_json, quiet=quiet) as answer:
         answer.more |= dict.fromkeys(FIELDS)
@@ -81,27 +81,34 @@ def init(
         with opened(answer, store) as records:
             answer.verdict = "encrypted"
             answer.lines.append(f"encrypted {shown(records.path)}")
-        tell(answer, lock, access.place if lock.kind is KeyKind.FILE else None)
+        tell(answer, lock, place_of(lock, access))
         answer.notes.append(f"{LOSS[kind]}; facauth key export makes a copy to keep elsewhere")
         if key_file is not None:
             answer.notes.append("every command needs this --key-file, or FACAUTH_KEY_FILE")
 
 
 LOSS = {
-    KeyKind.FILE: "without its key file nobody can open the store again",
-    KeyKind.KEYRING: "without what the keyring keeps nobody can open the store again",
-    KeyKind.PASSPHRASE: "without the passphrase nobody can open the store again",
+    "file": "without its key file nobody can open the store again",
+    "keyring": "without what the keyring keeps nobody can open the store again",
+    "passphrase": "without the passphrase nobody can open the store again",
 }
 
 
 def kind_of(keyring: bool, passphrase: bool, key_file: Path | None) -> KeyKind:
     """Where the key is to be kept; raises UsageProblem for two places."""
+    from facauth.records.keys import KeyKind
+
     named = {"--keyring": keyring, "--passphrase": passphrase, "--key-file": key_file is not None}
     chosen = [option for option, given in named.items() if given]
     if len(chosen) > 1:
         message = f"{chosen[0]} and {chosen[1]} contradict each other"
         raise UsageProblem(Reason("usage", message, "choose one, and look at FACAUTH_KEY_FILE"))
     return KeyKind.KEYRING if keyring else KeyKind.PASSPHRASE if passphrase else KeyKind.FILE
+
+
+def place_of(lock: Lock, access: KeyAccess) -> Path | None:
+    """The key's file; None if it is not kept in one."""
+    return access.place if lock.kind == "file" else None
 
 
 def tell(answer: Answer, lock: Lock, file: Path | None) -> None:
@@ -123,6 +130,7 @@ def rotate(
     In place of a new passphrase's prompt FACAUTH_NEW_PASSPHRASE is taken.
     """
     from facauth.records import rekey
+    from facauth.records.keys import KeyAccess
 
     with answering("key rotate", as_json=as_json, quiet=quiet) as answer:
         answer.more |= dict.fromkeys(FIELDS)
@@ -132,7 +140,7 @@ def rotate(
             lock = rekey.rotate(records, access)
             answer.verdict = "rotated"
             answer.lines.append(f"{shown(records.path)} has another key")
-        tell(answer, lock, access.place if lock.kind is KeyKind.FILE else None)
+        tell(answer, lock, place_of(lock, access))
         answer.notes.append("copies of the old key open it no more; make new ones")
 
 

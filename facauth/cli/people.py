@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,8 +29,10 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.output import answering, on_terminal, table
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.records.roster import PersonRow
 from facauth.structs import PersonName
+
+if TYPE_CHECKING:
+    from facauth.records.roster import PersonRow
 
 
 class ListFormat(StrEnum):
