@@ -18,7 +18,7 @@ import pytest
 
 from facauth.errors import Conflict, FacauthError, SetupProblem
 from facauth.records import rekey
-from facauth.records.keys import KeyAccess, KeyKind
+from facauth.records.keys import KeyAccess, KeyKind, Lock
 from facauth.records.sealing import Template
 from facauth.records.store import Store
 from facauth.structs import PersonName
@@ -155,7 +155,7 @@ import sys
 from pathlib import Path
 from facauth.errors import FacauthError
 from facauth.records import rekey
-from facauth.records.keys import KeyAccess, KeyKind
+from facauth.records.keys import KeyAccess, KeyKind, Lock
 from facauth.records.store import Store
 from facauth.structs import PersonName
 path = Path(sys.argv[1])
@@ -327,3 +327,21 @@ def test_a_passphrase_store_gets_another_passphrase(path: Path) -> None:
                 with pytest.raises(SetupProblem):
                     store.encodings(CONTRACT)
     assert not access(path).place.exists()  # type: ignore[union-attr]
+
+
+def test_a_key_that_changes_while_it_is_looked_for_asks_for_another_try(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key file is the right one, and to name another would help nobody."""
+    rekey.encrypt(path, KeyKind.FILE, access(path))
+    kek = KeyAccess.kek
+
+    def late(keys: KeyAccess, lock: Lock) -> bytes:
+        monkeypatch.undo()
+        rotate(path)
+        return kek(keys, lock)
+
+    monkeypatch.setattr(KeyAccess, "kek", late)
+    with Store.open(path, access(path)) as store, pytest.raises(SetupProblem) as refusal:
+        store.vault()
+    assert refusal.value.reasons[0].code == "store.changed"
