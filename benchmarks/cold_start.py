@@ -1,10 +1,12 @@
 """Whole processes from start to exit: `facauth sign-in` against the usual face_recognition script.
 
-    python benchmarks/cold_start.py [--runs N]
+    python benchmarks/cold_start.py [--runs N] [--before CHECKOUT]
 
-Both get the same photo of about one megapixel and one enrolled person. facauth also checks
-liveness and quality, and runs two encoders. Runs alternate, so that a machine that gets slower
-slows both; what is printed is the median of the ratios of neighbouring runs.
+All get the same photo of about one megapixel and one enrolled person. facauth also checks
+liveness and quality, and runs two encoders; once on a plain store and once on one that is
+encrypted with a key file; and, if given, as it is in another checkout, on a store of its own. Runs
+alternate, so that a machine that gets slower slows all; what is printed below the table are
+medians of the ratios of neighbouring runs.
 """
 
 from __future__ import annotations
@@ -36,82 +38,117 @@ numpy.save(sys.argv[1], face_recognition.face_encodings(image)[0])
 """
 
 Run = tuple[float, float, int]  # wall seconds, processor seconds, peak memory in KiB
+Command = tuple[dict[str, str], list[str]]  # environment, arguments
+
+SCRIPT, PLAIN = "face_recognition script", "facauth sign-in"
+ENCRYPTED, BEFORE = "facauth sign-in, encrypted", "facauth sign-in, before"
 
 
 def main() -> None:
-    """Prepare both, run them in turn, print the table."""
+    """Prepare all, run them in turn, print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=9)
-    runs = parser.parse_args().runs
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        ours, reference = prepare(Path(folder))
-        for command in (ours, reference):
+        commands = prepare(Path(folder), asked.before)
+        for command in commands.values():
             measured(command)  # warm the file cache
-        pairs = [(measured(ours), measured(reference)) for _ in range(runs)]
+        rounds = [in_turn(commands, number) for number in range(asked.runs)]
+        env = commands[PLAIN][0]
         small = {
-            "facauth --help": [measured([*facauth(), "--help"]) for _ in range(runs)],
-            "facauth list": [measured([*facauth(), "list"]) for _ in range(runs)],
+            f"facauth {word}": [measured((env, [*facauth(), word])) for _ in rounds]
+            for word in ("--help", "list")
         }
-    report(pairs, small)
+    report({name: [each[name] for each in rounds] for name in commands} | small)
+
+
+def in_turn(commands: dict[str, Command], number: int) -> dict[str, Run]:
+    """Each once; each round begins with another one."""
+    names = list(commands)
+    first = number % len(names)
+    return {name: measured(commands[name]) for name in names[first:] + names[:first]}
 
 
 def facauth() -> list[str]:
-    """The command as it is installed beside this Python."""
-    return [str(Path(sys.executable).with_name("facauth"))]
+    """The command as it is installed with this Python."""
+    return [sys.executable, "-P", "-m", "facauth"]
 
 
-def prepare(folder: Path) -> tuple[list[str], list[str]]:
-    """Enrol one person with each; the two commands that sign in."""
-    os.environ["FACAUTH_STORE"] = str(folder / "store.sqlite3")
-    subprocess.run(
-        [*facauth(), "register", "-q", "Obama", str(ENROLLED)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+def prepare(folder: Path, before: Path | None) -> dict[str, Command]:
+    """Enrol one person with each; the commands that sign in."""
+    environments = {name: environment(folder / f"{name}.sqlite3") for name in (PLAIN, ENCRYPTED)}
+    if before is not None:
+        environments[BEFORE] = environment(folder / "before.sqlite3", before)
+    for env in environments.values():
+        run(env, *facauth(), "register", "-q", "Obama", str(ENROLLED))
+    key_file = str(folder / "key")
+    run(environments[ENCRYPTED], *facauth(), "key", "init", "-q", "--key-file", key_file)
+    environments[ENCRYPTED]["FACAUTH_KEY_FILE"] = key_file
     encoding = str(folder / "encoding.npy")
     quiet = [sys.executable, "-W", "ignore", "-c"]
-    subprocess.run([*quiet, ENROL_REFERENCE, encoding, str(ENROLLED)], check=True)
-    return [*facauth(), "sign-in", str(PROBE)], [*quiet, REFERENCE, encoding, str(PROBE)]
+    run(dict(os.environ), *quiet, ENROL_REFERENCE, encoding, str(ENROLLED))
+    sign_in = [*facauth(), "sign-in", str(PROBE)]
+    return {
+        SCRIPT: (dict(os.environ), [*quiet, REFERENCE, encoding, str(PROBE)]),
+        **{name: (env, sign_in) for name, env in environments.items()},
+    }
 
 
-def measured(command: list[str]) -> Run:
+def environment(store: Path, checkout: Path | None = None) -> dict[str, str]:
+    """Of a facauth with a store of its own."""
+    python_path = {"PYTHONPATH": str(checkout.absolute())} if checkout else {}
+    return {**os.environ, **python_path, "FACAUTH_STORE": str(store)}
+
+
+def run(env: dict[str, str], *command: str) -> None:
+    """To its end, without what it says; raises CalledProcessError unless it is exit code 0."""
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+
+
+def measured(command: Command) -> Run:
     """One run; raises CalledProcessError unless it signs in."""
+    env, arguments = command
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments, env=env, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
+        raise subprocess.CalledProcessError(process.returncode, arguments)
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
 
-def report(pairs: list[tuple[Run, Run]], small: dict[str, list[Run]]) -> None:
+def report(rows: dict[str, list[Run]]) -> None:
     """The table, with what it ran on."""
     print(
         f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, ",
         end="",
     )
-    print(
-        ", ".join(
-            f"{name} {metadata.version(name)}"
-            for name in ("opencv-python-headless", "dlib-bin", "typer")
-        )
-    )
-    print(f"{len(pairs)} alternating runs on {PROBE.name}; medians\n")
+    packages = ("opencv-python-headless", "dlib-bin", "cryptography", "typer")
+    print(", ".join(f"{name} {metadata.version(name)}" for name in packages))
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    print(f"{len(rows[PLAIN])} alternating runs on {PROBE.name}; medians; load {load}\n")
     print(f"{'':30} {'wall s':>8} {'cpu s':>8} {'peak MB':>8}")
-    ours, reference = zip(*pairs, strict=True)
-    rows = {"face_recognition script": reference, "facauth sign-in": ours, **small}
     for name, runs in rows.items():
         wall, cpu, peak = (statistics.median(column) for column in zip(*runs, strict=True))
         print(f"{name:30} {wall:8.2f} {cpu:8.2f} {peak / 1024:8.0f}")
-    wall, cpu, peak = (
-        statistics.median(theirs[i] / own[i] for own, theirs in pairs) for i in range(3)
-    )
+    wall, cpu, peak = ratios(rows[SCRIPT], rows[PLAIN])
     print(f"\nfacauth is {wall:.1f} times faster by the clock, {cpu:.1f} times in processor time,")
     print(f"and takes {1 / peak:.2f} times the memory")
+    for name in (PLAIN, BEFORE):
+        if name in rows:
+            wall, cpu, peak = ratios(rows[ENCRYPTED], rows[name])
+            print(f"{ENCRYPTED}: {wall:.3f} times the time of {name!r}, {cpu:.3f} times the")
+            print(f"processor time, {peak:.3f} times the memory")
+
+
+def ratios(some: list[Run], others: list[Run]) -> list[float]:
+    """Median ratio of wall time, processor time and memory."""
+    pairs = list(zip(some, others, strict=True))
+    return [statistics.median(one[i] / other[i] for one, other in pairs) for i in range(3)]
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from facauth.errors import NoMatch, Reason
+from facauth.records import rekey
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.log import GENESIS, entry_hash
-from facauth.records.rekey import encrypt_anew
 from facauth.records.sealing import Template
 from facauth.records.store import Store
 from facauth.structs import PersonName
@@ -89,8 +89,7 @@ def something(store: Store, name: str, number: int) -> None:
 
 def encrypt(path: Path, keys: KeyAccess) -> None:
     """A store that is not encrypted yet."""
-    with Store.open(path) as store:
-        encrypt_anew(store, KeyKind.FILE, keys)
+    rekey.encrypt(path, KeyKind.FILE, keys)
 
 
 def read(path: Path) -> tuple[list[Row], Head | None]:

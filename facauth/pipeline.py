@@ -100,7 +100,7 @@ def register(
         photos = [look(image) for image in images]
         encodings, captures = [each for each, _ in photos], [each for _, each in photos]
         require_one_person(encodings)
-        with store.transaction():
+        with store.transaction(erasing=replace):
             enrolled = Gallery.of(store.encodings(stages.contract()))
             known_as = store.find(name)
             if known_as and not replace:
@@ -117,8 +117,6 @@ def register(
             ]
             count = store.add(name, stages.contract(), templates, consent)
             store.log("register", "registered", name=known_as or name.text)
-        if replace:
-            store.scrub()
         return known_as or name.text, count
 
 
@@ -169,10 +167,9 @@ def check_spoof(
 
 def people(store: Store, contract: str, claimed: str | None) -> Gallery:
     """Whom to compare with: everybody, or the claimed person."""
-    gallery = Gallery.of(store.encodings(contract))
-    if claimed is not None:
-        name = store.known_as(PersonName.parse(claimed))
-        gallery = gallery.only(name)
+    name = None if claimed is None else store.known_as(PersonName.parse(claimed))
+    gallery = Gallery.of(store.encodings(contract, name))
+    if name is not None:
         require_current(gallery, name)
     require_anybody(gallery, store.path)
     return gallery

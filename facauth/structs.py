@@ -37,7 +37,12 @@ class PersonName:
                     f"give 1 to {MAX_NAME_CHARACTERS} printable characters",
                 )
             )
-        return cls(text, unicodedata.normalize("NFC", text.casefold()))
+        return cls(text, folded(text))
+
+
+def folded(name: str) -> str:
+    """What names are compared by."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -134,7 +134,11 @@ def test_a_refused_doubt_is_logged_and_tells_what_to_do(
         "take a photo at another time or place\n"
         "facauth: it is not sure that this is a live face; take a new photo in other light\n"
     )
-    assert enrolled.events()[-1] == ("sign-in", "unusable_image", "replay.same_sitting liveness.doubt")
+    assert enrolled.events()[-1] == (
+        "sign-in",
+        "unusable_image",
+        "replay.same_sitting liveness.doubt",
+    )
 
 
 def test_a_spoof_check_hears_both_sides_as_well(

@@ -8,7 +8,7 @@ import pytest
 from conftest import Facauth, Photo, fragments, tree
 
 from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.rekey import encrypt_anew
+from facauth.records.rekey import encrypt
 from facauth.records.store import Store
 
 EILEEN, JOE, BARACK, AGAIN = "collins.png", "biden_2010.jpg", "obama_2012.jpg", "obama_2010.jpg"
@@ -197,8 +197,7 @@ def test_without_a_store_there_is_nobody_to_purge(facauth: Facauth) -> None:
 def test_in_an_encrypted_store_it_takes_the_key(enrolled: Facauth) -> None:
     """To delete; not to list or to show, which an operator must always be able to."""
     keys = KeyAccess(default_key_file=enrolled.home / "facauth.key")
-    with Store.open(enrolled.store, keys) as store:
-        encrypt_anew(store, KeyKind.FILE, keys)
+    encrypt(enrolled.store, KeyKind.FILE, keys)
     before = tree(enrolled.store.parent)
     for command in (("list",), ("show", "Barack"), ("migrate",)):
         enrolled(*command)

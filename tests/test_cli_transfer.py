@@ -17,8 +17,7 @@ import pytest
 from conftest import PATIENCE_S, Facauth, Photo, Result, expected, fragments, killing, tree
 
 from facauth.records.keys import SCRYPT_N, KeyAccess, KeyKind
-from facauth.records.rekey import encrypt_anew
-from facauth.records.store import Store
+from facauth.records.rekey import encrypt
 from facauth.transfer import document
 
 EILEEN, JOE, BARACK, AGAIN = "collins.png", "biden_2010.jpg", "obama_2012.jpg", "obama_2010.jpg"
@@ -481,8 +480,7 @@ def test_an_encrypted_store_gives_and_takes_with_its_key_only(
     enrolled: Facauth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = enrolled.home / "key"
-    with Store.open(enrolled.store) as store:
-        encrypt_anew(store, KeyKind.FILE, KeyAccess(key_file=key))
+    encrypt(enrolled.store, KeyKind.FILE, KeyAccess(key_file=key))
     enrolled("export", "--all", "all.json", "--key-file", str(key))
     before = enrolled.enrolled()
     for arguments in (("export", "--all", "more.json"), ("import", "all.json")):

@@ -56,6 +56,15 @@ def test_a_command_without_a_photo_loads_no_heavy_library(facauth: Facauth, argu
     assert modules & HEAVY == set()
 
 
+def test_what_opens_no_store_loads_no_database(facauth: Facauth) -> None:
+    assert loaded(facauth, RUN, "sign-in", "--help") & {"sqlite3", "cryptography"} == set()
+
+
+def test_a_store_that_is_not_encrypted_loads_no_cryptography(facauth: Facauth) -> None:
+    facauth.store.parent.mkdir()
+    assert "cryptography" not in loaded_by_refusal(facauth, "remove", "Nobody", "--yes")
+
+
 def test_managing_people_loads_no_heavy_library(facauth: Facauth) -> None:
     facauth.store.parent.mkdir()
     assert loaded_by_refusal(facauth, "remove", "Nobody", "--yes") & HEAVY == set()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from facauth.errors import Conflict, ExitCode, FacauthError, SetupProblem, UsageProblem
 from facauth.records.keys import SCRYPT_N, KeyAccess, KeyKind
-from facauth.records.rekey import encrypt_anew
+from facauth.records.rekey import encrypt
 from facauth.records.roster import Consent
 from facauth.records.sealing import Template
 from facauth.records.store import Store
@@ -136,12 +136,9 @@ def rows(store: Store) -> list[object]:
 
 def store_at(folder: Path, name: str, encrypted: bool) -> Store:
     keys = KeyAccess(key_file=folder / "key") if encrypted else KeyAccess()
-    store = Store.open(folder / name, keys if not encrypted else KeyAccess(), create=True)
     if encrypted:
-        encrypt_anew(store, KeyKind.FILE, keys)
-        store.close()
-        store = Store.open(folder / name, keys)
-    return store
+        encrypt(folder / name, KeyKind.FILE, keys)
+    return Store.open(folder / name, keys, create=True)
 
 
 @pytest.mark.parametrize("to_encrypted", [False, True], ids=["to plain", "to encrypted"])

@@ -12,6 +12,7 @@ from facauth import __version__
 from facauth.cli import (
     checks,
     evaluate,
+    keys,
     log,
     operator,
     output,
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
 )
-for commands in (people, transfer, checks, spoof_check, evaluate, log, upkeep, operator):
+for commands in (people, transfer, checks, spoof_check, evaluate, log, keys, upkeep, operator):
     commands.add_to(app)
 
 

@@ -13,8 +13,6 @@ import typer
 
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.faces.folder import is_folder
-from facauth.records.keys import KeyAccess
-from facauth.records.store import Store
 from facauth.settings import (
     DEFAULT,
     LENIENT,
@@ -26,6 +24,8 @@ from facauth.settings import (
 
 if TYPE_CHECKING:
     from facauth.cli.output import Answer
+    from facauth.records.keys import KeyAccess
+    from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
     from facauth.stages import Stages
     from facauth.trace import Trace
@@ -98,17 +98,35 @@ def store_path(given: Path | None) -> Path:
 
 
 @contextmanager
-def opened(
-    answer: Answer, store: Path | None, key_file: Path | None = None, *, create: bool = False
+def opened(answer: Answer, store: Path | None) -> Iterator[Store]:
+    """The store of a command that needs no key, with a note if others may change or read it."""
+    from facauth.records.store import Store
+
+    with Store.open(store_path(store)) as records:
+        answer.notes += records.warnings
+        yield records
+
+
+@contextmanager
+def unlocked(
+    answer: Answer, store: Path | None, key_file: Path | None, *, create: bool = False
 ) -> Iterator[Store]:
-    """The store that a command works on, with a note if others may change or read it."""
+    """As `opened`, for all other commands: without the key of an encrypted store nothing is done.
+
+    Raises SetupProblem.
+    """
+    from facauth.records.store import Store  # while networks are loaded, if there are any
+
     with Store.open(store_path(store), key_access(key_file), create=create) as records:
         answer.notes += records.warnings
+        records.vault()
         yield records
 
 
 def key_access(key_file: Path | None) -> KeyAccess:
     """Where the key of an encrypted store may come from."""
+    from facauth.records.keys import KeyAccess
+
     return KeyAccess(key_file, default_key_file(), Passphrase())
 
 

@@ -20,20 +20,20 @@ from facauth.cli.arguments import (
     Quiet,
     StorePath,
     Strict,
-    opened,
     policy_of,
     require_picture,
     stages,
+    unlocked,
 )
 from facauth.cli.explain import explain
 from facauth.cli.output import Answer, answering
 from facauth.cli.people import counted
-from facauth.records.store import Store
 from facauth.structs import Match, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from facauth.records.store import Store
     from facauth.spoof.signature import CaptureSignature
 
 
@@ -80,7 +80,7 @@ def sign_in(
         from facauth import pipeline
 
         with (
-            opened(answer, store, key_file) as records,
+            unlocked(answer, store, key_file) as records,
             explaining_match(explanation, answer, records),
         ):
             match = pipeline.sign_in(

@@ -6,17 +6,19 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from datetime import time as clock
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from facauth.cli.arguments import Json, KeyFile, Quiet, StorePath, opened, store_path
+from facauth.cli.arguments import Json, KeyFile, Quiet, StorePath, opened, store_path, unlocked
 from facauth.cli.operator import lines
 from facauth.cli.output import answering, complain, say, say_json
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.records.log import Event
-from facauth.records.store import Store
 from facauth.structs import PersonName
+
+if TYPE_CHECKING:
+    from facauth.records.log import Event
+    from facauth.records.store import Store
 
 Whose = Annotated[
     str | None,
@@ -204,7 +206,7 @@ def verify(
     """
     with answering("log verify", as_json=as_json, quiet=quiet) as answer:
         answer.more |= {"entries": None, "head": None, "broken": None}
-        with opened(answer, store, key_file) as records:
+        with unlocked(answer, store, key_file) as records:
             entries, broken = records.verify_log()
             if broken:
                 answer.more["broken"] = asdict(broken)
@@ -234,7 +236,7 @@ def unlock(
     with answering("unlock", as_json=as_json, quiet=quiet) as answer:
         answer.more["failures"] = None
         person = None if name is None else PersonName.parse(name)
-        with opened(answer, store, key_file) as records, records.transaction():
+        with unlocked(answer, store, key_file) as records, records.transaction():
             known_as = records.known_as(person) if person else None
             forgotten = records.unlock(known_as)
         known_as = shown(known_as) if known_as else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,13 +25,15 @@ from facauth.cli.arguments import (
     policy_of,
     stages,
     store_path,
+    unlocked,
 )
 from facauth.cli.operator import lines
 from facauth.cli.output import answering, on_terminal, table
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.records import people
-from facauth.records.roster import PersonRow
 from facauth.structs import PersonName
+
+if TYPE_CHECKING:
+    from facauth.records.roster import PersonRow
 
 
 class ListFormat(StrEnum):
@@ -94,6 +96,8 @@ def register(
     quiet: Quiet = False,
 ) -> None:
     """Enrol a person with one or more photos; three from different days work best."""
+    from facauth.records import people
+
     with answering("register", as_json=as_json, quiet=quiet) as answer:
         answer.more["photos"] = None
         policy = policy_of(answer, strict, lenient, "--accept-spoof" if accept_spoof else None)
@@ -101,7 +105,7 @@ def register(
         bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
 
-        with opened(answer, store, key_file, create=True) as records:
+        with unlocked(answer, store, key_file, create=True) as records:
             known_as, photos = pipeline.register(
                 bound,
                 records,
@@ -204,6 +208,7 @@ def csv_lines(rows: Sequence[Sequence[str]]) -> list[str]:
 def show(name: Name, store: StorePath = None, as_json: Json = False, quiet: Quiet = False) -> None:
     """Show how many photos a person has and of what kind, their use, consent and failures."""
     from facauth.networks import Checked, Networks
+    from facauth.records import people
 
     with answering("show", as_json=as_json, quiet=quiet) as answer:
         answer.more["person_record"] = None
@@ -236,9 +241,11 @@ def remove(
     quiet: Quiet = False,
 ) -> None:
     """Delete a person and everything derived from their photos."""
+    from facauth.records import people
+
     with answering("remove", as_json=as_json, quiet=quiet) as answer:
         person = PersonName.parse(name)
-        with opened(answer, store, key_file) as records:
+        with unlocked(answer, store, key_file) as records:
             known_as = records.known_as(person)
             if not yes:
                 ask(f"Delete {known_as} for good?", "remove")
@@ -270,9 +277,11 @@ def rename(
     quiet: Quiet = False,
 ) -> None:
     """Give an enrolled person another name."""
+    from facauth.records import people
+
     with answering("rename", as_json=as_json, quiet=quiet) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)
-        with opened(answer, store, key_file) as records:
+        with unlocked(answer, store, key_file) as records:
             known_as = records.known_as(before)
             people.rename(records, before, after)
         answer.verdict, answer.person = "renamed", after.text

@@ -21,10 +21,10 @@ from facauth.cli.arguments import (
     Quiet,
     StorePath,
     Strict,
-    opened,
     policy_of,
     require_picture,
     stages,
+    unlocked,
 )
 from facauth.cli.batch import in_order, jobs_for, photos_in
 from facauth.cli.checks import enrolled_as, not_compared
@@ -123,7 +123,7 @@ def known_as(
     answer: Answer, against: str, store: Path | None, key_file: Path | None
 ) -> list[CaptureSignature]:
     """What the person's photos are found again by; a note of what is not."""
-    with opened(answer, store, key_file) as records:
+    with unlocked(answer, store, key_file) as records:
         name = records.known_as(PersonName.parse(against))
         enrolled = enrolled_as(records, name)
         answer.notes += not_compared(records, name, len(enrolled))

@@ -17,7 +17,7 @@ from facauth.cli.arguments import (
     Quiet,
     StorePath,
     asked_passphrase,
-    opened,
+    unlocked,
 )
 from facauth.cli.output import answering
 from facauth.cli.people import AllowDuplicate, counted
@@ -66,7 +66,7 @@ def export(
     with answering("export", as_json=as_json, quiet=quiet) as answer:
         answer.more["people"] = None
         name, out = target(what, everybody, as_json)
-        with opened(answer, store, key_file) as records:
+        with unlocked(answer, store, key_file) as records:
             people.chosen(records, name)  # before somebody thinks of a passphrase in vain
             lock = None if plain else document.new_lock(lambda prompt: ask(f"{prompt}, {PURPOSE}"))
             copies, text = people.export(records, name, lock)
@@ -105,7 +105,7 @@ def import_people(
         contract = Networks(Checked(None)).contract
         content = read_stdin() if source == STREAM else read_file(source)
         copies = document.read(content, source, lambda _: ask(f"passphrase {PURPOSE}"))
-        with opened(answer, store, key_file, create=True) as records:
+        with unlocked(answer, store, key_file, create=True) as records:
             people.take_in(records, copies, contract, allow_duplicate=allow_duplicate)
         answer.verdict = "imported"
         answer.lines += lines("imported", copies)

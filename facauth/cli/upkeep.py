@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facauth.cli.arguments import Json, KeyFile, Quiet, StorePath, opened, store_path
+from facauth.cli.arguments import Json, KeyFile, Quiet, StorePath, opened, store_path, unlocked
 from facauth.cli.operator import lines
 from facauth.cli.output import answering, complain
 from facauth.cli.people import ask, remark
 from facauth.errors import shown
-from facauth.records import people
-from facauth.records.backup import Migration
-from facauth.records.backup import migrate as bring_up_to_date
-from facauth.records.roster import PersonRow
+
+if TYPE_CHECKING:
+    from facauth.records.backup import Migration
+    from facauth.records.roster import PersonRow
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,10 +49,13 @@ def purge(
 
     It believes this machine's clock: one that is set far ahead has everybody deleted.
     """
+    from facauth.records import people
+
     with answering("purge", as_json=as_json, quiet=quiet) as answer:
         answer.more["people"] = None
         period = people.parse_period(unused_for)
-        with opened(answer, store, key_file) as records:
+        # To look takes no key: an operator can always see who is to be deleted.
+        with opened(answer, store) if dry_run else unlocked(answer, store, key_file) as records:
             found = people.unused_for(records, period)
             if not dry_run:
                 if found and not yes:
@@ -69,6 +72,8 @@ def purge(
 
 def confirm(unused: Sequence[PersonRow]) -> None:
     """Name them, then ask. Raises UsageProblem unless somebody at a terminal says yes."""
+    from facauth.records import people
+
     for row in unused:
         complain(f"{shown(row.name)} was last used {shown(people.last_used_at(row))}")
     ask(f"Delete {'these people' if len(unused) > 1 else shown(unused[0].name)} for good?", "purge")
@@ -80,11 +85,12 @@ def migrate(store: StorePath = None, as_json: Json = False, quiet: Quiet = False
     Before anything is changed a copy is made beside the store, and verified.
     """
     from facauth.networks import Checked, Networks
+    from facauth.records import backup
 
     with answering("migrate", as_json=as_json, quiet=quiet) as answer:
         answer.more.update(migration=None, needs_new_photo=None)
         path = store_path(store)
-        done = bring_up_to_date(path)
+        done = backup.migrate(path)
         with opened(answer, store) as records:
             rows = records.people(Networks(Checked(None)).contract)
         answer.verdict = "up_to_date" if done.backup is None else "migrated"

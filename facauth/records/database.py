@@ -94,8 +94,13 @@ class Database:
                 self.write("ROLLBACK")
 
     def require_unchanged(self) -> None:
-        """Another process may have migrated the store, or given it another key, since we opened."""
-        if self._generation != schema.generation(self._db):
+        """Another process may have migrated the store, or given it another key, since we opened.
+
+        Raises SetupProblem then.
+        """
+        with explained(self.path):
+            now = schema.generation(self._db)
+        if self._generation != now:
             raise unfit("store.changed", self.path, "was migrated or got another key", "try again")
 
     def all(self, statement: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]

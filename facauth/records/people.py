@@ -47,11 +47,10 @@ def record(store: Store, name: PersonName, contract: str) -> PersonRow:
 
 def remove(store: Store, *names: PersonName) -> None:
     """Delete people so that no byte of encodings or signatures stays in the store."""
-    with store.transaction():
+    with store.transaction(erasing=True):
         for name in names:
             store.log("remove", "removed", name=store.known_as(name))
             store.remove(name)
-    store.scrub()
 
 
 def rename(store: Store, old: PersonName, new: PersonName) -> None:

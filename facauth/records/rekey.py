@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from secrets import token_hex
 
-from facauth.records.keys import KeyAccess, KeyKind, Lock, create, forget
+from facauth.errors import Conflict, Reason, shown
+from facauth.records.database import unfit
+from facauth.records.keys import KeyAccess, KeyKind, Lock, create, forget, write_copy
 from facauth.records.sealing import bound_master
 from facauth.records.store import Store
 from facauth.records.vault import Vault
 
 
-def encrypt_anew(store: Store, kind: KeyKind, access: KeyAccess) -> Lock:
-    """A new key for the store, kept as `kind` says, and new ones for everybody in it.
+def encrypt(path: Path, kind: KeyKind, access: KeyAccess) -> Lock:
+    """Encrypt the store at `path`, or make one that is, with a new key kept as `kind` says.
+
+    Raises Conflict if it is encrypted, SetupProblem, and UsageProblem for a passphrase that
+    cannot be; in all cases nothing has changed, but that a key nobody needs may have been kept.
+    """
+    with Store.open(path) as store:
+        _require_plain(store)
+    vault, lock = _made(token_hex(16), kind, 1, access)  # no store is made if this fails
+    with Store.open(path, create=True) as store:
+        _require_plain(store)
+        _put_on(store, vault, lock, "encrypted")
+    return lock
+
+
+def rotate(store: Store, access: KeyAccess) -> Lock:
+    """Another key of the same kind for an encrypted store; then the old one is forgotten.
 
     A process that is killed leaves the store with its old key or with its new one, each in its
-    place; only then is the old one forgotten. Raises SetupProblem.
+    place. Raises as `encrypt` does.
     """
-    before = store.lock()
-    store_id = before.store_id if before else token_hex(16)
-    generation = before.generation + 1 if before else 1
+    before = _locked(store)
+    vault, lock = _made(before.store_id, before.kind, before.generation + 1, access)
+    _put_on(store, vault, lock, "rotated")
+    forget(lock.kind, lock.store_id, lock.generation, access)
+    return lock
+
+
+def export(store: Store, target: Path) -> Lock:
+    """A key file that opens the store, in a place where there is none.
+
+    Raises SetupProblem, and UsageProblem if there is something at `target`.
+    """
+    lock = _locked(store)
+    kek = store.kek(lock)
+    store.opened_by(kek, lock)  # the key file may be another one by now
+    with store.transaction():
+        store.log("key", "exported")
+        write_copy(target, lock.store_id, lock.generation, kek)
+    return lock
+
+
+def _made(store_id: str, kind: KeyKind, generation: int, access: KeyAccess) -> tuple[Vault, Lock]:
     kek, salt = create(kind, store_id, generation, access)
     vault = Vault.new()
     wrapped = vault.locked_by(kek, bound_master(store_id, generation))
-    lock = Lock(store_id, kind, generation, salt, wrapped)
-    with store.transaction():
+    return vault, Lock(store_id, kind, generation, salt, wrapped)
+
+
+def _put_on(store: Store, vault: Vault, lock: Lock, verdict: str) -> None:
+    with store.transaction(erasing=True):
         store.reseal(vault)
         store.use(lock, vault)
-        store.log("key", "rotated" if before else "encrypted")
-    forget(kind, store_id, generation, access)
-    store.scrub()
+        store.log("key", verdict)
+
+
+def _require_plain(store: Store) -> None:
+    if store.lock() is not None:
+        what = f"{shown(store.path)} is encrypted already"
+        raise Conflict(Reason("key.already", what, "run facauth key rotate for another key"))
+
+
+def _locked(store: Store) -> Lock:
+    """The lock of an encrypted store, which is open."""
+    store.vault()
+    lock = store.lock()
+    if lock is None:
+        raise unfit("key.not_encrypted", store.path, "is not encrypted", "run facauth key init")
     return lock

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason
+from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason, SetupProblem
 from facauth.records import limits, log
 from facauth.records.backup import discard_backups
 from facauth.records.database import Database, exposure, unfit
@@ -39,6 +40,9 @@ class Store(Roster):
         A missing file is made if `create`; otherwise it is an empty store that leaves no trace.
         Raises SetupProblem for anything that is not a sound facauth store of this version.
         """
+        if create and keys.key_file is not None and not os.path.lexists(path):
+            with cls.open(path, keys) as nothing:
+                nothing.vault()  # which refuses: nothing is there that the key could be for
         return cls(Database.open(path, create=create), keys)
 
     def __enter__(self) -> Self:
@@ -68,11 +72,19 @@ class Store(Roster):
         return exposure(self.path)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing, and alone: other writers wait, and read what was written."""
+    def transaction(self, *, erasing: bool = False) -> Iterator[None]:
+        """All or nothing, and alone: other writers wait, and read what was written.
+
+        erasing: of what is deleted in it nothing stays, in the write-ahead log or in a backup of
+        ours. The backups go first: who is killed here and tries again finds nothing to delete.
+        """
         self.vault()
         with self._db.transaction():
             yield
+            if erasing:
+                discard_backups(self.path)
+        if erasing:
+            self._db.empty_log()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -110,15 +122,24 @@ class Store(Roster):
             return None
         if self._vault is None:
             try:
-                self._vault = Vault.opened(
-                    self._keys.kek(lock),
-                    lock.wrapped_master,
-                    bound_master(lock.store_id, lock.generation),
-                )
-            except SealBroken:
-                advice = "name the key of this store"
-                raise unfit("key.wrong", self.path, "is not opened by this key", advice) from None
+                self._vault = self.opened_by(self.kek(lock), lock)
+            except SetupProblem:
+                self._db.require_unchanged()  # another process may have rotated the key just now
+                raise
         return self._vault
+
+    def kek(self, lock: Lock) -> bytes:
+        """The key of the lock, from where it is kept; see KeyAccess."""
+        return self._keys.kek(lock)
+
+    def opened_by(self, kek: bytes, lock: Lock) -> Vault:
+        """What a key opens; raises SetupProblem if it is not the key of this lock."""
+        bound = bound_master(lock.store_id, lock.generation)
+        try:
+            return Vault.opened(kek, lock.wrapped_master, bound)
+        except SealBroken:
+            advice = "name the key of this store"
+            raise unfit("key.wrong", self.path, "is not opened by this key", advice) from None
 
     def use(self, lock: Lock, vault: Vault) -> None:
         """Put another lock on the store. Call it within a transaction, and write with it after."""

@@ -16,11 +16,10 @@ import pytest
 from older import make_older
 
 from facauth.errors import SetupProblem
-from facauth.records import schema
+from facauth.records import rekey, schema
 from facauth.records.backup import discard_backups, migrate
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.people import remove
-from facauth.records.rekey import encrypt_anew
 from facauth.records.sealing import Template
 from facauth.records.store import Store
 from facauth.structs import PersonName
@@ -198,8 +197,7 @@ def test_no_plain_copy_outlives_encryption(path: Path, keys: KeyAccess) -> None:
     made(path, version=2)
     migrate(path)
     assert leftovers(path.parent, 0) == {path.name, copy_of(path).name}
-    with Store.open(path, keys) as store:
-        encrypt_anew(store, KeyKind.FILE, keys)
+    rekey.encrypt(path, KeyKind.FILE, keys)
     assert leftovers(path.parent, 0) == set()
     assert names(path.parent) == {path.name}
 
@@ -224,7 +222,7 @@ def test_whatever_the_umask_all_files_are_private(
             assert {f"{path.name}-wal", f"{path.name}-shm"} <= names(path.parent)
             modes = {each: each.stat().st_mode & 0o777 for each in path.parent.iterdir()}
             assert set(modes.values()) == {0o600}, modes
-            encrypt_anew(store, KeyKind.FILE, keys)
+            rekey.encrypt(path, KeyKind.FILE, keys)
         new = tmp_path / "new" / "folder" / "people.sqlite3"
         made(new)
     finally:
@@ -246,8 +244,7 @@ def opened(path: Path, keys: KeyAccess) -> Iterator[Store]:
 
 
 def encrypt(path: Path, keys: KeyAccess) -> None:
-    with Store.open(path, keys) as store:
-        encrypt_anew(store, KeyKind.FILE, keys)
+    rekey.encrypt(path, KeyKind.FILE, keys)
 
 
 def upgrade(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,12 +341,13 @@ SEAL = """
 import sys, time
 from pathlib import Path
 from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.rekey import encrypt_anew
+from facauth.records.rekey import encrypt, rotate
 from facauth.records.store import Store
 keys = KeyAccess(default_key_file=Path(sys.argv[2]))
+encrypt(Path(sys.argv[1]), KeyKind.FILE, keys)
 for _ in range(int(sys.argv[3])):
     with Store.open(Path(sys.argv[1]), keys) as store:
-        encrypt_anew(store, KeyKind.FILE, keys)
+        rotate(store, keys)
     time.sleep(0.02)
 """
 ENROL = """

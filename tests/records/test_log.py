@@ -19,9 +19,9 @@ from tampering import ENTRIES, Row, encrypt
 from facauth.errors import SetupProblem
 from facauth.records import schema
 from facauth.records.backup import migrate
-from facauth.records.keys import KeyAccess, KeyKind
+from facauth.records.keys import KeyAccess
 from facauth.records.log import GENESIS, Broken
-from facauth.records.rekey import encrypt_anew
+from facauth.records.rekey import rotate
 from facauth.records.store import Store
 from facauth.structs import PersonName
 
@@ -62,7 +62,7 @@ class Log:
     def rekey(self) -> None:
         """Another key."""
         with self.open() as store:
-            encrypt_anew(store, KeyKind.FILE, self.keys)
+            rotate(store, self.keys)
 
 
 @pytest.fixture(scope="session")
