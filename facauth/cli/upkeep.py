@@ -85,12 +85,12 @@ def migrate(store: StorePath = None, as_json: Json = False, quiet: Quiet = False
     Before anything is changed a copy is made beside the store, and verified.
     """
     from facauth.networks import Checked, Networks
-    from facauth.records import backup
+    from facauth.records.backup import migrate as bring_up_to_date
 
     with answering("migrate", as_json=as_json, quiet=quiet) as answer:
         answer.more.update(migration=None, needs_new_photo=None)
         path = store_path(store)
-        done = backup.migrate(path)
+        done = bring_up_to_date(path)
         with opened(answer, store) as records:
             rows = records.people(Networks(Checked(None)).contract)
         answer.verdict = "up_to_date" if done.backup is None else "migrated"

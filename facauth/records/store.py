@@ -262,7 +262,7 @@ class Store(Roster):
     def locked(self, name: str | None) -> LockedOut | None:
         """Why a sign-in of a person, or (None) one that names nobody, is refused now, if it is."""
         try:
-            limits.require_unlocked(limits.read(self._db, self._subject(name)), LIMITS)
+            limits.require_subject_unlocked(self._db, self._subject(name), LIMITS)
         except LockedOut as refusal:
             return refusal
         return None
