@@ -10,6 +10,7 @@ from secrets import token_hex
 
 from facauth.errors import Conflict, Reason, SetupProblem, shown
 from facauth.records import log
+from facauth.records.backup import discard_backups
 from facauth.records.database import Database, unfit
 from facauth.records.sealing import (
     Person,
@@ -174,10 +175,11 @@ class Roster:
     def delete_templates(self, name: PersonName) -> None:
         """Forget a person's templates and keep the person, who gets another key.
 
-        Call it within a transaction.
+        Call it within a transaction, `scrub` after it.
         """
         person = self._person(name)
         if person is not None:
+            discard_backups(self.path)
             self._db.write("DELETE FROM templates WHERE person_id = ?", person.id)
             self._wrap(person, new_key(self.vault()))
 
@@ -189,6 +191,7 @@ class Roster:
         person = self._person(name)
         if person is None:
             raise unknown(name)
+        discard_backups(self.path)  # before this is committed, for a kill may come next
         self._db.write("DELETE FROM tries WHERE subject = ?", person.uid)
         self._db.write("DELETE FROM people WHERE id = ?", person.id)
 
@@ -211,7 +214,11 @@ class Roster:
         self._wrap(Person(person.id, person.uid, new.text, None), key)
 
     def reseal(self, vault: Vault) -> None:
-        """Give everybody another key, wrapped by `vault`. Call it within a transaction."""
+        """Give everybody another key, wrapped by `vault`.
+
+        Call it within a transaction, `scrub` after it.
+        """
+        discard_backups(self.path)
         people = self._db.all("SELECT id, uid, name, wrapped_key FROM people")
         for person in (Person(*row) for row in people):
             key = new_key(vault)
