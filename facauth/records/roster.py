@@ -184,11 +184,11 @@ class Roster:
     def delete_templates(self, name: PersonName) -> None:
         """Forget a person's templates and keep the person, who gets another key.
 
-        Call it within a transaction.
+        Call it within a transaction, `scrub` after it.
         """
         person = self._person(name)
         if person is not None:
-            discard_backups(self.path)  # first: whoever is killed after the commit has left none
+            discard_backups(self.path)  # before this is committed, for a kill may come next
             self._db.write("DELETE FROM templates WHERE person_id = ?", person.id)
             self._wrap(person, new_key(self.vault()))
 
@@ -223,7 +223,10 @@ class Roster:
         self._wrap(Person(person.id, person.uid, new.text, None), key)
 
     def reseal(self, vault: Vault) -> None:
-        """Give everybody another key, wrapped by `vault`. Call it within a transaction."""
+        """Give everybody another key, wrapped by `vault`.
+
+        Call it within a transaction, `scrub` after it.
+        """
         discard_backups(self.path)
         people = self._db.all("SELECT id, uid, name, wrapped_key FROM people")
         for person in (Person(*row) for row in people):

@@ -11,7 +11,6 @@ from typing import Self
 
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason, SetupProblem
 from facauth.records import limits, log
-from facauth.records.backup import discard_backups
 from facauth.records.database import Database, exposure, unfit
 from facauth.records.keys import KeyAccess, KeyKind, Lock
 from facauth.records.log import Broken, Event
@@ -291,8 +290,7 @@ class Store(Roster):
     # --- the file --------------------------------------------------------------------------------
 
     def scrub(self) -> None:
-        """Leave nothing of what was deleted: in the write-ahead log, or in a backup of ours."""
-        discard_backups(self.path)
+        """Leave nothing of what was deleted in the write-ahead log; backups went before it."""
         self._db.empty_log()
 
     def faults(self) -> list[str]:
