@@ -54,10 +54,9 @@ import numpy as np
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
 from facauth.pipeline import register, sign_in
-from facauth.records import backup, people
+from facauth.records import backup, people, rekey
 from facauth.records.keys import KeyAccess, KeyKind, create, forget
 from facauth.records.log import FIELDS, entry_hash, now
-from facauth.records.rekey import encrypt_anew
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
 from facauth.records.sealing import Template
 from facauth.records.store import Store
@@ -250,7 +249,11 @@ def rename(path: Path, old: PersonName, new: PersonName) -> None:
 def encrypt(path: Path) -> None:
     """Give the store a key, or another one."""
     with opened(path) as store:
-        encrypt_anew(store, KeyKind.FILE, keys(path))
+        encrypted = store.lock() is not None
+        if encrypted:
+            rekey.rotate(store, keys(path))
+    if not encrypted:
+        rekey.encrypt(path, KeyKind.FILE, keys(path))
 
 
 def newcomer(path: Path) -> None:
@@ -405,7 +408,7 @@ def forgotten_too_soon(path: Path) -> None:
         store.vault()
         create(lock.kind, lock.store_id, lock.generation + 1, keys(path))
         forget(lock.kind, lock.store_id, lock.generation + 1, keys(path))
-        encrypt_anew(store, lock.kind, keys(path))
+        rekey.rotate(store, keys(path))
 
 
 def backed_up_in_place(path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import cheap
 import pytest
 from conftest import Facauth, tree
+from tampering import encrypt
 
 from facauth.records import limits
-from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.rekey import encrypt
+from facauth.records.keys import KeyAccess
 from facauth.records.store import Store
 from facauth.structs import PersonName
 
@@ -317,7 +317,7 @@ def test_unlock_without_a_store_makes_none(facauth: Facauth) -> None:
 
 def test_an_encrypted_store_is_unlocked_with_its_key_only(enrolled: Facauth) -> None:
     key = enrolled.home / "key"
-    encrypt(enrolled.store, KeyKind.FILE, KeyAccess(key))
+    encrypt(enrolled.store, KeyAccess(key))
     for _ in range(10):
         enrolled("sign-in", "stranger.jpg", "--key-file", str(key), exit_code=1)
     before = tree(enrolled.store.parent)

@@ -50,9 +50,9 @@ def passed_s(tries: Tries, now_s: float, boot_s: float) -> float:
     counts too, unless it went back: it is what two machines that share a store have in common.
     """
     since = boot_s - tries.failed_boot_s
-    certain = since if since >= 0 else boot_s
+    certain = boot_s if since < 0 else since
     world = now_s - tries.failed_at_s
-    return min(certain, world) if world >= 0 else certain
+    return certain if world < 0 else min(world, certain)
 
 
 def delay_s(failures: int, limits: AttemptLimits) -> float:

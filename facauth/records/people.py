@@ -93,12 +93,11 @@ def purge(store: Store, unused: Sequence[PersonRow], period: timedelta) -> list[
     if not unused:
         return []
     names = {row.name for row in unused}
-    with store.transaction():
+    with store.transaction(erasing=True):
         gone = [row for row in unused_for(store, period) if row.name in names]
         for row in gone:
             store.log("purge", "removed", name=row.name)
             store.remove(PersonName.parse(row.name))
-    store.scrub()
     return gone
 
 

@@ -10,7 +10,6 @@ from secrets import token_hex
 
 from facauth.errors import Conflict, Reason, SetupProblem, shown
 from facauth.records import log
-from facauth.records.backup import discard_backups
 from facauth.records.database import Database, unfit
 from facauth.records.sealing import (
     Person,
@@ -184,23 +183,21 @@ class Roster:
     def delete_templates(self, name: PersonName) -> None:
         """Forget a person's templates and keep the person, who gets another key.
 
-        Call it within a transaction, `scrub` after it.
+        Call it within a transaction that is `erasing`.
         """
         person = self._person(name)
         if person is not None:
-            discard_backups(self.path)  # before this is committed, for a kill may come next
             self._db.write("DELETE FROM templates WHERE person_id = ?", person.id)
             self._wrap(person, new_key(self.vault()))
 
     def remove(self, name: PersonName) -> None:
-        """Delete a person and all templates. Call it within a transaction, `scrub` after it.
+        """Delete a person and all templates. Call it within a transaction that is `erasing`.
 
         Raises Conflict if nobody has the name.
         """
         person = self._person(name)
         if person is None:
             raise unknown(name)
-        discard_backups(self.path)
         self._db.write("DELETE FROM tries WHERE subject = ?", person.uid)
         self._db.write("DELETE FROM people WHERE id = ?", person.id)
 
@@ -225,9 +222,8 @@ class Roster:
     def reseal(self, vault: Vault) -> None:
         """Give everybody another key, wrapped by `vault`.
 
-        Call it within a transaction, `scrub` after it.
+        Call it within a transaction that is `erasing`.
         """
-        discard_backups(self.path)
         people = self._db.all("SELECT id, uid, name, wrapped_key FROM people")
         for person in (Person(*row) for row in people):
             key = new_key(vault)

@@ -11,6 +11,7 @@ from typing import Self
 
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason, SetupProblem
 from facauth.records import limits, log
+from facauth.records.backup import discard_backups
 from facauth.records.database import Database, exposure, unfit
 from facauth.records.keys import KeyAccess, KeyKind, Lock
 from facauth.records.log import Broken, Event
@@ -288,10 +289,6 @@ class Store(Roster):
             return log.verify(self._db, self._anchor)
 
     # --- the file --------------------------------------------------------------------------------
-
-    def scrub(self) -> None:
-        """Leave nothing of what was deleted in the write-ahead log; backups went before it."""
-        self._db.empty_log()
 
     def faults(self) -> list[str]:
         """What SQLite's own integrity check finds; empty when sound."""

@@ -192,6 +192,11 @@ def test_a_clock_that_gives_no_number_lets_nobody_in(
         pytest.fail("let through")
 
 
+def test_a_time_that_is_no_number_is_no_time_passed() -> None:
+    with pytest.raises((LockedOut, ValueError)):
+        limits.require_unlocked(Tries(0, LIMITS.max_failures, math.nan, math.nan), LIMITS)
+
+
 # --- a model of the rules -------------------------------------------------------------------------
 
 

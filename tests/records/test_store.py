@@ -357,9 +357,8 @@ def test_removing_takes_templates_along_and_leaves_events_nameless(path: Path) -
         enrol(store, "Ada", 1, 2)
         enrol(store, "Bob", 3)
         store.log("sign-in", "signed_in", name="Ada")
-        with store.transaction():
+        with store.transaction(erasing=True):
             store.remove(ADA)
-        store.scrub()
     assert rows(path, "SELECT count(*) FROM templates") == [(1,)]
     with Store.open(path) as store:
         assert [event.person for event in store.events()] == [None]
@@ -370,9 +369,8 @@ def test_a_removed_person_leaves_no_byte(path: Path) -> None:
     with Store.open(path, create=True) as store:
         enrol(store, "Ada Lovelace", 1, 2, 3)
         enrol(store, "Bob", 4)
-        with store.transaction():
+        with store.transaction(erasing=True):
             store.remove(PersonName.parse("Ada Lovelace"))
-        store.scrub()
         traces = [part for seed in (1, 2, 3) for part in pieces(encoding(seed))]
         names = [b"Lovelace", b"lovelace"]
         assert leftovers(path, *traces, *names) == []  # while the store is open
@@ -389,9 +387,8 @@ def test_many_removed_people_leave_no_byte(path: Path) -> None:
             enrol(store, f"person{seed % people:03d}", int(seed))
         gone = [int(who) for who in shuffle(people)[: people // 2]]
         for who in gone:
-            with store.transaction():
+            with store.transaction(erasing=who == gone[-1]):
                 store.remove(PersonName.parse(f"person{who:03d}"))
-        store.scrub()
         seeds = [seed for seed in range(people * photos) if seed % people in gone]
         traces = [part for seed in seeds for part in pieces(encoding(seed))]
         names = [f"erson{who:03d}".encode() for who in gone]
@@ -403,30 +400,27 @@ def test_many_removed_people_leave_no_byte(path: Path) -> None:
 def test_replaced_photos_leave_no_byte(path: Path) -> None:
     with Store.open(path, create=True) as store:
         enrol(store, "Ada", 1)
-        with store.transaction():
+        with store.transaction(erasing=True):
             store.delete_templates(ADA)
             store.add(ADA, CONTRACT, [template(2)])
-        store.scrub()
         assert leftovers(path, *pieces(encoding(1))) == []
 
 
-def test_a_scrub_that_could_not_be_done_does_not_pass_for_done(
+def test_an_erasure_that_could_not_be_done_does_not_pass_for_done(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process reads an old state: the encoding stays in the file until it is done."""
     monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.05)
     with Store.open(path, create=True) as store:
-        enrol(store, "Ada", 1)
-        store.scrub()
+        with store.transaction(erasing=True):
+            store.add(ADA, CONTRACT, [template(1)])
         with closing(sqlite3.connect(path, isolation_level=None)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM people").fetchone()
-            with store.transaction():
+            with pytest.raises(SetupProblem), store.transaction(erasing=True):
                 store.remove(ADA)
             assert leftovers(path, *pieces(encoding(1)))
-            with pytest.raises(SetupProblem):
-                store.scrub()
-        store.scrub()
+            assert store.find(ADA) is None
         assert leftovers(path, *pieces(encoding(1))) == []
 
 
@@ -472,12 +466,11 @@ def test_of_a_deleted_signature_no_byte_is_left(path: Path, how: str) -> None:
         enrol_signed(store, "Bob", 3)
         gone = [*pieces(signature(1)), *pieces(signature(2))]
         assert leftovers(path, *gone)
-        with store.transaction():
+        with store.transaction(erasing=True):
             if how == "remove":
                 store.remove(ADA)
             else:
                 store.delete_templates(ADA)
-        store.scrub()
         assert leftovers(path, *gone) == []
         assert store.signatures("Bob") == [signature(3)]
 

@@ -156,9 +156,8 @@ for number in range(10_000):
             store.add(name, "test/1", [PHOTO] * 3)
             store.log("register", "registered", name=name.text)
         if number % 2:
-            with store.transaction():
+            with store.transaction(erasing=True):
                 store.remove(name)
-            store.scrub()
 """
 
 
