@@ -1,7 +1,7 @@
 """What an image file is made of, looked at before a decoder takes its word for it.
 
 Pillow reads some formats piece by piece, and libjpeg goes over the whole picture once a scan: files
-within the limits of bytes and pixels took minutes and gigabytes (benchmarks/fuzz.py, worst cases).
+within the limits of bytes and pixels took minutes and gigabytes (tests/faces/test_container.py).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ DIRECTORIES = (34665, 34853, 40965)  # tags that hold the place of a further dir
 MAX_DIRECTORIES = 8
 BLOCKS = (1, 2, 6, 7)  # types of bytes; above the baseline tags what they hold is left alone
 BASELINE_TAGS = 700
+ELEMENTS = b"mpet"  # ICC.1 multiProcessElementsType: any number of steps, which may be the same one
 
 
 class TooManyParts(Exception):
@@ -89,6 +90,11 @@ def values(data: bytes) -> int:
             elif tag < BASELINE_TAGS or kind not in BLOCKS:
                 found += count
     return found
+
+
+def is_plain(profile: bytes) -> bool:
+    """Whether a colour profile is of a usual size and kind; 80 KB of elements took 19 s."""
+    return len(profile) <= IMAGE.max_profile_bytes and ELEMENTS not in profile
 
 
 def _number(data: bytes, at: int, layout: str) -> int:

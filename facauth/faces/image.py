@@ -20,6 +20,7 @@ from facauth.faces.container import (
     TIFF,
     TooManyParts,
     WatchedFile,
+    is_plain,
     require_few_parts,
     require_few_scans,
     values,
@@ -77,8 +78,12 @@ def read_image(source: str) -> bytes:
     if not data:
         raise _unusable("image.empty", "the image is empty", source)
     if len(data) > IMAGE.max_bytes:
-        raise _unusable("image.too_large", f"the image has over {IMAGE.max_bytes >> 20} MB", source)
+        raise _too_large(source, IMAGE.max_bytes)
     return data
+
+
+def _too_large(source: str, limit: int) -> UnusableImage:
+    return _unusable("image.too_large", f"the image has over {limit >> 20} MB", source)
 
 
 def _read_stdin() -> bytes:
@@ -136,6 +141,8 @@ def decode(data: bytes, source: str) -> Pixels:
     from PIL import Image, UnidentifiedImageError
 
     _allow_heif(data, source)
+    if _is_avif(data) and len(data) > IMAGE.max_avif_bytes:
+        raise _too_large(source, IMAGE.max_avif_bytes)
     try:
         with _strict(), _silent(data):
             require_few_parts(data)
@@ -247,7 +254,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Callable[[Image.Image
 
     palette = image.mode in ("P", "PA")
     mode = ("RGBA" if image.has_transparency_data else "RGB") if palette else image.mode
-    if not profile or len(profile) > IMAGE.max_profile_bytes or mode not in CMS_MODES:
+    if not profile or not is_plain(profile) or mode not in CMS_MODES:
         return lambda part: part
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -302,8 +309,8 @@ def _heif_formats() -> tuple[str, ...]:
 def _allow_heif(data: bytes, source: str) -> None:
     if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
         return
-    if b"avif" in data[12 : min(64, int.from_bytes(data[:4]))]:
-        return  # by its compatible brands, it is AVIF, which Pillow reads
+    if _is_avif(data):
+        return  # Pillow reads it
     try:
         import pi_heif
     except ImportError as error:
@@ -315,6 +322,12 @@ def _allow_heif(data: bytes, source: str) -> None:
             )
         ) from error
     pi_heif.register_heif_opener()
+
+
+def _is_avif(data: bytes) -> bool:
+    """By its brand or those it is compatible with."""
+    brands = data[8 : int.from_bytes(data[:4])] if data[4:8] == b"ftyp" else b""
+    return b"avif" in brands or b"avis" in brands
 
 
 def image_name(source: str) -> str:
