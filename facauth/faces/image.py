@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 STDIN = "-"
 STDERR = 2
 ONE_AT_A_TIME = Lock()  # for stderr belongs to the whole process
-ORIENTATION, TILE_WIDTH, TILE_LENGTH = 0x0112, 322, 323  # TIFF and EXIF tags
+BITS, ORIENTATION, TILE_WIDTH, TILE_LENGTH = 258, 274, 322, 323  # TIFF and EXIF tags
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # MPO opens as JPEG
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 CMS_MODES = ("RGB", "RGBA", "CMYK", "L")
-HUNGRY = ("WEBP", "AVIF")  # their decoders keep the picture four times over, so half is allowed
+HUNGRY = ("WEBP", "AVIF")  # the decoder has the picture four times; as TIFF of 16 bits: half fits
 # What EXIF says -> how the upright picture is seen as the stored one: whether rows are columns, and
 # the steps along both. ImageOps.exif_transpose writes the EXIF again, which fails on odd values.
 TURNS = {
@@ -199,7 +199,8 @@ def _require_size(image: Image.Image, source: str) -> None:
     pixels = image.width * image.height
     tags = getattr(image, "tag_v2", {})  # libtiff decodes whole tiles, however small the image
     tile = int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_LENGTH, 0))
-    max_pixels = IMAGE.max_pixels // 2 if image.format in HUNGRY else IMAGE.max_pixels
+    hungry = image.format in HUNGRY or max(tags.get(BITS, (8,))) > 8
+    max_pixels = IMAGE.max_pixels // 2 if hungry else IMAGE.max_pixels
     if max(pixels, tile) > max_pixels:
         raise _too_many_pixels(source, max_pixels)
     if max(image.size) > IMAGE.max_side_px:
