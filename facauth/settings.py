@@ -17,7 +17,17 @@ class ImageLimits:
     """Checked before decoding, so that no file can ask for more than this."""
 
     max_bytes: int = 64 * 2**20  # larger than any camera's JPEG or HEIC
+    max_avif_bytes: int = (
+        8 * 2**20
+    )  # Pillow takes .4 s a MB of EXIF; photos of 12 megapixels have 3
     max_pixels: int = 64_000_000  # 192 MB as RGB; a phone's 48 megapixels pass, bombs do not
+    max_side_px: int = 32_766  # OpenCV warps nothing longer; 1 x 64,000,000 pixels take 1.6 GB
+    # How a file is cut up, see container.py: beyond any photo, and still done in a second or so.
+    max_reads: int = 500_000  # by the decoder; a photo needs a few thousand
+    max_repeats: int = 64  # of one kind of metadata
+    max_values: int = 2**17  # in TIFF directories; half of it are max_pixels in tiles of 64 x 64
+    max_scans: int = 20  # over max_pixels, .075 s each; progressive JPEG has 10, CMYK 18
+    max_profile_bytes: int = 4 * 2**20  # colour profiles of presses have 3 MB; more is ignored
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ SUFFIXES = (
 )
 
 
-def is_folder(path: str | Path) -> bool:
+def is_folder(path: str | os.PathLike[str]) -> bool:
     """Whether it is a folder, or a link to one; what cannot be looked at is none."""
     return os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises for a name that is too long
 
@@ -24,10 +24,16 @@ def photos_below(folder: str | Path) -> list[str]:
     Hidden files and folders are left out, and links to folders are not followed. Raises
     UsageProblem for a folder that cannot be read.
     """
-    found: list[str] = []
-    for here, folders, files in os.walk(folder, onerror=_unreadable):
-        folders[:] = [each for each in folders if not each.startswith(".")]
-        found += [str(Path(here) / file) for file in files if is_photo(file)]
+    found, ahead = list[str](), [str(folder)]
+    while ahead:  # os.walk calls itself for each folder in a folder, which may be too many
+        try:
+            with os.scandir(ahead.pop()) as entries:
+                seen = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            raise _unreadable(error) from error
+        ahead += [entry.path for entry in seen if entry.is_dir(follow_symlinks=False)]
+        photos = [entry for entry in seen if is_photo(entry.name) and not is_folder(entry)]
+        found += [str(Path(entry)) for entry in photos]
     return sorted(found)
 
 
@@ -36,11 +42,11 @@ def is_photo(file: str) -> bool:
     return not file.startswith(".") and Path(file).suffix.lower() in SUFFIXES
 
 
-def _unreadable(error: OSError) -> None:
-    raise UsageProblem(
+def _unreadable(error: OSError) -> UsageProblem:
+    return UsageProblem(
         Reason(
             "image.unreadable",
             f"{shown(error.filename)} cannot be read ({error.strerror})",
             "check its permissions",
         )
-    ) from error
+    )

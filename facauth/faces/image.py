@@ -8,10 +8,23 @@ import stat
 import struct
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from facauth.errors import Reason, SetupProblem, UnusableImage, UsageProblem, shown
+from facauth.faces.container import (
+    TIFF,
+    TooManyParts,
+    WatchedFile,
+    is_plain,
+    require_few_parts,
+    require_few_scans,
+    values,
+)
 from facauth.settings import IMAGE
 
 if TYPE_CHECKING:
@@ -20,12 +33,25 @@ if TYPE_CHECKING:
     from facauth.structs import Pixels
 
 STDIN = "-"
-ORIENTATION, TILE_WIDTH, TILE_LENGTH = 0x0112, 322, 323  # TIFF and EXIF tags
+STDERR = 2
+ONE_AT_A_TIME = Lock()  # for stderr belongs to the whole process
+BITS, ORIENTATION, TILE_WIDTH, TILE_LENGTH = 258, 274, 322, 323  # TIFF and EXIF tags
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # MPO opens as JPEG
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-# What EXIF says -> what turns it upright (Image.Transpose); ImageOps.exif_transpose also writes the
-# EXIF again, which fails on odd values.
-TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+CMS_MODES = ("RGB", "RGBA", "CMYK", "L")
+HUNGRY = ("WEBP", "AVIF")  # the decoder has the picture four times; as TIFF of 16 bits: half fits
+# What EXIF says -> how the upright picture is seen as the stored one: whether rows are columns, and
+# the steps along both. ImageOps.exif_transpose writes the EXIF again, which fails on odd values.
+TURNS = {
+    2: (False, 1, -1),
+    3: (False, -1, -1),
+    4: (False, -1, 1),
+    5: (True, 1, 1),
+    6: (True, -1, 1),
+    7: (True, -1, -1),
+    8: (True, 1, -1),
+}
+BAND_PX = 2_000_000  # converted at a time, so that no picture is ever held three times
 # What Pillow's decoders raise on files made to break them.
 DECODER_FAULTS = (
     OSError,
@@ -52,8 +78,12 @@ def read_image(source: str) -> bytes:
     if not data:
         raise _unusable("image.empty", "the image is empty", source)
     if len(data) > IMAGE.max_bytes:
-        raise _unusable("image.too_large", f"the image has over {IMAGE.max_bytes >> 20} MB", source)
+        raise _too_large(source, IMAGE.max_bytes)
     return data
+
+
+def _too_large(source: str, limit: int) -> UnusableImage:
+    return _unusable("image.too_large", f"the image has over {limit >> 20} MB", source)
 
 
 def _read_stdin() -> bytes:
@@ -108,21 +138,25 @@ def decode(data: bytes, source: str) -> Pixels:
     source only names the image in messages. Raises UnusableImage for whatever is not a whole
     image within the limits, SetupProblem for HEIC without its extra.
     """
-    import numpy as np
-    from PIL import Image, ImageFile, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
     _allow_heif(data, source)
-    Image.MAX_IMAGE_PIXELS = IMAGE.max_pixels
+    if _is_avif(data) and len(data) > IMAGE.max_avif_bytes:
+        raise _too_large(source, IMAGE.max_avif_bytes)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=[*FORMATS, *_heif_formats()]) as image:
+        with _strict(), _silent(data):
+            require_few_parts(data)
+            formats = [*FORMATS, *_heif_formats()]
+            with Image.open(WatchedFile(data), formats=formats) as image:
                 _require_size(image, source)
-                return np.array(_upright_srgb(image), dtype=np.uint8)
+                if image.format in ("JPEG", "MPO"):
+                    require_few_scans(data, image.width * image.height)
+                return _upright_srgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels(source) from error
+        raise _too_many_pixels(source, IMAGE.max_pixels) from error
+    except TooManyParts as error:
+        message = "the image is made of far too many parts"
+        raise _unusable("image.too_many_parts", message, source) from error
     except UnidentifiedImageError as error:
         raise _unusable(
             "image.format", "this is not an image that facauth reads", source
@@ -131,58 +165,114 @@ def decode(data: bytes, source: str) -> Pixels:
         raise _unusable("image.damaged", "the image is damaged or cut off", source) from error
 
 
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Pillow with our limits, half an image being none, and no word about the rest."""
+    from PIL import Image, ImageFile
+
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    Image.MAX_IMAGE_PIXELS = IMAGE.max_pixels
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+@contextmanager
+def _silent(data: bytes) -> Iterator[None]:
+    """Without libtiff's own lines about a damaged file, which it writes past Python to stderr."""
+    if data[:2] not in TIFF:
+        yield
+        return
+    with ONE_AT_A_TIME, ExitStack() as undo:
+        with suppress(OSError):  # there is no stderr, so there is nothing to silence
+            kept = os.dup(STDERR)
+            undo.callback(os.close, kept)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            undo.callback(os.close, nowhere)
+            os.dup2(nowhere, STDERR)
+            undo.callback(os.dup2, kept, STDERR)
+        yield
+
+
 def _require_size(image: Image.Image, source: str) -> None:
     pixels = image.width * image.height
     tags = getattr(image, "tag_v2", {})  # libtiff decodes whole tiles, however small the image
     tile = int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_LENGTH, 0))
-    if max(pixels, tile) > IMAGE.max_pixels:
-        raise _too_many_pixels(source)
+    hungry = image.format in HUNGRY or max(tags.get(BITS, (8,))) > 8
+    max_pixels = IMAGE.max_pixels // 2 if hungry else IMAGE.max_pixels
+    if max(pixels, tile) > max_pixels:
+        raise _too_many_pixels(source, max_pixels)
+    if max(image.size) > IMAGE.max_side_px:
+        message = f"the image is over {IMAGE.max_side_px} pixels long"
+        raise _unusable("image.too_many_pixels", message, source)
 
 
-def _too_many_pixels(source: str) -> UnusableImage:
-    limit = IMAGE.max_pixels // 1_000_000
-    return _unusable("image.too_many_pixels", f"the image has over {limit} megapixels", source)
+def _too_many_pixels(source: str, limit: int) -> UnusableImage:
+    message = f"the image has over {limit // 1_000_000} megapixels"
+    return _unusable("image.too_many_pixels", message, source)
 
 
-def _upright_srgb(image: Image.Image) -> Image.Image:
-    from PIL import Image
+def _upright_srgb(image: Image.Image) -> Pixels:
+    """Band by band into its place: Pillow's copy of 64 megapixels has 256 MB already."""
+    import numpy as np
 
     image.seek(0)
     profile = image.info.get("icc_profile")
     image.load()  # which turns a TIFF upright, and takes the tag away
-    turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    upright = image if turn is None else image.transpose(Image.Transpose(turn))
-    return _opaque_rgb(_to_srgb(upright, profile))
+    swapped, down, along = TURNS.get(_orientation(image), (False, 1, 1))
+    width, height = image.size
+    upright = np.empty((width, height, 3) if swapped else (height, width, 3), np.uint8)
+    as_stored = (upright.swapaxes(0, 1) if swapped else upright)[::down, ::along]
+    convert = _conversion(image, profile)
+    rows = max(1, BAND_PX // width)
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(height, top + rows)))
+        as_stored[top : top + rows] = np.asarray(convert(band))
+    return upright
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
+    """What EXIF (or else XMP) says; 1 where it is absurd."""
+    exif = image.info.get("exif") or b""
+    if values(exif.removeprefix(b"Exif\0\0")) > IMAGE.max_values:
+        return 1
+    said = image.getexif().get(ORIENTATION, 1)
+    return said if isinstance(said, int) else 1
+
+
+def _conversion(image: Image.Image, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
+    """What turns any part of the image to opaque 8-bit sRGB."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return partial(_eight_bit, white=_white(image))
+    to_srgb = _to_srgb(image, profile)
+    return lambda part: _opaque_rgb(to_srgb(part))
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
     """Colours as sRGB where a usable profile says what they are; as they stand otherwise."""
     from PIL import ImageCms
 
-    if not profile:
-        return image
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    if image.mode not in ("RGB", "RGBA", "CMYK", "L"):
-        return image
-    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    palette = image.mode in ("P", "PA")
+    mode = ("RGBA" if image.has_transparency_data else "RGB") if palette else image.mode
+    if not profile or not is_plain(profile) or mode not in CMS_MODES:
+        return lambda part: part
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if image.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
-            return image
+        if mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
+            return lambda part: part
         target = ImageCms.createProfile("sRGB")
-        turned = ImageCms.profileToProfile(image, source, target, outputMode=mode)
+        end = "RGBA" if mode == "RGBA" else "RGB"
+        transform = ImageCms.buildTransform(source, target, mode, end)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image  # a broken profile is no reason to refuse the photo
-    return turned or image
+        return lambda part: part  # a broken profile is no reason to refuse the photo
+    return lambda part: transform.apply(part.convert(mode))
 
 
 def _opaque_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB of any mode; transparent parts become white."""
+    """8-bit RGB of any mode but numbers; transparent parts become white."""
     from PIL import Image
 
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bit(image).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -190,14 +280,27 @@ def _opaque_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits or float: Pillow would clip it at 255, so scale it by its range."""
+def _white(image: Image.Image) -> float:
+    """Which number is white in grey of 16 or 32 bits or float: Pillow would clip it at 255."""
+    import numpy as np
+
+    if image.mode.startswith("I"):
+        return 65535.0
+    rows = max(1, BAND_PX // image.width)
+    bands = (
+        image.crop((0, y, image.width, min(image.height, y + rows)))
+        for y in range(0, image.height, rows)
+    )
+    return max(1.0, *(float(np.nan_to_num(np.asarray(band)).max()) for band in bands))
+
+
+def _eight_bit(image: Image.Image, white: float) -> Image.Image:
     import numpy as np
     from PIL import Image
 
-    grey = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    top = 65535.0 if image.mode.startswith("I") else max(1.0, float(grey.max(initial=0)))
-    return Image.fromarray((np.clip(grey / top, 0, 1) * 255).round().astype(np.uint8))
+    grey = np.nan_to_num(np.asarray(image, dtype=np.float32)) / white
+    scaled = (np.clip(grey, 0, 1) * 255).round().astype(np.uint8)
+    return Image.fromarray(scaled).convert("RGB")
 
 
 def _heif_formats() -> tuple[str, ...]:
@@ -207,8 +310,8 @@ def _heif_formats() -> tuple[str, ...]:
 def _allow_heif(data: bytes, source: str) -> None:
     if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
         return
-    if b"avif" in data[12 : min(64, int.from_bytes(data[:4]))]:
-        return  # by its compatible brands, it is AVIF, which Pillow reads
+    if _is_avif(data):
+        return  # Pillow reads it
     try:
         import pi_heif
     except ImportError as error:
@@ -220,6 +323,12 @@ def _allow_heif(data: bytes, source: str) -> None:
             )
         ) from error
     pi_heif.register_heif_opener()
+
+
+def _is_avif(data: bytes) -> bool:
+    """By its brand or those it is compatible with."""
+    brands = data[8 : int.from_bytes(data[:4])] if data[4:8] == b"ftyp" else b""
+    return b"avif" in brands or b"avis" in brands
 
 
 def image_name(source: str) -> str:
