@@ -99,6 +99,7 @@ PERSON = {
     "consent": TEXT_OR_NULL,
     "purpose": TEXT_OR_NULL,
     "consent_at": TEXT_OR_NULL,
+    "last_photo_at": TEXT_OR_NULL,
 }
 CHECKED = {
     "image": {str},

@@ -12,16 +12,23 @@ from facauth import __version__
 COMMANDS = (
     "register",
     "list",
+    "show",
     "remove",
     "rename",
     "export",
     "import",
     "sign-in",
     "spoof-check",
+    "unlock",
+    "purge",
+    "migrate",
     "demo",
     "doctor",
     "evaluate",
+    "log",
+    "key",
 )
+INNER = ("evaluate spoof", "evaluate replay", "log verify", "key init", "key rotate", "key export")
 WRONG = (
     ("frobnicate",),
     ("--frobnicate",),
@@ -42,6 +49,16 @@ WRONG = (
     ("demo", "--store", "x"),
     ("doctor", "x"),
     ("list", "--frobnicate"),
+    ("show",),
+    ("purge",),
+    ("migrate", "x"),
+    ("unlock", "Ada", "Bob"),
+    ("import",),
+    ("log", "frobnicate"),
+    ("log", "verify", "x"),
+    ("key",),
+    ("key", "frobnicate"),
+    ("key", "export"),
 )
 
 
@@ -83,7 +100,9 @@ def test_without_arguments_the_help_is_shown_as_it_is(facauth: Facauth) -> None:
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
-@pytest.mark.parametrize("command", [*COMMANDS[:-1], "evaluate spoof", "evaluate replay"])
+@pytest.mark.parametrize(
+    "command", [*(each for each in COMMANDS if each not in ("evaluate", "key")), *INNER]
+)
 def test_every_command_explains_itself(facauth: Facauth, command: str, option: str) -> None:
     result = facauth(*command.split(), option)
     assert result.stdout.startswith(f"Usage: facauth {command} ")

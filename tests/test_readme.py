@@ -110,7 +110,10 @@ def test_the_readme_names_options_that_exist(facauth: Facauth, readme: str) -> N
 
 
 def test_the_readme_names_reason_codes_that_exist(readme: str) -> None:
-    words = "face image name photos match quality liveness replay enrolment explain store weights"
+    words = (
+        "face image name photos match quality liveness replay enrolment explain store weights"
+        " key limit log consent period purge export import time"
+    )
     families = rf"(?:{'|'.join(words.split())}|remove|samples|evaluate)"
     named = {each for each in snippets(readme) if re.fullmatch(families + r"\.[a-z_]+", each)}
     sources = "".join(path.read_text() for path in (README.parent / "facauth").rglob("*.py"))
