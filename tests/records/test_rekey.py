@@ -275,7 +275,7 @@ while time.monotonic() < end:
             with store.snapshot():
                 found = store.encodings("test/1")
                 kept = store.signatures("person3")
-            accept("person3")
+            accept(store.uid("person3"))
         answer = f"{len(found)} {len(kept)}"
     except FacauthError as error:
         answer = error.reasons[0].code
