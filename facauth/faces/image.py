@@ -63,6 +63,7 @@ DECODER_FAULTS = (
     TypeError,
     AttributeError,
     ArithmeticError,
+    AssertionError,
     RuntimeError,
     MemoryError,
     Warning,
@@ -227,7 +228,8 @@ def _upright_srgb(image: Image.Image) -> Pixels:
     convert = _conversion(image, profile)
     rows = max(1, BAND_PX // width)
     for top in range(0, height, rows):
-        band = image.crop((0, top, width, min(height, top + rows)))
+        all_of_it = rows >= height
+        band = image if all_of_it else image.crop((0, top, width, min(height, top + rows)))
         as_stored[top : top + rows] = np.asarray(convert(band))
     return upright
 

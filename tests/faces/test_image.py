@@ -623,6 +623,10 @@ def test_a_truncated_image_is_never_half_used(kind: str) -> None:
     assert refused >= 7
 
 
+def test_a_palette_that_is_missing() -> None:
+    assert refusal(png(8, 8, 8, 3, bytes(72))) == "image.damaged"
+
+
 @pytest.mark.parametrize("size", range(1, 64, 3))
 def test_the_first_bytes_of_an_image_are_no_image(size: int) -> None:
     for kind in ("jpeg", "png", "webp", "tiff", "avif", "bmp", "gif"):
