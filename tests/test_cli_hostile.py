@@ -287,6 +287,7 @@ def runs(facauth: Facauth) -> Callable[..., Iterator[Run]]:
     return measured
 
 
+@pytest.mark.slow
 def test_the_largest_images_in_the_real_program(
     facauth: Facauth, runs: Callable[..., Iterator[Run]]
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_log_that_nobody_touched_is_sound(fresh: Fresh, encrypted: bool) -> No
     assert kept.verified() == (ENTRIES + 1, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encrypted", "least"), [(False, 2200), (True, 2500)])
 def test_every_tampering_of_thousands_is_found(tmp_path: Path, encrypted: bool, least: int) -> None:
     """benchmarks/tampering.py: each field of each entry, drops, cuts, swaps, additions, ends."""
