@@ -142,6 +142,7 @@ def connect(uri: str) -> sqlite3.Connection:
     db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")
+    db.execute("PRAGMA temp_store = MEMORY")  # what it sorts would be left in /var/tmp
     # facauth stores no other text than UTF-8; what something else stored is shown, and equals none.
     db.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     return db
