@@ -263,6 +263,9 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
         raise unfit("store.not_a_store", path, "is not a facauth store", "name another file")
     if version > len(schema.MIGRATIONS):
         raise unfit("store.newer", path, "was written by a newer facauth", "update facauth")
+    if not schema.as_made(db):
+        what = "was changed by something else: it has other tables, or more"
+        raise unfit("store.altered", path, what, "bring back a copy of it")
     return version
 
 
