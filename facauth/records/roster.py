@@ -242,7 +242,7 @@ class Roster:
         if row is None:
             return None
         person = Person(*row)
-        if folded(str(person.name)) != name.key:  # somebody else's row: only the name itself is sealed
+        if folded(str(person.name)) != name.key:  # another row: only the name itself is sealed
             raise self._altered(person)
         return person
 
