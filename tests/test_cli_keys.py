@@ -443,7 +443,7 @@ def test_without_the_key_nothing_is_done(locked: Facauth, photo: Photo, how: str
         assert tree(locked.home.parent) == before, name
 
 
-SWAPPED = "CREATE TABLE old AS SELECT * FROM people; UPDATE people SET name_key = id;"
+SWAPPED = "CREATE TEMP TABLE old AS SELECT * FROM people; UPDATE people SET name_key = id;"
 ALTERED = {
     "names swapped": SWAPPED
     + """UPDATE people SET
@@ -452,7 +452,7 @@ ALTERED = {
     "found by each other's name": SWAPPED
     + "UPDATE people SET name_key = (SELECT name_key FROM old WHERE old.id = 3 - people.id)",
     "photos swapped": "UPDATE templates SET person_id = 3 - person_id",
-    "photos copied": """CREATE TABLE old AS SELECT * FROM templates;
+    "photos copied": """CREATE TEMP TABLE old AS SELECT * FROM templates;
         UPDATE templates SET encoding = (SELECT encoding FROM old WHERE id = 2),
         signature = (SELECT signature FROM old WHERE id = 2)""",
     "signatures gone": "UPDATE templates SET signature = NULL",
@@ -473,6 +473,13 @@ def test_nobody_signs_in_to_an_altered_store(facauth: Facauth, photo: Photo, how
         result = facauth("sign-in", photo("obama_2012.jpg"), *claimed, "--json", exit_code=code)
         assert result.codes == ["match.none" if untouched else "store.altered"]
         assert result.json["person"] is None
+
+
+def test_a_person_who_is_not_found_by_name_signs_in_nobody(locked: Facauth, photo: Photo) -> None:
+    """Or else the enrolled picture would be compared with nothing that was kept of it."""
+    locked.change("UPDATE people SET name_key = 'another'")
+    result = locked("sign-in", photo("obama_2009.jpg"), "--json", exit_code=7)
+    assert result.codes == ["store.altered"]
 
 
 def test_a_person_who_was_put_in_signs_in_nobody(locked: Facauth, photo: Photo) -> None:

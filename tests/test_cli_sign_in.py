@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -300,6 +301,13 @@ def test_a_failing_stage_is_an_internal_error_and_never_a_yes(
         "facauth: internal error (RuntimeError); run facauth --debug … and report it\n"
     )
     assert enrolled.enrolled() == before
+
+
+def test_whatever_ends_the_program_is_never_a_yes(enrolled: Facauth, photo: Photo) -> None:
+    """As some packages do when they miss something (face_recognition, for one)."""
+    enrolled.bind(encode=lambda *_: sys.exit())
+    result = enrolled("sign-in", photo(BARACK[1]), exit_code=70)
+    assert result.stderr.startswith("facauth: internal error (SystemExit);")
 
 
 def test_debug_shows_the_traceback_of_an_internal_error(enrolled: Facauth, photo: Photo) -> None:

@@ -75,7 +75,8 @@ def run(arguments: list[str]) -> int:
         return ExitCode.INTERRUPTED
     except typer.TyperException as error:
         return output.refuse_usage(command_of(arguments), arguments, error)
-    except Exception as error:  # noqa: BLE001  the last resort: code 70, never 0
+    # The last resort: code 70, never 0; nor 0 because something else calls sys.exit().
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         return output.report_bug(command_of(arguments), arguments, error)
     return int(code or ExitCode.OK)
 

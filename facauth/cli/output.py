@@ -187,7 +187,9 @@ def refuse_usage(
     return ExitCode.USAGE
 
 
-def report_bug(command: str | None, arguments: list[str], error: Exception) -> ExitCode:
+def report_bug(
+    command: str | None, arguments: list[str], error: Exception | SystemExit
+) -> ExitCode:
     """An internal error names its type and nothing that might hold biometric data."""
     reason = Reason(
         "internal",

@@ -142,6 +142,7 @@ def connect(uri: str) -> sqlite3.Connection:
     db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")
+    db.execute("PRAGMA temp_store = MEMORY")  # what it sorts would be left in /var/tmp
     # facauth stores no other text than UTF-8; what something else stored is shown, and equals none.
     db.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     return db
@@ -262,6 +263,9 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
         raise unfit("store.not_a_store", path, "is not a facauth store", "name another file")
     if version > len(schema.MIGRATIONS):
         raise unfit("store.newer", path, "was written by a newer facauth", "update facauth")
+    if not schema.as_made(db):
+        what = "was changed by something else: it has other tables, or more"
+        raise unfit("store.altered", path, what, "bring back a copy of it")
     return version
 
 

@@ -94,27 +94,27 @@ class Roster:
 
         name: as enrolled; of nobody else then.
         """
-        vault, found = self.vault(), []
+        vault, found, keys = self.vault(), [], set()
         # typeof, for IS NULL would read the signatures, which are 70 times as long as all the rest.
         rows = self._db.all(
-            """SELECT p.id, p.uid, p.name, p.wrapped_key, t.encoding, t.contract,
+            """SELECT p.id, p.uid, p.name, p.wrapped_key, p.name_key, t.encoding, t.contract,
                 t.accepted_spoof, typeof(t.signature) <> 'null'
             FROM people p JOIN templates t ON t.person_id = p.id
             WHERE ?1 IS NULL OR p.name = ?1 ORDER BY p.id, t.id""",
             name,
         )
-        for person, theirs in groupby(rows, lambda row: Person(*row[:4])):
-            photos = [row[4:] for row in theirs]
+        for (person, name_key), theirs in groupby(rows, lambda row: (Person(*row[:4]), row[4])):
+            if name_key != folded(str(person.name)) or name_key in keys:
+                raise self._altered(person)  # or else their signatures would be somebody else's
+            keys.add(name_key)
+            photos = [row[5:] for row in theirs]
             with self._sealing(person):
                 key = open_key(vault, person, [photo[0] for photo in photos])
-                found += [
-                    (
-                        person.name,
-                        open_encoding(key, person.uid, made_by, encoding, spoof, signed=signed),
-                    )
-                    for encoding, made_by, spoof, signed in photos
-                    if made_by == contract
+                opened = [
+                    (made_by, open_encoding(key, person.uid, made_by, encoding, spoof, signed=kept))
+                    for encoding, made_by, spoof, kept in photos
                 ]
+            found += [(person.name, each) for made_by, each in opened if made_by == contract]
         return found
 
     def signatures(self, name: str) -> list[bytes | None]:
@@ -242,7 +242,7 @@ class Roster:
         if row is None:
             return None
         person = Person(*row)
-        if folded(person.name) != name.key:  # somebody else's row: only the name itself is sealed
+        if folded(str(person.name)) != name.key:  # another row: only the name itself is sealed
             raise self._altered(person)
         return person
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from facauth.records.log import chain_old_events
 
@@ -105,20 +107,45 @@ def is_ours(db: sqlite3.Connection) -> bool:
     return _pragma(db, "application_id") == APPLICATION_ID
 
 
-def generation(db: sqlite3.Connection) -> tuple[int, object]:
-    """What must stay the same while a store is open: its version and which key opens it."""
-    return version(db), db.execute("SELECT store_id, generation FROM key_lock").fetchone()
+def generation(db: sqlite3.Connection) -> tuple[int, int, object]:
+    """What must stay the same while a store is open: version, tables, and which key opens it."""
+    lock = db.execute("SELECT store_id, generation FROM key_lock").fetchone()
+    return version(db), _pragma(db, "schema_version"), lock
 
 
 def make(db: sqlite3.Connection) -> None:
     """Bring a store (or an empty file) to the current version. Call it within a transaction."""
-    for step in (step for steps in MIGRATIONS[version(db) :] for step in steps):
+    _take(db, MIGRATIONS[version(db) :])
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def as_made(db: sqlite3.Connection) -> bool:
+    """Whether there is what its migrations make and nothing else.
+
+    A trigger or a view that somebody planted would be a program of theirs, in ours.
+    """
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
+        _take(made, MIGRATIONS[: version(db)])
+        return _parts(db) == _parts(made)
+
+
+def _take(db: sqlite3.Connection, migrations: Sequence[Sequence[Step]]) -> None:
+    for step in (step for steps in migrations for step in steps):
         if callable(step):
             step(db)
         else:
             db.execute(step)
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _parts(db: sqlite3.Connection) -> list[list[str]]:
+    """Tables, indexes and whatever else there is, but for the comments of some release."""
+    rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema").fetchall()
+    return sorted([*map(str, what), *_words(str(sql))] for *what, sql in rows)
+
+
+def _words(sql: str) -> list[str]:
+    return re.split("[ \\n]+", re.sub("--[^\\n]*", "", sql))
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> int:

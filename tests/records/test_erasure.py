@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ CONTRACT = "test/1"
 ADA = PersonName.parse("Ada")
 PIECE_BYTES = 16
 SIGNATURE_BYTES = 15_000
+MANY = 3000  # people, so that SQLite sorts more than it holds in memory of its own accord: 1 MB
 
 
 @pytest.fixture
@@ -130,6 +131,21 @@ def replace(path: Path) -> None:
     with Store.open(path, access(path)) as store, store.transaction(erasing=True):
         store.delete_templates(ADA)
         store.add(ADA, CONTRACT, [template(9)])
+
+
+def spilled_to(store: Store) -> set[str]:
+    """SQLite's temporary files, which it unlinks when it opens them, while everybody is listed."""
+    found = set()
+
+    def look() -> int:
+        for each in os.listdir("/proc/self/fd"):  # noqa: PTH208
+            with suppress(FileNotFoundError):  # that of the folder itself
+                found.add(os.readlink(f"/proc/self/fd/{each}"))  # noqa: PTH115
+        return 0
+
+    store._db._db.set_progress_handler(look, 1000)
+    assert len(store.people()) == MANY
+    return {link for link in found if "etilqs_" in link}
 
 
 def bob_is_whole(path: Path) -> bool:
@@ -367,3 +383,16 @@ def test_the_folder_holds_nothing_but_the_store(
     remove(path)
     assert sorted(os.listdir(path.parent)) == ["keys", path.name]  # noqa: PTH208
     assert sorted(os.listdir(path.parent / "keys")) == ["key"]  # noqa: PTH208
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_what_is_sorted_is_not_left_in_a_temporary_file(path: Path) -> None:
+    with Store.open(path, create=True) as store:
+        store._db._db.executemany(
+            """INSERT INTO people (uid, name, name_key, enrolled_at, consent)
+            VALUES (?1, ?1, ?1, '', ?2)""",
+            [(f"person {number}", "a long consent".ljust(1000, ".")) for number in range(MANY)],
+        )
+        assert spilled_to(store) == set()
+        store._db._db.execute("PRAGMA temp_store = FILE")
+        assert spilled_to(store) != set(), "or else this finds nothing, ever"

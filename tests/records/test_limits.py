@@ -443,19 +443,18 @@ def test_an_unusable_photo_is_given_back_even_at_the_edge(store: Store, world: W
     assert store.failures("Ada") == 10
 
 
-def test_a_count_that_could_not_be_written_is_not_given_back(store: Store, path: Path) -> None:
+def test_a_count_that_could_not_be_written_is_not_given_back(store: Store) -> None:
     for _ in range(3):
         attempt(store, NO)
-    with closing(sqlite3.connect(path)) as other:  # what fails is the COMMIT
-        other.execute("CREATE TABLE last (x REFERENCES none (y) DEFERRABLE INITIALLY DEFERRED)")
-        other.execute("CREATE TABLE none (y PRIMARY KEY)")
-        other.execute(
-            """CREATE TRIGGER full AFTER INSERT ON tries BEGIN
-            INSERT INTO last SELECT 1 WHERE new.failures = 4; END"""
-        )
-        other.commit()
-    with pytest.raises(SetupProblem), store.attempt("Ada", liveness=True):
+    store._db._db.executescript(  # what fails is the COMMIT
+        """CREATE TEMP TABLE last (x REFERENCES none (y) DEFERRABLE INITIALLY DEFERRED);
+        CREATE TEMP TABLE none (y PRIMARY KEY);
+        CREATE TEMP TRIGGER full AFTER INSERT ON main.tries WHEN new.failures = 4
+        BEGIN INSERT INTO last VALUES (1); END"""
+    )
+    with pytest.raises(SetupProblem) as fault, store.attempt("Ada", liveness=True):
         pytest.fail("let through")
+    assert "constraint" in str(fault.value.__cause__).lower()
     assert store.failures("Ada") == 3
 
 

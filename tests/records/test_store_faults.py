@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from older import make_older
 
 from facauth.decision.match import Gallery
 from facauth.errors import FacauthError, SetupProblem
@@ -189,6 +190,68 @@ def test_the_store_of_an_impossible_version(path: Path) -> None:
     with pytest.raises(SetupProblem):
         Store.open(path)
     assert path.read_bytes() == before
+
+
+PLANTED = {
+    "tries forgotten": """CREATE TRIGGER again AFTER INSERT ON tries
+        BEGIN UPDATE tries SET failures = 0; END""",
+    "photos kept": """CREATE TABLE kept (encoding); CREATE TRIGGER keep BEFORE DELETE ON templates
+        BEGIN INSERT INTO kept VALUES (old.encoding); END""",
+    "only a table": "CREATE TABLE kept (encoding)",
+    "an index": "CREATE INDEX kept ON templates (encoding)",
+    "no index": "DROP INDEX people_uid",
+    "a view": """ALTER TABLE tries RENAME TO hidden; CREATE VIEW tries AS
+        SELECT subject, round, 0 AS failures, failed_at_s, failed_boot_s FROM hidden""",
+    "no types": """DROP TABLE tries; CREATE TABLE tries (subject TEXT PRIMARY KEY,
+        round, failures, failed_at_s, failed_boot_s)""",
+    "a column": "ALTER TABLE people ADD COLUMN more TEXT",
+    "a computed column": """DROP TABLE log_head; CREATE TABLE log_head (id INTEGER PRIMARY KEY,
+        entries, hash, anchor AS (null))""",
+    "a word in a comment's place": """DROP TABLE log_head; CREATE TABLE log_head (
+        id INTEGER PRIMARY KEY CHECK (id = 1), entries INTEGER NOT NULL,
+        hash BLOB NOT NULL, anchor BLOB DEFAULT '-- of the last entry
+        ') STRICT""",
+}
+
+
+@pytest.mark.parametrize("how", PLANTED)
+def test_what_is_not_ours_in_a_store_of_ours(path: Path, how: str) -> None:
+    """Whoever could write it once would have a program in ours for ever."""
+    with closing(sqlite3.connect(made(path))) as db:
+        db.executescript(PLANTED[how])
+    assert refused(path) == "store.altered"
+    assert refused(path, create=True) == "store.altered"
+
+
+@pytest.mark.parametrize("how", PLANTED)
+def test_what_is_planted_while_a_store_is_open(path: Path, how: str) -> None:
+    with Store.open(made(path)) as store:
+        with closing(sqlite3.connect(path)) as db:
+            db.executescript(PLANTED[how])
+        with pytest.raises(SetupProblem), store.transaction():
+            pytest.fail("written to")
+
+
+def test_a_trigger_in_an_older_store_is_not_migrated(path: Path) -> None:
+    make_older(made(path))
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(PLANTED["photos kept"])
+    with pytest.raises(SetupProblem) as refusal:
+        migrate(path)
+    assert refusal.value.reasons[0].code == "store.altered"
+    assert list(path.parent.glob("*.backup")) == []
+
+
+def test_comments_of_another_release_are_no_change(path: Path) -> None:
+    """The text of a table, comments included, is kept as it was when the store was made."""
+    with closing(sqlite3.connect(made(path))) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        changed = "replace(sql, 'little-endian, unit length; or sealed', 'unit length')"
+        db.execute(f"UPDATE sqlite_schema SET sql = {changed} WHERE name = 'templates'")
+        db.commit()
+        assert db.total_changes == 1
+    with Store.open(path) as store:
+        assert store.faults() == []
 
 
 def test_ours_by_its_number_but_without_tables(path: Path) -> None:
