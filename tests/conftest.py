@@ -314,6 +314,17 @@ def fragments(blob: bytes) -> list[bytes]:
     return [piece for piece in cut if len(set(piece)) > 8]
 
 
+def change_types(path: Path, *statements: str) -> None:
+    """Do to a store what its strict tables forbid, as a flipped bit does; they are strict again."""
+    forget = "UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE type = 'table'"
+    restore = "UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE type = 'table'"
+    for batch in ((forget,), statements, (restore,)):
+        with closing(sqlite3.connect(path)) as db, db:  # each sees the tables as the last left them
+            db.execute("PRAGMA writable_schema = ON")
+            for statement in batch:
+                db.execute(statement)
+
+
 def with_a_passer_by(image: Image.Image) -> Image.Image:
     """The picture with a second, much smaller face beside it."""
     from PIL import Image

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tries as benchmark
+from conftest import change_types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -592,11 +593,7 @@ def test_an_impossible_row_of_the_person_found_lets_nobody_in(
 def test_a_row_of_other_types_lets_nobody_in(store: Store, path: Path, change: str) -> None:
     """A flipped bit does not ask whether the table is strict."""
     attempt(store, NO)
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA writable_schema = ON")
-        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')')")
-        db.commit()
-    tamper(path, f"UPDATE tries SET {change}")
+    change_types(path, f"UPDATE tries SET {change}")
     with (
         Store.open(path) as again,
         pytest.raises(SetupProblem) as problem,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import tampering
+from conftest import change_types
 from tampering import ENTRIES, Row, encrypt
 
 from facauth.errors import SetupProblem
@@ -129,12 +130,8 @@ def test_text_that_is_no_text_is_found(fresh: Fresh, encrypted: bool, column: st
 def test_the_same_text_as_another_type_is_found(fresh: Fresh, encrypted: bool) -> None:
     """A flipped bit does not ask whether the table is strict."""
     kept = fresh(encrypted)
-    with closing(sqlite3.connect(kept.path)) as db:
-        db.execute("PRAGMA writable_schema = ON")
-        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')')")
-        db.commit()
     for column in ("at", "command", "verdict"):
-        kept.change(f"UPDATE events SET {column} = CAST({column} AS BLOB) WHERE id = 9")
+        change_types(kept.path, f"UPDATE events SET {column} = CAST({column} AS BLOB) WHERE id = 9")
         assert kept.broken() == 9
         with kept.open() as store:
             assert len(list(store.events())) == ENTRIES
