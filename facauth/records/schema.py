@@ -10,7 +10,7 @@ from facauth.records.log import chain_old_events
 
 APPLICATION_ID = 0x66614175  # "faAu": tells a facauth store from any other SQLite file
 
-# What there is in a store, by name first; of this schema alone, not of what is attached or temporary.
+# What there is in a store, names first; not what is attached or temporary.
 PARTS = (
     "SELECT type, name, tbl_name FROM sqlite_schema",
     "SELECT name, type, strict FROM pragma_table_list WHERE schema = 'main'",
