@@ -124,7 +124,7 @@ def _answer(access: KeyAccess, prompt: str) -> str:
     answer = access.ask(prompt) if access.ask else None
     if answer is None:
         message = "a passphrase is needed, and there is nobody to ask"
-        raise _problem("key.missing", message, "run it on a terminal, or give --key-file")
+        raise _problem("key.missing", message, "run it on a terminal, or set FACAUTH_PASSPHRASE")
     return unicodedata.normalize("NFC", answer)
 
 
