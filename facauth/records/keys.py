@@ -24,6 +24,7 @@ from facauth.records.vault import KEY_BYTES, new_key
 
 MAX_FILE_BYTES = 2**20
 BUSY_TIMEOUT_S = 10.0  # how long to wait for another process that writes in the folder
+Step = Callable[[], object]
 BASE64_KEY = "[A-Za-z0-9+/]{43}="
 LINE = f"facauth-key/1 ([!-~]+) ([0-9]{{1,9}}) ({BASE64_KEY})"
 SERVICE = "facauth"  # the keyring's word for whose secrets these are
@@ -109,10 +110,13 @@ def forget(kind: KeyKind, store_id: str, generation: int, access: KeyAccess) -> 
                     keyring.delete_password(SERVICE, older)
 
 
-def write_copy(path: Path, store_id: str, generation: int, kek: bytes) -> None:
-    """A new key file with this one key. Raises UsageProblem if there is something at `path`."""
+def write_copy(path: Path, store_id: str, generation: int, kek: bytes, before: Step) -> None:
+    """A new key file with this one key, once `before` was done and if it can be made.
+
+    Raises UsageProblem if there is something at `path`.
+    """
     with _explained(path), _folder(path) as folder:
-        _write_new(path, [_line(store_id, generation, kek)])
+        _write_new(path, [_line(store_id, generation, kek)], before)
         os.fsync(folder)
 
 
@@ -342,12 +346,13 @@ def _replace(path: Path, folder: int, lines: list[str]) -> None:
     os.fsync(folder)
 
 
-def _write_new(path: Path, lines: list[str]) -> None:
+def _write_new(path: Path, lines: list[str], before: Step = lambda: None) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             os.fchmod(descriptor, 0o600)  # whatever the umask took away
+            before()
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(descriptor)

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.records.roster import Consent, PersonRow, unknown
+from facauth.records.roster import MAX_CONSENT_CHARACTERS, Consent, PersonRow, unknown
 from facauth.records.store import Store
 from facauth.structs import PersonName
 
-MAX_CONSENT_CHARACTERS = 1000
 PERIOD_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}  # never longer than by the calendar
 MAX_PERIOD_DAYS = 36_500
 CLOCKS_APART = timedelta(days=1)  # so far machines that share a store may disagree

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
@@ -49,9 +50,9 @@ def export(store: Store, target: Path) -> Lock:
     lock = _locked(store)
     kek = store.kek(lock)
     store.opened_by(kek, lock)  # the key file may be another one by now
-    with store.transaction():
-        store.log("key", "exported")
-        write_copy(target, lock.store_id, lock.generation, kek)
+    # The event first: of a copy that nobody was told of nothing would remain.
+    told = partial(store.log, "key", "exported")
+    write_copy(target, lock.store_id, lock.generation, kek, before=told)
     return lock
 
 

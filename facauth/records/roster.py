@@ -24,6 +24,8 @@ from facauth.records.sealing import (
 from facauth.records.vault import SealBroken, Vault
 from facauth.structs import PersonName, folded
 
+MAX_CONSENT_CHARACTERS = 1000  # of the text, and of the purpose
+
 
 @dataclass(frozen=True, slots=True)
 class Consent:

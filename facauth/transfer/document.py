@@ -33,7 +33,7 @@ from facauth.records.keys import (
     Lock,
     create,
 )
-from facauth.records.roster import Consent
+from facauth.records.roster import MAX_CONSENT_CHARACTERS, Consent
 from facauth.records.sealing import Template
 from facauth.records.vault import SealBroken, seal, unseal
 from facauth.spoof.signature import CaptureSignature
@@ -49,7 +49,6 @@ MAX_BYTES = 512 * 2**20  # 3,700 photos with signatures, sealed; read with five 
 MAX_PARTS = 4_000_000  # of all lists and objects together: they take memory, not their text
 MAX_DIGITS = 9  # the only numbers are those of scrypt
 MAX_CONTRACT_CHARACTERS = 256
-MAX_CONSENT_CHARACTERS = 1000  # as register has it
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def test_a_key_is_kept(path: Path) -> None:
 def test_only_the_owner_may_read_it(path: Path, mask: int) -> None:
     with umask(mask):
         made(path)
-        write_copy(path.parent / "copy", STORE, 1, KEY)
+        write_copy(path.parent / "copy", STORE, 1, KEY, bool)
     assert mode(path.parent) == 0o700
     assert mode(path) == mode(path.parent / "copy") == 0o600
 
@@ -178,7 +178,7 @@ def test_forgetting_what_is_not_there(path: Path) -> None:
 
 def test_a_copy_opens_the_store(path: Path, tmp_path: Path) -> None:
     kek, copy = made(path), tmp_path / "copy"
-    write_copy(copy, STORE, 1, kek)
+    write_copy(copy, STORE, 1, kek, bool)
     assert copy.read_text() == line(kek)
     assert KeyAccess(copy).kek(lock(PASSPHRASE)) == kek
 
@@ -188,7 +188,7 @@ def test_a_copy_replaces_nothing(tmp_path: Path, what: str) -> None:
     path, kek = there(tmp_path / "copy", what), new_key()
     before = path.lstat()
     message = refused(
-        lambda: write_copy(path, STORE, 1, kek),
+        lambda: write_copy(path, STORE, 1, kek, bool),
         "key.exists",
         b64encode(kek).decode(),
         kind=UsageProblem,
@@ -344,7 +344,7 @@ def test_what_is_no_path(tmp_path: Path, name: str) -> None:
     access = KeyAccess(tmp_path / name)
     refused(lambda: access.kek(lock()), "key.unusable")
     refused(lambda: create(FILE, STORE, 1, access), "key.unusable")
-    refused(lambda: write_copy(tmp_path / name, STORE, 1, KEY), "key.unusable", GOOD)
+    refused(lambda: write_copy(tmp_path / name, STORE, 1, KEY, bool), "key.unusable", GOOD)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_a_failed_copy_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatc
     path.parent.mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        refused(lambda: write_copy(path, STORE, 1, KEY), "key.unusable", GOOD)
+        refused(lambda: write_copy(path, STORE, 1, KEY, bool), "key.unusable", GOOD)
     assert list(path.parent.iterdir()) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sqlite3
@@ -345,3 +346,42 @@ def test_a_key_that_changes_while_it_is_looked_for_asks_for_another_try(
     with Store.open(path, access(path)) as store, pytest.raises(SetupProblem) as refusal:
         store.vault()
     assert refusal.value.reasons[0].code == "store.changed"
+
+
+def test_no_copy_of_the_key_without_its_event(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rekey.encrypt(path, KeyKind.FILE, access(path))
+    copy = path.with_name("copy")
+    fsync = os.fsync
+
+    def stopped(file: int) -> None:
+        """When the key has just been written, as a kill would."""
+        fsync(file)
+        told.append(copy.exists() and copy.stat().st_size > 0 and verdicts(path)[-1] == "exported")
+
+    told: list[bool] = []
+    with Store.open(path, access(path)) as store:
+        monkeypatch.setattr(os, "fsync", stopped)
+        rekey.export(store, copy)
+        monkeypatch.undo()
+    assert told
+    assert all(told)
+
+
+def verdicts(path: Path) -> list[str]:
+    """What others see of the log now."""
+    with Store.open(path) as store:
+        return [event.verdict for event in store.events()]
+
+
+def test_a_key_is_not_copied_if_its_event_cannot_be_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rekey.encrypt(path, KeyKind.FILE, access(path))
+    monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.05)
+    with Store.open(path, access(path)) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            with pytest.raises(SetupProblem):
+                rekey.export(store, path.with_name("copy"))
+        assert not path.with_name("copy").exists()
+        rekey.export(store, path.with_name("copy"))
