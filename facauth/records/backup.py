@@ -130,8 +130,9 @@ def _erase(copy: Path) -> None:
         found = copy.lstat()
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
             with os.fdopen(os.open(copy, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b") as file:
-                file.write(bytes(found.st_size))
-                file.flush()
-                os.fsync(file.fileno())
+                if os.path.samestat(found, os.fstat(file.fileno())):  # nothing was put in its place
+                    file.write(bytes(found.st_size))
+                    file.flush()
+                    os.fsync(file.fileno())
         if not stat.S_ISDIR(found.st_mode):
             copy.unlink()

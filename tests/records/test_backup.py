@@ -407,3 +407,26 @@ def test_registering_while_keys_are_rotated_leaves_nothing_plain_and_loses_nobod
         assert store.verify_log()[1] is None
     plain = [seed for seed in [*done, *range(5)] if leftovers(path.parent, seed)]
     assert plain == []
+
+
+def test_what_takes_the_place_of_a_backup_is_not_overwritten(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write in the folder could have another file overwritten by whoever removes."""
+    make_older(made(path))
+    backup = migrate(path).backup
+    assert backup
+    other = path.with_name("other")
+    other.write_text("dear to somebody")
+    really = os.open
+
+    def swapped(name: Path, flags: int, mode: int = 0o777) -> int:
+        if name == backup:
+            backup.unlink()
+            backup.hardlink_to(other)
+        return really(name, flags, mode)
+
+    monkeypatch.setattr(os, "open", swapped)
+    discard_backups(path)
+    assert other.read_text() == "dear to somebody"
+    assert not backup.exists()
