@@ -8,7 +8,7 @@ LFW. Rates weigh every person the same, however many photos there are (rates.py)
 a face count as failures to enrol and nowhere else; the quality limits are counted apart and refuse
 nothing here, so that the rates are those of all faces found.
 
-The calibration at the end is what `settings.py` holds.
+calibration.py makes thresholds of the same encodings.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from rates import (
     fnmr_at,
     fold_accuracy,
     matching_pairs,
-    normal_tail,
     threshold_at_fmr,
 )
 
@@ -60,7 +59,6 @@ ENROLMENT_PHOTOS = (1, 2, 3, 5)
 DRAWS = 10  # sets of enrolment photos per person, for more than one photo
 TABLE_FMRS = (1e-3, 1e-4, 1e-5)
 CALIBRATION_FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-FEW_PAIRS = 10  # thresholds that rest on fewer falsely matching pairs of people come from a fit
 FACE_RECOGNITION_DISTANCE = 0.6  # its default tolerance: a match at or below it
 MIN_PEOPLE = 50  # with photos to enrol and one more; with fewer there is no row
 RESAMPLES = 1000
@@ -479,18 +477,13 @@ def report(folder: Path, photos: Encoded) -> Report:
 
 
 def show(figures: Report) -> None:
-    """Print the report for people, the calibration in the words of settings.py last."""
+    """Print the report for people."""
     for name, text in figures.setting.items():
         print(f"{name:10} {text}")
     print("\nshare of photos (with limits: no face, or refused by them)")
     for name, share in figures.failures.items():
         print(f"  {name:14} {share:.2%}")
     show_rates(figures)
-    print("\nCALIBRATION = {")
-    for row in figures.measured:
-        if row.encoder == "fused":
-            show_calibration(row)
-    print("}")
 
 
 def show_rates(figures: Report) -> None:
@@ -509,20 +502,6 @@ def show_rates(figures: Report) -> None:
     print(
         f"\ndlib distance <= {FACE_RECOGNITION_DISTANCE} (face_recognition): FMR {fmr}, FNMR {fnmr}"
     )
-
-
-def show_calibration(row: Measured) -> None:
-    """Print one line of the calibration per false match rate; from a fit where pairs are few."""
-    sound = {f: s for f, s in row.min_similarity.items() if row.matching_pairs[f] >= FEW_PAIRS}
-    fit = normal_tail(sound) if len(sound) > 1 else None
-    print(f"    {row.enrolment_photos}: {{")
-    for fmr, similarity in row.min_similarity.items():
-        basis = f"{row.matching_pairs[fmr]} pairs of people"
-        if fmr not in sound and fit is not None:
-            basis = f"fit; {similarity:.4f} on {basis}"
-            similarity = fit.inv_cdf(1 - fmr)
-        print(f"        {fmr:.0e}: {similarity:.4f},  # {basis}")
-    print("    },")
 
 
 def main() -> None:

@@ -129,6 +129,16 @@ class Rates:
     duplicate_fmr: float = 1e-5  # register: the face is enrolled under another name
 
 
+@dataclass(frozen=True, slots=True)
+class CalibrationSource:
+    """Photos that false match rates were measured on."""
+
+    name: str
+    source: str
+    people: int
+    photos: int
+
+
 IMAGE = ImageLimits()
 DETECTION = DetectionLimits()
 LIVENESS = LivenessLimits()
@@ -170,50 +180,9 @@ ENROLMENT_QUALITY = QualityLimits(
 # The share of dlib's cosine in the similarity; SFace has the rest (3 : 1 measured best, README).
 DLIB_WEIGHT = 0.75
 
-# Enrolment photos -> false match rate -> similarity that strangers reach at that rate.
-# 1e-2 to 1e-5: measured on 5,166 photos of 2,339 people (LFW, part), pairs of people weighing the
-# same; at 1e-5 on 80, 62, 29 and 16 pairs. From 1e-6 on: a line through the same points over the
-# normal deviate of the rate, without four pairs of names that look like wrong labels.
-# benchmarks/recognition.py prints both.
-CALIBRATION: dict[int, dict[float, float]] = {
-    1: {
-        1e-2: 0.7376,
-        1e-3: 0.7666,
-        1e-4: 0.7899,
-        1e-5: 0.8094,
-        1e-6: 0.8269,
-        1e-7: 0.8432,
-        1e-8: 0.8583,
-    },
-    2: {
-        1e-2: 0.7571,
-        1e-3: 0.7854,
-        1e-4: 0.8077,
-        1e-5: 0.8255,
-        1e-6: 0.8427,
-        1e-7: 0.8582,
-        1e-8: 0.8726,
-    },
-    3: {
-        1e-2: 0.7637,
-        1e-3: 0.7917,
-        1e-4: 0.8145,
-        1e-5: 0.8354,
-        1e-6: 0.8515,
-        1e-7: 0.8676,
-        1e-8: 0.8824,
-    },
-    5: {
-        1e-2: 0.7692,
-        1e-3: 0.7968,
-        1e-4: 0.8184,
-        1e-5: 0.8405,
-        1e-6: 0.8561,
-        1e-7: 0.8720,
-        1e-8: 0.8868,
-    },
-}
-MIN_FMR = 1e-9  # thresholds do not rise any further below this rate
+# What decision/calibration.json was made of, the map from similarity to false match rate;
+# benchmarks/calibration.py makes it.
+CALIBRATION = CalibrationSource("lfw", "Labeled Faces in the Wild, a part", 2339, 5166)
 
 
 def default_store() -> Path:

@@ -1,0 +1,574 @@
+"""The map from similarity to false match rate that facauth ships, and whether it keeps its word.
+
+    python benchmarks/calibration.py FOLDER [--cache FILE] [--processes N] [--write]
+
+FOLDER holds PERSON/IMAGE, such as LFW; encodings come from recognition.py, whose cache it shares.
+With --write it replaces facauth/decision/calibration.json. The tables are cross-validation over
+people: calibrated on some, measured on comparisons among all others.
+
+How the map is made, for each number of enrolment photos (all are compared as their mean):
+- A rate that at least MIN_PAIRS different pairs of people show is measured: every ordered pair of
+  people weighs the same ("rule of 30": G. R. Doddington et al., "The NIST speaker recognition
+  evaluation", Speech Communication 31, 2000).
+- Below it goes on from the last measured point, on a straight line over the normal deviate of the
+  rate, with the slope that the points of single photos from FIT_FROM on have. The alternative, a
+  generalised Pareto tail (J. Pickands, Annals of Statistics 3, 1975), is fitted too: table
+  "Beyond the data".
+- The means of ever more photos of a person approach a limit, linearly in 1 / photos: the last row.
+- Intervals: 95 %, people resampled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from rates import (
+    Bools,
+    Floats,
+    ImpostorTail,
+    Ints,
+    fmr_at,
+    fnmr_at,
+    matching_pairs,
+    normal_tail,
+    pair_weight,
+)
+from recognition import (
+    FACE_RECOGNITION_DISTANCE,
+    SEED,
+    Encoded,
+    Gallery,
+    encoded,
+    floor_for,
+    genuine_comparisons,
+    mean_templates,
+    setting,
+    single_photos,
+)
+
+from facauth.decision import calibration as shipped
+from facauth.faces.encode import fuse
+from facauth.networks import Checked, Networks
+from facauth.settings import CALIBRATION
+
+FMRS: Floats = np.array([float(f"{10 ** (-n / 2):.4g}") for n in range(2, 17)])
+PHOTOS = (1, 2, 3, 5)
+FIT_FROM = 1e-2
+MIN_PAIRS = 30
+# Chosen after looking at this data's tables, as was the line: from 6 % of the people 3.5 decades
+# down, "Beyond the data" has 1.8 times the rate asked on average, on two or three pairs of people.
+MAX_DECADES = 3.0  # below the lowest measured rate of any row
+MAX_FACTOR = 10.0  # the upper end of a rate's interval over the rate, where one is supported
+RESAMPLES = 500
+HALVINGS = 30
+SUSPECT_FMR = 1e-6
+BLOCK_ROWS = 1024
+
+# Of the pairs that suspects() finds, those whose pictures show when looked at that the names are
+# wrong. All others stay in: two women, twin sisters.
+WRONG_LABELS = {
+    ("Carlos_Ruckauf", "Eduardo_Duhalde"): "the only photo of the first shows the second",
+    ("Flor_Montulo", "Nora_Bendijo"): "photos of the two were swapped",
+    ("Ruano_Pascual", "Virgina_Ruano_Pascal"): "one person, two spellings",
+    ("Talisa_Bratt", "Talisa_Soto"): "one person, maiden name and married name",
+}
+
+
+# --- impostor comparisons -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Impostors:
+    """A tail of impostor comparisons, and which photo each probe was."""
+
+    tail: ImpostorTail
+    photo: Ints  # (n,)
+    gallery: Gallery
+
+    def where(self, kept: Bools, people: Bools) -> Impostors:
+        """Some of the comparisons; enrolled are only these people."""
+        old = self.tail
+        tail = ImpostorTail(
+            old.similarity[kept],
+            old.enrolled[kept],
+            old.probe[kept],
+            old.weight[kept],
+            old.enrollable & people,
+            old.floor,
+        )
+        return Impostors(tail, self.photo[kept], self.gallery)
+
+    def among(self, people: Bools) -> Impostors:
+        """Those between two of these people."""
+        return self.where(people[self.tail.enrolled] & people[self.tail.probe], people)
+
+    def without(self, pairs: list[tuple[int, int]]) -> Impostors:
+        """Those of all other pairs of people. (That the pairs still count in the denominator
+        changes a rate by one in a million.)"""
+        number = len(self.tail.enrollable)
+        code = self.tail.enrolled * number + self.tail.probe
+        codes = [a * number + b for pair in pairs for a, b in (pair, pair[::-1])]
+        return self.where(~np.isin(code, codes), np.ones(number, bool))
+
+
+def impostors(gallery: Gallery, floor: float) -> Impostors:
+    """Each template with all photos of other people, from the floor up, the most alike first."""
+    blocks = []
+    for start in range(0, len(gallery.owner), BLOCK_ROWS):
+        owner = gallery.owner[start : start + BLOCK_ROWS]
+        similarity = gallery.kernel(gallery.templates[start : start + BLOCK_ROWS], gallery.probes)
+        similarity[owner[:, None] == gallery.person[None]] = -np.inf
+        row, photo = np.nonzero(similarity >= floor)
+        blocks.append((similarity[row, photo], owner[row], photo))
+    similarity, enrolled, photo = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    falling = np.argsort(-similarity, kind="stable")
+    similarity, enrolled, photo = similarity[falling], enrolled[falling], photo[falling]
+    probe, templates = gallery.person[photo], gallery.templates_each()
+    weight = 1.0 / (templates[enrolled] * gallery.photos_each()[probe])
+    tail = ImpostorTail(similarity, enrolled, probe, weight, templates > 0, floor)
+    return Impostors(tail, photo, gallery)
+
+
+def pair_codes(tail: ImpostorTail) -> Ints:
+    """(n,): one number for each unordered pair of people."""
+    low, high = np.minimum(tail.enrolled, tail.probe), np.maximum(tail.enrolled, tail.probe)
+    codes: Ints = low.astype(np.int64) * len(tail.enrollable) + high
+    return codes
+
+
+def suspects(single: Impostors) -> dict[tuple[int, int], float]:
+    """Pairs of people of whom every photo matches one of the other at SUSPECT_FMR; with their
+    highest similarity. By chance there are a few."""
+    tail, everybody = single.tail, np.ones(len(single.tail.enrollable), np.int64)
+    shown = lowest_shown(tail, everybody)
+    made = curve(tail, everybody, FMRS, shown, slope_of(tail, everybody, shown))
+    matched = tail.similarity >= made[np.isclose(FMRS, SUSPECT_FMR)]
+    photos, found = single.gallery.photos_each(), {}
+    codes = pair_codes(tail)[matched]
+    for code in dict.fromkeys(codes.tolist()):
+        pair = divmod(code, len(everybody))
+        theirs = codes == code
+        if len(set(single.photo[matched][theirs].tolist())) == photos[list(pair)].sum():
+            found[pair] = float(tail.similarity[matched][theirs].max())
+    return found
+
+
+# --- the map --------------------------------------------------------------------------------
+
+
+def deviates(fmrs: Floats) -> Floats:
+    """The normal deviates that are exceeded at these rates."""
+    return np.array([-NormalDist().inv_cdf(fmr) for fmr in fmrs.tolist()])
+
+
+def lowest_shown(tail: ImpostorTail, people: Ints) -> float:
+    """The lowest of FMRS that MIN_PAIRS different pairs of these people show."""
+    first = np.sort(np.unique(pair_codes(tail), return_index=True)[1])
+    rate = tail.weight[: first[MIN_PAIRS - 1] + 1].sum() / pair_weight(tail.enrollable, people)
+    return float(FMRS[rate <= FMRS].min())
+
+
+def measured_thresholds(tail: ImpostorTail, people: Ints, fmrs: Floats) -> Floats:
+    """As rates.threshold_at_fmr, for several rates at once; `people`: copies of each."""
+    cumulated = (tail.weight * people[tail.enrolled] * people[tail.probe]).cumsum()
+    allowed = fmrs * pair_weight(tail.enrollable, people) * (1 + 1e-9)
+    below = np.searchsorted(cumulated, allowed, side="right")
+    if not below.max() < len(cumulated):
+        raise ValueError(f"the tail ends before a false match rate of {fmrs.max():g}")
+    thresholds: Floats = np.nextafter(tail.similarity[below], np.float32(np.inf)).astype(float)
+    return thresholds
+
+
+def slope_of(tail: ImpostorTail, people: Ints, shown: float) -> float:
+    """Similarity per normal deviate, over what is measured from FIT_FROM down to `shown`."""
+    fmrs = FMRS[(shown <= FMRS) & (FMRS <= FIT_FROM)]
+    points = zip(fmrs.tolist(), measured_thresholds(tail, people, fmrs).tolist(), strict=True)
+    return normal_tail(dict(points)).stdev
+
+
+def curve(tail: ImpostorTail, people: Ints, fmrs: Floats, shown: float, slope: float) -> Floats:
+    """(fmrs,): thresholds, measured down to `shown`, from there on a line over the deviates."""
+    measured = measured_thresholds(tail, people, fmrs[fmrs >= shown])
+    beyond = deviates(fmrs[fmrs < shown]) - deviates(fmrs[fmrs >= shown][-1:])
+    return np.concatenate([measured, measured[-1] + slope * beyond])
+
+
+def pareto_curve(tail: ImpostorTail, people: Ints, fmrs: Floats) -> Floats:
+    """Thresholds at `fmrs` by a generalised Pareto tail above FIT_FROM, maximum likelihood.
+
+    For each ratio of shape and scale the likeliest shape is known (S. D. Grimshaw, Technometrics
+    35, 1993), so one dimension is searched.
+    """
+    (start,) = measured_thresholds(tail, people, np.array([FIT_FROM]))
+    above = tail.similarity > start
+    excess, weight = tail.similarity[above] - start, tail.weight[above]
+    share, edges = np.histogram(excess, bins=400, weights=weight / weight.sum())
+    centre = (edges[1:] + edges[:-1]) / 2
+    span = np.linspace(0.002, 1, 500)
+    ratio = np.concatenate([-0.999 * span, 3 * span]) / excess.max()
+    shapes = np.log1p(np.outer(ratio, centre)) @ share
+    best = int(np.argmax(-np.log(shapes / ratio) - shapes))
+    grown = np.expm1(shapes[best] * np.log(FIT_FROM / fmrs))
+    thresholds: Floats = start + grown / ratio[best]
+    return thresholds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """The map for one number of enrolment photos; arrays are (FMRS,)."""
+
+    photos: int | None  # None: the limit of ever more
+    people: int  # enrolled
+    shown: float  # the lowest measured rate
+    similarity: Floats
+    interval: Floats  # (2, FMRS), of the similarity
+    fmr_interval: Floats  # (2, FMRS): of the rate that the similarity really has
+    pairs: Ints  # of people that match falsely there
+
+    def as_json(self) -> dict[str, object]:
+        """As the file has it."""
+        points = [
+            {
+                "fmr": fmr,
+                "similarity": round(float(self.similarity[i]), 5),
+                "interval": [round(float(x), 5) for x in self.interval[:, i]],
+                "fmr_interval": [float(f"{x:.2g}") for x in self.fmr_interval[:, i]],
+                "pairs": int(self.pairs[i]),
+                "basis": "measured" if fmr >= self.shown else "extrapolated",
+            }
+            for i, fmr in enumerate(FMRS.tolist())
+        ]
+        return {"photos": self.photos, "people": self.people, "points": points}
+
+
+def rates_at(similarity: Floats, thresholds: Floats) -> Floats:
+    """The rates that similarities have on another curve, beyond its ends on its last lines."""
+    x, z = thresholds, deviates(FMRS)
+    rising = np.interp(similarity, x, z)
+    rising += np.maximum(similarity - x[-1], 0) * (z[-1] - z[-2]) / (x[-1] - x[-2])
+    rising += np.minimum(similarity - x[0], 0) * (z[1] - z[0]) / (x[1] - x[0])
+    return np.array([NormalDist().cdf(-value) for value in rising.tolist()])
+
+
+def limit(curves: list[Floats]) -> Floats:
+    """(..., FMRS): where the rows of PHOTOS lead with ever more photos: on from the last one, with
+    the slope that they have over 1 / photos."""
+    inverse = 1 / np.array(PHOTOS)
+    centred = inverse - inverse.mean()
+    slope = np.tensordot(centred, np.stack(curves), 1) / (centred**2).sum()
+    further: Floats = curves[-1] - slope / PHOTOS[-1]
+    return further
+
+
+def curves(tails: dict[int, ImpostorTail], people: Ints, shown: dict[int, float]) -> Floats:
+    """(PHOTOS + 1, FMRS): a curve for each of PHOTOS, then for the limit."""
+    slope = slope_of(tails[1], people, shown[1])
+    made = [curve(tails[k], people, FMRS, shown[k], slope) for k in PHOTOS]
+    return np.stack([*made, limit(made)])
+
+
+def ends(resampled: Floats) -> Floats:
+    """(2, ...): of the 95 % interval, over the first axis."""
+    return np.asarray(np.quantile(resampled, [0.025, 0.975], axis=0))
+
+
+def all_rows(data: dict[int, Impostors]) -> list[Row]:
+    """The map for PHOTOS, then for the limit."""
+    tails = {k: each.tail for k, each in data.items()}
+    number = len(tails[1].enrollable)
+    everybody = np.ones(number, np.int64)
+    shown = {k: lowest_shown(tail, everybody) for k, tail in tails.items()}
+    random = np.random.default_rng(SEED)
+    draws = (random.integers(number, size=number) for _ in range(RESAMPLES))
+    resampled = np.stack([curves(tails, np.bincount(d, minlength=number), shown) for d in draws])
+    made = curves(tails, everybody, shown)
+    rows = []
+    for i, k in enumerate([*PHOTOS, None]):
+        fmrs = np.stack([rates_at(made[i], one) for one in resampled[:, i]])
+        people = int(tails[k].enrollable.sum()) if k else 0
+        pairs = [matching_pairs(tails[k], value) if k else 0 for value in made[i].tolist()]
+        lowest = shown[k] if k else np.inf
+        rows.append(
+            Row(k, people, lowest, made[i], ends(resampled[:, i]), ends(fmrs), np.array(pairs))
+        )
+    return rows
+
+
+def lowest_supported(rows: list[Row]) -> float:
+    """The lowest rate that may be asked for; see MAX_DECADES and MAX_FACTOR."""
+    deepest = 0.99 * min(row.shown for row in rows) / 10**MAX_DECADES
+    sure = np.all([row.fmr_interval[1] <= MAX_FACTOR * FMRS for row in rows], axis=0)
+    return float(FMRS[sure & (deepest <= FMRS)].min())
+
+
+# --- does it keep its word? -----------------------------------------------------------------
+
+
+DEEP: Floats = FMRS[FMRS <= FIT_FROM]
+
+
+def splits(people: int, share: float, repeats: int) -> Iterator[tuple[Bools, Bools]]:
+    """Disjoint parts of the people: to calibrate on, and to measure on."""
+    random = np.random.default_rng(SEED)
+    for _ in range(repeats):
+        part = np.zeros(people, bool)
+        part[random.permutation(people)[: round(people * share)]] = True
+        yield part, ~part
+
+
+def halves(people: int) -> Iterator[tuple[Bools, Bools]]:
+    """Each half of the people once for either purpose, HALVINGS times."""
+    for one, other in splits(people, 0.5, HALVINGS):
+        yield one, other
+        yield other, one
+
+
+def at(fmr: float, thresholds: Floats) -> float:
+    """The threshold for any rate, as facauth.decision.calibration reads the map."""
+    return float(np.interp(-np.log10(fmr), -np.log10(DEEP), thresholds))
+
+
+def by_line(data: dict[int, Impostors], photos: int, part: Bools) -> Floats:
+    """(DEEP,): the thresholds of our map, made with these people alone."""
+    people = part.astype(np.int64)
+    tail, single = data[photos].among(part).tail, data[1].among(part).tail
+    slope = slope_of(single, people, lowest_shown(single, people))
+    return curve(tail, people, DEEP, lowest_shown(tail, people), slope)
+
+
+def by_pareto(data: dict[int, Impostors], photos: int, part: Bools) -> Floats:
+    """Those of the alternative."""
+    return pareto_curve(data[photos].among(part).tail, part.astype(np.int64), DEEP)
+
+
+def fpir(each: Impostors, threshold: float, people: Bools, size: int) -> float:
+    """The share of strangers who pass for anybody, among `size` of these people with one template
+    each; every probe person weighs the same, and `each` holds comparisons among `people` only.
+
+    Exact for galleries that hold each of the others with the chance size / others: 1 - product of
+    (1 - chance x share of that person's templates that the photo matches). Where there are fewer
+    others than `size`, an upper bound: the sum.
+    """
+    gallery, tail = each.gallery, each.tail
+    n = int((tail.similarity >= threshold).sum())
+    number = len(gallery.photos_each())
+    code = each.photo[:n].astype(np.int64) * number + tail.enrolled[:n]
+    pairs, place = np.unique(code, return_inverse=True)
+    matched = np.bincount(place, 1 / gallery.templates_each()[tail.enrolled[:n]], len(pairs))
+    photo = pairs // number
+    person = gallery.person[photo]
+    chance = size / (tail.enrollable.sum() - tail.enrollable[person])
+    if chance.max(initial=0) > 1:
+        passed = np.bincount(photo, chance * matched, len(gallery.person))
+    else:
+        passed = 1 - np.exp(np.bincount(photo, np.log1p(-chance * matched), len(gallery.person)))
+    of_people = passed / gallery.photos_each()[gallery.person]
+    return min(1.0, float(of_people[people[gallery.person]].sum() / people.sum()))
+
+
+def any_within(raw_dlib: NDArray[np.float32], gallery: Gallery) -> Impostors:
+    """face_recognition's rule: a match with any enrolled photo at most so far away. Matches have
+    similarity 1."""
+    squares = (raw_dlib**2).sum(1)
+    near = squares[:, None] + squares - 2 * raw_dlib @ raw_dlib.T <= FACE_RECOGNITION_DISTANCE**2
+    rows = [near[members].any(0) for members in gallery.members]
+    found = [(i, j) for i, one in enumerate(rows) for j in np.flatnonzero(one).tolist()]
+    template, photo = np.array(found).T
+    enrolled, probe = gallery.owner[template], gallery.person[photo]
+    others = enrolled != probe
+    templates = gallery.templates_each()
+    weight = 1.0 / (templates[enrolled] * gallery.photos_each()[probe])
+    ones = np.ones(len(found), np.float32)
+    made = Impostors(
+        ImpostorTail(ones, enrolled, probe, weight, templates > 0, 1.0), photo, gallery
+    )
+    return made.where(others, np.ones(len(templates), bool))
+
+
+# --- the report -----------------------------------------------------------------------------
+
+ASKED_FMRS: Floats = np.array([1e-3, 1e-4, 1e-5, 1e-6])
+GALLERIES = (10, 100, 1000)
+ASKED_FPIRS = (1e-3, 1e-2)
+
+
+def spread(values: Floats) -> str:
+    """Mean, and the middle 80 %."""
+    low, high = np.quantile(values, [0.1, 0.9])
+    return f"{values.mean():8.2f} [{low:.2f}, {high:.2f}]"
+
+
+def show_rows(rows: list[Row]) -> None:
+    """The map itself."""
+    print("\nThe map: similarity at a false match rate, [interval of the rate that it really has]")
+    for each in rows:
+        print(f"  photos: {each.photos or 'ever more'}; {each.people} people enrolled")
+        for i, fmr in enumerate(FMRS.tolist()):
+            low, high = each.fmr_interval[:, i]
+            basis = f"{each.pairs[i]} pairs" if fmr >= each.shown else "extrapolated"
+            print(f"    {fmr:7.1e}  {each.similarity[i]:.4f}  [{low:.1e}, {high:.1e}]  {basis}")
+
+
+def show_depth(data: dict[int, Impostors]) -> None:
+    """Calibrated on few people, how far below what they show does the map hold?"""
+    print("\nBeyond the data: FMR among all other people over the rate asked, mean [middle 80 %]")
+    print(" " * 52 + "".join(f"{fmr:<22.0e}" for fmr in ASKED_FMRS))
+    for photos, share in ((1, 0.5), (1, 0.125), (1, 0.0625), (3, 0.5), (3, 0.125)):
+        for name, made_by in (("line", by_line), ("Pareto", by_pareto)):
+            ratios, shown = [], []
+            for one, other in splits(len(data[1].tail.enrollable), share, 2 * HALVINGS):
+                made, test = made_by(data, photos, one), data[photos].among(other).tail
+                train, people = data[photos].among(one).tail, other.astype(np.int64)
+                shown.append(lowest_shown(train, one.astype(np.int64)))
+                limits = [at(fmr, made) for fmr in ASKED_FMRS.tolist()]
+                ratios.append([fmr_at(test, limit, people) for limit in limits] / ASKED_FMRS)
+            title = f"photos {photos}, {share:6.2%} of people, shown {np.median(shown):.0e}"
+            print(f"  {title} {name:7}", *map(spread, np.array(ratios).T))
+
+
+def show_more(fused: NDArray[np.float32], person: Ints, rows: list[Row]) -> None:
+    """Do more photos than any row was measured with keep the rates of the line to the limit?"""
+    print("\nMore photos than measured: FMR over the rate asked, [pairs of people]")
+    last, beyond = rows[len(PHOTOS) - 1], rows[-1]
+    for photos in (8, 10, 15, 20):
+        gallery = mean_templates(fused, person, photos)
+        tail = impostors(gallery, float(last.similarity[FMRS == FIT_FROM][0])).tail
+        share = PHOTOS[-1] / photos
+        limits = share * last.similarity + (1 - share) * beyond.similarity
+        cells = []
+        for fmr in (1e-2, 1e-3, 1e-4):
+            (limit,) = limits[fmr == FMRS].tolist()
+            ratio, pairs = fmr_at(tail, limit) / fmr, matching_pairs(tail, limit)
+            cells.append(f"{fmr:.0e}: {ratio:.2f} [{pairs}]")
+        print(f"  photos {photos}, {int(tail.enrollable.sum())} people enrolled ", *cells)
+
+
+def show_promises(data: dict[int, Impostors], raw_dlib: NDArray[np.float32]) -> None:
+    """FNMR, and FPIR with the per-comparison rate FPIR / size, each half by the other's map."""
+    print("\nCalibrated on one half of the people, measured on the other: mean [middle 80 %];")
+    print("*: an upper bound, for the half has fewer people to enrol")
+    for photos in (1, 3):
+        each, rule = data[photos], any_within(raw_dlib, data[photos].gallery)
+        genuine = genuine_comparisons(each.gallery)
+        fnmr, passed, plain = [], [], []
+        for one, other in halves(len(each.tail.enrollable)):
+            made, test, theirs = by_line(data, photos, one), each.among(other), rule.among(other)
+            people = other.astype(np.int64)
+            fnmr.append([fnmr_at(genuine, at(fmr, made), people) for fmr in ASKED_FMRS.tolist()])
+            cells = [(asked, size) for asked in ASKED_FPIRS for size in GALLERIES]
+            passed.append([fpir(test, at(f / n, made), other, n) / f for f, n in cells])
+            plain.append([fpir(theirs, 1.0, other, size) for size in GALLERIES])
+        enrolled = int(each.tail.enrollable.sum()) // 2
+        for fmr, values in zip(ASKED_FMRS.tolist(), np.array(fnmr).T, strict=True):
+            print(f"  photos {photos}, FNMR at FMR {fmr:.0e}, %:      {spread(100 * values)}")
+        for (asked, size), values in zip(cells, np.array(passed).T, strict=True):
+            title = f"FPIR over {asked:.0e} asked, N {size}{'*' if size > enrolled else ''}"
+            print(f"  photos {photos}, {title:33} {spread(values)}")
+        for size, values in zip(GALLERIES, np.array(plain).T, strict=True):
+            title = f"FPIR of distance {FACE_RECOGNITION_DISTANCE}, N {size}, %"
+            title += "*" if size > enrolled else ""
+            print(f"  photos {photos}, {title:33} {spread(100 * values)}")
+
+
+def as_json(
+    photos: Encoded, people: list[str], found: dict[tuple[int, int], float], rows: list[Row]
+) -> dict[str, object]:
+    """What the file holds."""
+    looked_at = named(people, found)
+    excluded = [
+        {"people": pair, "similarity": round(similarity, 4), "reason": WRONG_LABELS[pair]}
+        for pair, similarity in looked_at.items()
+        if pair in WRONG_LABELS
+    ]
+    return {
+        "name": CALIBRATION.name,
+        "source": CALIBRATION.source,
+        "people": len(people),
+        "photos": len(photos.files),
+        "contract": Networks(Checked(None)).contract,
+        "weighing": "every ordered pair of people the same",
+        "intervals": f"95 %, {RESAMPLES} resamples of people",
+        "min_fmr": lowest_supported(rows),
+        "excluded": excluded,
+        "suspected_and_kept": [pair for pair in looked_at if pair not in WRONG_LABELS],
+        "rows": [each.as_json() for each in rows],
+    }
+
+
+def named(people: list[str], found: dict[tuple[int, int], float]) -> dict[tuple[str, str], float]:
+    """With the names of the people, who are numbered in the order of their names."""
+    return {(people[a], people[b]): similarity for (a, b), similarity in found.items()}
+
+
+def galleries(fused: NDArray[np.float32], person: Ints) -> dict[int, Gallery]:
+    """For each number of enrolment photos."""
+    return {
+        k: single_photos(fused, person) if k == 1 else mean_templates(fused, person, k)
+        for k in PHOTOS
+    }
+
+
+def deep_enough(data: dict[int, Impostors], rows: list[Row]) -> dict[int, Impostors]:
+    """What any part of the people needs for DEEP: comparisons from three times FIT_FROM on."""
+    (place,) = np.flatnonzero(np.isclose(FMRS, FIT_FROM)) - 1
+    return {
+        k: each.where(
+            each.tail.similarity >= made.similarity[place], np.ones(len(each.tail.enrollable), bool)
+        )
+        for (k, each), made in zip(data.items(), rows, strict=False)
+    }
+
+
+def show_labels(people: list[str], found: dict[tuple[int, int], float]) -> None:
+    """What suspects() found, and what became of it."""
+    print(f"\nPairs of people of whom every photo matches one of the other at FMR {SUSPECT_FMR:g}")
+    for pair, similarity in named(people, found).items():
+        verdict = f"left out: {WRONG_LABELS[pair]}" if pair in WRONG_LABELS else "kept"
+        print(f"  {similarity:.4f}  {' / '.join(pair)}: {verdict}")
+
+
+def main() -> None:
+    """Make the map, test it, print everything."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="holds PERSON/IMAGE")
+    parser.add_argument("--cache", type=Path, help="npz file to keep the encodings in")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--write", action="store_true", help="replace the shipped map")
+    chosen = parser.parse_args()
+    photos = encoded(chosen.folder, chosen.cache, chosen.processes)
+    names = [file.split("/")[0] for file in np.array(photos.files)[photos.found].tolist()]
+    people, person = np.unique(names, return_inverse=True)
+    raw_dlib, sface = photos.dlib[photos.found], photos.sface[photos.found]
+    fused = np.stack([fuse(*halves) for halves in zip(raw_dlib, sface, strict=True)])
+    data = {
+        k: impostors(g, floor_for(g, 1.5 * FMRS[0])) for k, g in galleries(fused, person).items()
+    }
+    found = suspects(data[1])
+    wrong = [pair for pair in found if tuple(people[list(pair)].tolist()) in WRONG_LABELS]
+    data = {k: each.without(wrong) for k, each in data.items()}
+    rows = all_rows(data)
+    made = json.dumps(as_json(photos, people.tolist(), found, rows), indent=1) + "\n"
+    same = shipped.FILE.is_file() and shipped.FILE.read_text() == made
+    if chosen.write:
+        shipped.FILE.write_text(made)
+    for name, text in setting(chosen.folder, photos).items():
+        print(f"{name:10} {text}")
+    print("the shipped map is", "this one" if same else "written" if chosen.write else "ANOTHER")
+    show_labels(people.tolist(), found)
+    show_rows(rows)
+    print(f"  lowest rate supported: {lowest_supported(rows):g}")
+    show_more(fused, person, rows)
+    show_depth(tops := deep_enough(data, rows))
+    show_promises(tops, raw_dlib)
+
+
+if __name__ == "__main__":
+    main()
