@@ -259,11 +259,12 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
         ours = schema.is_ours(db)
         version = schema.version(db)
         (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        as_made = schema.as_made(db)
     if not ours and (tables or version):
         raise unfit("store.not_a_store", path, "is not a facauth store", "name another file")
     if version > len(schema.MIGRATIONS):
         raise unfit("store.newer", path, "was written by a newer facauth", "update facauth")
-    if not schema.as_made(db):
+    if not as_made:
         what = "was changed by something else: it has other tables, or more"
         raise unfit("store.altered", path, what, "bring back a copy of it")
     return version
