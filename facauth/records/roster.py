@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,16 +53,16 @@ class PersonRow:
     last_photo_at: str | None
 
 
-class Roster:
+class Roster(ABC):
     """The people of a store; what is written here is written within a transaction."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self.path = db.path
 
+    @abstractmethod
     def vault(self) -> Vault | None:
         """The opened key; None in a store that is not encrypted."""
-        raise NotImplementedError
 
     def people(self, contract: str | None = None) -> list[PersonRow]:
         """Everybody, by name. With a contract, `needs_new_photo` counts the other templates."""
