@@ -103,7 +103,8 @@ class Roster(ABC):
             """SELECT p.id, p.uid, p.name, p.wrapped_key, p.name_key, t.encoding, t.contract,
                 t.accepted_spoof, typeof(t.signature) <> 'null'
             FROM people p JOIN templates t ON t.person_id = p.id
-            WHERE ?1 IS NULL OR p.name = ?1 ORDER BY p.id, t.id""",
+            WHERE ? IS NULL OR p.name = ? ORDER BY p.id, t.id""",
+            name,
             name,
         )
         for (person, name_key), theirs in groupby(rows, lambda row: (Person(*row[:4]), row[4])):
