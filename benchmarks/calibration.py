@@ -30,7 +30,19 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from rates import (
+from recognition import FACE_RECOGNITION_DISTANCE, Encoded, encoded, setting
+
+from facauth.decision import calibration as shipped
+from facauth.faces.encode import fuse
+from facauth.measure.comparisons import (
+    SEED,
+    Gallery,
+    floor_for,
+    genuine_comparisons,
+    mean_templates,
+    single_photos,
+)
+from facauth.measure.matching import (
     Bools,
     Floats,
     ImpostorTail,
@@ -41,21 +53,6 @@ from rates import (
     normal_tail,
     pair_weight,
 )
-from recognition import (
-    FACE_RECOGNITION_DISTANCE,
-    SEED,
-    Encoded,
-    Gallery,
-    encoded,
-    floor_for,
-    genuine_comparisons,
-    mean_templates,
-    setting,
-    single_photos,
-)
-
-from facauth.decision import calibration as shipped
-from facauth.faces.encode import fuse
 from facauth.networks import Checked, Networks
 from facauth.settings import CALIBRATION
 

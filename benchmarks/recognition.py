@@ -4,9 +4,9 @@
 
 Every photo goes through facauth's own stages, in the order of a sign-in: decode, sight, measure,
 align, encode. Of several faces the one nearest to the middle of the frame counts, as is usual on
-LFW. Rates weigh every person the same, however many photos there are (rates.py). Photos without
-a face count as failures to enrol and nowhere else; the quality limits are counted apart and refuse
-nothing here, so that the rates are those of all faces found.
+LFW. Rates weigh every person the same, however many photos there are (measure/matching.py). Photos
+without a face count as failures to enrol and nowhere else; the quality limits are counted apart and
+refuse nothing here, so that the rates are those of all faces found.
 
 calibration.py makes thresholds of the same encodings.
 """
@@ -29,7 +29,24 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rates import (
+
+from facauth import settings
+from facauth.faces import quality
+from facauth.faces.detect import sight
+from facauth.faces.encode import dlib_half, fuse, sface_half
+from facauth.faces.image import decode
+from facauth.measure.comparisons import (
+    SEED,
+    Gallery,
+    Matrix,
+    floor_for,
+    genuine_comparisons,
+    impostor_comparisons,
+    mean_templates,
+    single_photos,
+    unit,
+)
+from facauth.measure.matching import (
     Bools,
     Floats,
     Genuine,
@@ -41,32 +58,19 @@ from rates import (
     matching_pairs,
     threshold_at_fmr,
 )
-
-from facauth import settings
-from facauth.faces import quality
-from facauth.faces.detect import sight
-from facauth.faces.encode import dlib_half, fuse, sface_half
-from facauth.faces.image import decode
 from facauth.measure.rates import bootstrap_interval
 from facauth.networks import Checked, Networks, opencv
 from facauth.structs import Face, Quality, Sighting
 
-Matrix = NDArray[np.float32]
-Kernel = Callable[[Matrix, Matrix], Matrix]  # (m, d), (n, d) -> (m, n); higher is more alike
-
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 ENROLMENT_PHOTOS = (1, 2, 3, 5)
-DRAWS = 10  # sets of enrolment photos per person, for more than one photo
 TABLE_FMRS = (1e-3, 1e-4, 1e-5)
 CALIBRATION_FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 FACE_RECOGNITION_DISTANCE = 0.6  # its default tolerance: a match at or below it
 MIN_PEOPLE = 50  # with photos to enrol and one more; with fewer there is no row
 RESAMPLES = 1000
-SEED = 20261122
 FOLDS = 10
 PAIRS_PER_FOLD = 300  # of each kind, as LFW's view 2 has
-BLOCK_ROWS = 1024
-FLOOR_SAMPLE = 200_000
 
 
 # --- from photos to encodings ---------------------------------------------------------------
@@ -171,12 +175,7 @@ def middle_face(sighting: Sighting) -> Face:
     return min(sighting.faces, key=off_centre_px)
 
 
-# --- from encodings to comparisons ----------------------------------------------------------
-
-
-def cosine(a: Matrix, b: Matrix) -> Matrix:
-    """Of unit vectors."""
-    return a @ b.T
+# --- face_recognition's own comparison -----------------------------------------------------
 
 
 def minus_distance(a: Matrix, b: Matrix) -> Matrix:
@@ -184,98 +183,6 @@ def minus_distance(a: Matrix, b: Matrix) -> Matrix:
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * (a @ b.T)
     negated: Matrix = -np.sqrt(np.maximum(squares, 0))
     return negated
-
-
-def unit(rows: Matrix) -> Matrix:
-    """Every row at unit length."""
-    scaled: Matrix = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return scaled
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Gallery:
-    """Templates made of enrolment photos, and all photos as probes."""
-
-    templates: Matrix  # (templates, d)
-    owner: Ints  # (templates,): person
-    members: Ints  # (templates, k): the photos that each template is made of
-    probes: Matrix  # (photos, d)
-    person: Ints  # (photos,)
-    kernel: Kernel
-
-    def photos_each(self) -> Ints:
-        """How many photos each person has."""
-        return np.bincount(self.person)
-
-    def templates_each(self) -> Ints:
-        """How many templates each person has."""
-        return np.bincount(self.owner, minlength=len(self.photos_each()))
-
-
-def single_photos(probes: Matrix, person: Ints, kernel: Kernel = cosine) -> Gallery:
-    """Every photo enrolled alone."""
-    return Gallery(probes, person, np.arange(len(person))[:, None], probes, person, kernel)
-
-
-def mean_templates(probes: Matrix, person: Ints, k: int) -> Gallery:
-    """The renormalised means of k photos of each person who has as many, drawn DRAWS times."""
-    random = np.random.default_rng(SEED + k)
-    owners = np.flatnonzero(np.bincount(person) >= k).repeat(DRAWS)
-    photos_of = {owner: np.flatnonzero(person == owner) for owner in set(owners.tolist())}
-    members = np.stack([random.choice(photos_of[int(o)], k, replace=False) for o in owners])
-    return Gallery(unit(probes[members].mean(1)), owners, members, probes, person, cosine)
-
-
-def genuine_comparisons(gallery: Gallery) -> Genuine:
-    """Each template with the photos of its person that it is not made of."""
-    similarities, persons, weights = [], [], []
-    for owner in np.unique(gallery.owner).tolist():
-        mine = np.flatnonzero(gallery.owner == owner)
-        photos = np.flatnonzero(gallery.person == owner)
-        similarity = gallery.kernel(gallery.templates[mine], gallery.probes[photos])
-        unseen = ~(photos == gallery.members[mine][:, :, None]).any(1)
-        if unseen.any():
-            similarities.append(similarity[unseen])
-            persons.append(np.full(unseen.sum(), owner))
-            weights.append(np.full(unseen.sum(), 1 / unseen.sum()))
-    return Genuine(np.concatenate(similarities), np.concatenate(persons), np.concatenate(weights))
-
-
-def impostor_comparisons(gallery: Gallery, floor: float) -> ImpostorTail:
-    """Each template with all photos of other people, as far as they are at or above the floor."""
-    blocks = []
-    for start in range(0, len(gallery.owner), BLOCK_ROWS):
-        owner = gallery.owner[start : start + BLOCK_ROWS]
-        similarity = gallery.kernel(gallery.templates[start : start + BLOCK_ROWS], gallery.probes)
-        similarity[owner[:, None] == gallery.person[None]] = -np.inf
-        row, column = np.nonzero(similarity >= floor)
-        blocks.append((similarity[row, column], owner[row], gallery.person[column]))
-    similarity, enrolled, probe = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    falling = np.argsort(-similarity, kind="stable")
-    enrolled, probe = enrolled[falling], probe[falling]
-    weight = 1.0 / (gallery.templates_each()[enrolled] * gallery.photos_each()[probe])
-    enrollable = gallery.templates_each() > 0
-    return ImpostorTail(similarity[falling], enrolled, probe, weight, enrollable, floor)
-
-
-def floor_for(gallery: Gallery, fmr: float) -> float:
-    """A similarity that about a share `fmr` of impostors reaches, from random comparisons."""
-    random = np.random.default_rng(SEED)
-    template = random.choice(len(gallery.owner), FLOOR_SAMPLE, p=shares(gallery.owner))
-    probe = random.choice(len(gallery.person), FLOOR_SAMPLE, p=shares(gallery.person))
-    others = gallery.owner[template] != gallery.person[probe]
-    pairs = zip(template[others], probe[others], strict=True)
-    similarity = [
-        gallery.kernel(gallery.templates[t][None], gallery.probes[p][None]).item() for t, p in pairs
-    ]
-    return float(np.quantile(similarity, 1 - fmr))
-
-
-def shares(person: Ints) -> Floats:
-    """The chance of each photo when persons are equally likely."""
-    chance = 1 / np.bincount(person)[person]
-    normalised: Floats = chance / chance.sum()
-    return normalised
 
 
 # --- from comparisons to rates --------------------------------------------------------------

@@ -129,9 +129,11 @@ def at_import(tree: ast.Module) -> Iterator[ast.stmt]:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_heavy_libraries_are_imported_where_they_are_used(name: str) -> None:
+    """Measuring is arithmetic throughout, and imported by the commands that measure as they run."""
     top = [node for node in at_import(TREES[name]) if isinstance(node, ast.Import | ast.ImportFrom)]
     loaded = {each.split(".")[0] for node in top for each in imports(node)}
-    assert loaded & HEAVY == set()
+    allowed = {"numpy"} if room_of(name) == "facauth.measure" else set()
+    assert loaded & HEAVY <= allowed
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

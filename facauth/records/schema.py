@@ -104,6 +104,18 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
         chain_old_events,
         "DROP TABLE old_events",
     ),
+    (
+        # 1: added by a sign-in (--learn), not by register.
+        "ALTER TABLE templates ADD COLUMN learned INTEGER NOT NULL DEFAULT 0",
+        # What a large store is searched by (records.means): made of templates, and made anew.
+        """CREATE TABLE means (
+            contract TEXT NOT NULL,
+            block INTEGER NOT NULL,         -- person ids from block * 256 on
+            photos BLOB NOT NULL,           -- 256 int32, little-endian: templates of each, or 0
+            vectors BLOB NOT NULL,          -- 256 x 256 float32, little-endian; or sealed
+            PRIMARY KEY (contract, block)
+        ) STRICT""",
+    ),
 )
 
 

@@ -2,8 +2,9 @@ import math
 
 import numpy as np
 import pytest
-import rates
-from rates import Genuine, ImpostorTail
+
+from facauth.measure import matching
+from facauth.measure.matching import Genuine, ImpostorTail
 
 # Three persons; 0 and 1 may be enrolled, so four ordered pairs: 0-1, 0-2, 1-0, 1-2, of weight 1
 # each. Person 2 has two photos, so its comparisons weigh 1/2. Below the floor: one of 0-2, 1-0.
@@ -27,12 +28,12 @@ GENUINE = Genuine(
     [(0.95, 0.0), (0.9, 0.125), (0.85, 0.125), (0.8, 0.25), (0.7, 0.625), (0.6, 0.625)],
 )
 def test_fmr_counts_pairs_of_persons(threshold: float, fmr: float) -> None:
-    assert rates.fmr_at(TAIL, threshold) == pytest.approx(fmr, abs=1e-12)
+    assert matching.fmr_at(TAIL, threshold) == pytest.approx(fmr, abs=1e-12)
 
 
 def test_fmr_below_the_floor_is_unknown() -> None:
     with pytest.raises(ValueError, match="floor"):
-        rates.fmr_at(TAIL, 0.5)
+        matching.fmr_at(TAIL, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -40,14 +41,14 @@ def test_fmr_below_the_floor_is_unknown() -> None:
     [(0.0, 0.9), (0.12, 0.9), (0.125, 0.8), (0.2, 0.8), (0.25, 0.7), (0.5, 0.7)],
 )
 def test_threshold_is_the_lowest_that_keeps_the_rate(fmr: float, just_above: float) -> None:
-    threshold = rates.threshold_at_fmr(TAIL, fmr)
+    threshold = matching.threshold_at_fmr(TAIL, fmr)
     assert threshold == math.nextafter(just_above, math.inf)
-    assert rates.fmr_at(TAIL, threshold) <= fmr + 1e-12
+    assert matching.fmr_at(TAIL, threshold) <= fmr + 1e-12
 
 
 def test_threshold_needs_a_tail_that_reaches_the_rate() -> None:
     with pytest.raises(ValueError, match="tail ends"):
-        rates.threshold_at_fmr(TAIL, 0.625)
+        matching.threshold_at_fmr(TAIL, 0.625)
 
 
 def test_equal_weights_are_the_plain_rate() -> None:
@@ -59,8 +60,8 @@ def test_equal_weights_are_the_plain_rate() -> None:
         np.array([True, True]),
         -1.0,
     )
-    assert rates.fmr_at(tail, 0.35) == 0.5
-    assert rates.threshold_at_fmr(tail, 0.5) == np.nextafter(np.float32(0.3), np.float32(1))
+    assert matching.fmr_at(tail, 0.35) == 0.5
+    assert matching.threshold_at_fmr(tail, 0.5) == np.nextafter(np.float32(0.3), np.float32(1))
 
 
 @pytest.mark.parametrize(
@@ -68,30 +69,30 @@ def test_equal_weights_are_the_plain_rate() -> None:
     [(0.5, 0.0), (0.55, 0.0), (0.6, 1 / 6), (0.7, 1 / 3), (0.8, 0.5), (1.0, 1.0)],
 )
 def test_fnmr_weighs_persons_alike(threshold: float, fnmr: float) -> None:
-    assert rates.fnmr_at(GENUINE, threshold) == pytest.approx(fnmr, abs=1e-12)
+    assert matching.fnmr_at(GENUINE, threshold) == pytest.approx(fnmr, abs=1e-12)
 
 
 def test_copies_of_a_person_weigh_more() -> None:
     copies = np.array([2, 0, 1])  # ordered pairs: two of 0-2, none else
-    assert rates.pair_weight(TAIL.enrollable, copies) == 2
-    assert rates.fmr_at(TAIL, 0.7, copies) == pytest.approx(0.5)  # half of 0-2 is at .9
-    assert rates.fnmr_at(GENUINE, 0.7, copies) == pytest.approx(2 / 9)
-    assert rates.threshold_at_fmr(TAIL, 0.25, copies) == math.nextafter(0.9, math.inf)
+    assert matching.pair_weight(TAIL.enrollable, copies) == 2
+    assert matching.fmr_at(TAIL, 0.7, copies) == pytest.approx(0.5)  # half of 0-2 is at .9
+    assert matching.fnmr_at(GENUINE, 0.7, copies) == pytest.approx(2 / 9)
+    assert matching.threshold_at_fmr(TAIL, 0.25, copies) == math.nextafter(0.9, math.inf)
 
 
 def test_the_copies_of_one_person_are_not_impostors() -> None:
-    assert rates.pair_weight(np.array([True, True]), np.array([3, 1])) == 6
+    assert matching.pair_weight(np.array([True, True]), np.array([3, 1])) == 6
 
 
 def test_cut_keeps_what_lies_above() -> None:
     cut = TAIL.cut(0.75)
     assert cut.similarity.tolist() == [0.9, 0.8]
-    assert rates.fmr_at(cut, 0.8) == rates.fmr_at(TAIL, 0.8)
+    assert matching.fmr_at(cut, 0.8) == matching.fmr_at(TAIL, 0.8)
 
 
 @pytest.mark.parametrize(("threshold", "pairs"), [(0.95, 0), (0.9, 1), (0.8, 2), (0.7, 3)])
 def test_matching_pairs(threshold: float, pairs: int) -> None:
-    assert rates.matching_pairs(TAIL, threshold) == pairs
+    assert matching.matching_pairs(TAIL, threshold) == pairs
 
 
 def test_both_directions_are_one_matching_pair() -> None:
@@ -103,12 +104,12 @@ def test_both_directions_are_one_matching_pair() -> None:
         np.array([True, True]),
         0.0,
     )
-    assert rates.matching_pairs(tail, 0.1) == 1
+    assert matching.matching_pairs(tail, 0.1) == 1
 
 
 def test_normal_tail_is_found_again() -> None:
     # upper quantiles of N(0.5, 0.1): 1e-2 at +2.3263 deviations, 1e-4 at +3.7190
-    tail = rates.normal_tail({1e-2: 0.73263, 1e-4: 0.87190})
+    tail = matching.normal_tail({1e-2: 0.73263, 1e-4: 0.87190})
     assert tail.mean == pytest.approx(0.5, abs=1e-4)
     assert tail.stdev == pytest.approx(0.1, abs=1e-4)
 
@@ -123,7 +124,7 @@ def test_normal_tail_is_found_again() -> None:
     ],
 )
 def test_best_threshold(similarity: list[float], same: list[bool], best: float) -> None:
-    assert rates.best_threshold(np.array(similarity), np.array(same)) == best
+    assert matching.best_threshold(np.array(similarity), np.array(same)) == best
 
 
 def test_fold_accuracy_takes_the_threshold_from_the_other_folds() -> None:
@@ -131,4 +132,4 @@ def test_fold_accuracy_takes_the_threshold_from_the_other_folds() -> None:
     same = np.array([True, False, True, False])
     fold = np.array([0, 0, 1, 1])
     # fold 0 with fold 1's threshold .5: both right; fold 1 with .9: the genuine pair is missed
-    assert rates.fold_accuracy(similarity, same, fold) == pytest.approx(0.75)
+    assert matching.fold_accuracy(similarity, same, fold) == pytest.approx(0.75)
