@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from facauth.decision.enrolment import (
+    require_agreement,
     require_new_pictures,
     require_nobody_else,
     require_one_person,
@@ -108,6 +109,7 @@ def register(
             enrolled = Gallery.of(store.encodings(stages.contract()))
             known_as = store.find(name)
             if known_as and not replace:
+                require_agreement(store.encodings(stages.contract(), known_as), known_as)
                 require_same_person(encodings, enrolled.only(known_as), known_as)
             if not allow_duplicate:
                 require_nobody_else(encodings, enrolled.without(known_as))

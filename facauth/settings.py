@@ -126,6 +126,7 @@ class Rates:
     verify_fmr: float = 1e-4  # sign-in --as: a stranger passes for the named person (SP 800-63B-4)
     identify_fpir: float = 1e-3  # sign-in: a stranger passes for anybody in the store
     same_person_fmr: float = 1e-3  # register: photos of one call, or of an enrolled person
+    disagreeing_fmr: float = 1e-2  # a person's photo below it is not of who the others show
     duplicate_fmr: float = 1e-5  # register: the face is enrolled under another name
     max_asked: float = 0.1  # of a sign-in; higher ones were not measured
 
