@@ -53,6 +53,7 @@ import numpy as np
 
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
+from facauth.learning import learn
 from facauth.pipeline import register, sign_in
 from facauth.records import backup, people, rekey
 from facauth.records.keys import KeyAccess, KeyKind, create, forget
@@ -138,6 +139,7 @@ def made_up() -> Stages:
         compare=compare,
         signature=lambda seen, _: signature(seen.pixels.tobytes()),
         replay=lambda *_: new,
+        learn=learn,
     )
 
 

@@ -100,6 +100,7 @@ PERSON = {
     "purpose": TEXT_OR_NULL,
     "consent_at": TEXT_OR_NULL,
     "last_photo_at": TEXT_OR_NULL,
+    "learned": {int},
 }
 CHECKED = {
     "image": {str},
@@ -114,7 +115,7 @@ STEP = {"title": {str}, "expected": {int}, "got": {int}, "said": {str}}
 FINDING = {"check": {str}, "ok": {bool}, "detail": {str}, "advice": {str}}
 MORE: dict[str, dict[str, Any]] = {
     "register": {"photos": {int}},
-    "sign-in": {"retry_after_s": NUMBER | {type(None)}},
+    "sign-in": {"retry_after_s": NUMBER | {type(None)}, "learned": None},
     "list": {"people": [PERSON]},
     "spoof-check": {"results": [CHECKED]},
     "demo": {"steps": [STEP]},
