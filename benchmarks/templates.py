@@ -14,7 +14,8 @@ it learns from one half; the rates are those of the other half, and then the hal
   Statistics 17, 1989). There are some thirty rows: one that stands out by twice its interval may
   well do so by chance.
 - "FMR kept": the FMR that a half has at the threshold that gives FMR 1e-4 on the other half; mean,
-  and the span of nine in ten halves.
+  and the span of nine in ten halves. (It says nothing of "dlib weight learnt", which has a scale of
+  its own on each half.)
 
 A last table has the same people with one to three registered photos, and with one registered and
 the other two learned by sign-in --learn where they are clear, all tried with the same other photos
