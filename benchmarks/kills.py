@@ -53,6 +53,7 @@ import numpy as np
 
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
+from facauth.learning import learn
 from facauth.pipeline import register, sign_in
 from facauth.records import backup, people, rekey
 from facauth.records.keys import KeyAccess, KeyKind, create, forget
@@ -137,7 +138,8 @@ def made_up() -> Stages:
         encode=lambda seen, _: encoding(seen.pixels.tobytes().decode()),
         compare=compare,
         signature=lambda seen, _: signature(seen.pixels.tobytes()),
-        replay=lambda *_: new,
+        replay=lambda _, enrolled: replace(new, compared=len(enrolled)),
+        learn=learn,
     )
 
 
@@ -206,6 +208,12 @@ def recognise(path: Path) -> None:
     """Sign Ada in."""
     with opened(path) as store:
         sign_in(made_up(), store, f"{ADA.text} 100")
+
+
+def study(path: Path, number: int = 100) -> None:
+    """Sign Ada in, and learn the photo."""
+    with opened(path) as store:
+        sign_in(made_up(), store, f"{ADA.text} {number}", learn=True)
 
 
 def refuse(path: Path) -> None:
@@ -291,6 +299,16 @@ def upgraded(path: Path) -> None:
     """Ada and Bob, and a backup that holds them too."""
     older(path, 2)
     backup.migrate(path)
+
+
+def studied(path: Path) -> None:
+    """Ada and Bob, two photos of Ada that were learned (the most there may be), and a backup."""
+    two_people(path)
+    study(path, 98)
+    study(path, 99)
+    copy = path.with_name(f"{path.name}.v2.backup")
+    copy.touch(mode=0o600)
+    copy.write_bytes(path.read_bytes())
 
 
 def older(path: Path, version: int) -> None:
@@ -742,6 +760,8 @@ OPERATIONS = (
     on_store("register a photo more", partial(enrol, name=ADA, numbers=(3,))),
     on_store("register --replace", partial(enrol, name=ADA, numbers=(3,), replace=True), upgraded),
     Operation("sign-in, accepted", tried, recognise, read, newcomer, abandon),
+    Operation("sign-in --learn", tried, study, read, newcomer, abandon),
+    Operation("sign-in --learn, one for another", studied, study, read, newcomer, abandon),
     Operation("sign-in, refused", tried, refuse, read, newcomer, abandon),
     Operation("sign-in, an attack", tried, catch, read, newcomer, partial(abandon, claimed=ADA)),
     Operation("unlock", locked_out, unlock, read, recognise),

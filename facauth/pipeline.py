@@ -29,6 +29,7 @@ from facauth.decision.match import (
 )
 from facauth.faces.detect import only_face
 from facauth.faces.quality import require_quality
+from facauth.learning import Seen
 from facauth.records.sealing import Template
 from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY
 from facauth.spoof.liveness import require_live
@@ -55,6 +56,7 @@ def sign_in(
     *,
     largest: bool = False,
     skip_liveness: bool = False,
+    learn: bool = False,
 ) -> Match:
     """Who is in the image (or: is it `claimed`?). Returns only if every stage agreed.
 
@@ -74,14 +76,20 @@ def sign_in(
             if not skip_liveness:
                 liveness = stages.liveness(sighting, face, quality, policy)
                 require_live(liveness)
-            match = stages.compare(stages.encode(sighting, face), gallery, fmr)
+            encoding = stages.encode(sighting, face)
+            match = stages.compare(encoding, gallery, fmr)
             require_match(match, claimed=claimed is not None)
             enrolled = read_signatures(store.signatures(match.person))
             uid = store.uid(match.person)  # whatever becomes of the name
-        replay = stages.replay(stages.signature(sighting, face), enrolled)
+        capture = stages.signature(sighting, face)
+        replay = stages.replay(capture, enrolled)
         require_new_picture(replay)
         require_beyond_doubt(liveness, replay, policy)
-        accept(uid)
+        if learn:
+            seen = Seen(encoding, capture, quality, liveness, replay, match)
+            stages.learn(store, seen, partial(accept, uid))
+        else:
+            accept(uid)
         return match
 
 

@@ -12,14 +12,26 @@ from facauth.faces.detect import sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
 from facauth.faces.quality import measure
+from facauth.learning import Accept, Seen, learn
 from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.replay import judge as judge_replay
 from facauth.spoof.signature import CaptureSignature, signature
 
 if TYPE_CHECKING:
     from facauth.networks import Networks
+    from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
-    from facauth.structs import Encoding, Face, Liveness, Match, Pixels, Quality, Replay, Sighting
+    from facauth.structs import (
+        Encoding,
+        Face,
+        Learned,
+        Liveness,
+        Match,
+        Pixels,
+        Quality,
+        Replay,
+        Sighting,
+    )
     from facauth.trace import Trace
 
 
@@ -36,6 +48,7 @@ class Stages:
     compare: Callable[[Encoding, Gallery, float], Match]
     signature: Callable[[Sighting, Face], CaptureSignature]
     replay: Callable[[CaptureSignature, Sequence[CaptureSignature]], Replay]
+    learn: Callable[[Store, Seen, Accept], Learned]
 
 
 def bind(networks: Networks, trace: Trace) -> Stages:
@@ -50,4 +63,5 @@ def bind(networks: Networks, trace: Trace) -> Stages:
         compare=trace.watch("match", compare),
         signature=trace.watch("signature", lambda seen, face: signature(seen.pixels, face)),
         replay=trace.watch("replay", judge_replay),
+        learn=trace.watch("learn", learn),
     )

@@ -199,3 +199,11 @@ class Match:
     fmr: float  # false match rate of this one comparison, for which min_similarity was set
     margin: float | None  # similarity - min_similarity of this person, less the runner-up's
     compared: int  # with how many people
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What came of sign-in --learn."""
+
+    photos: int | None  # of the person, with the learned one; None: nothing was learned
+    reasons: tuple[Reason, ...]  # why not

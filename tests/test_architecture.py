@@ -19,6 +19,7 @@ FLOORS = (
     {"facauth.structs", "facauth.settings", "facauth.trace"},
     {"facauth.networks"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
+    {"facauth.learning"},
     {"facauth.stages"},
     {"facauth.pipeline"},
     {"facauth.transfer"},

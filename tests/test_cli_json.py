@@ -87,7 +87,17 @@ ENVELOPE: dict[str, Any] = {
     "elapsed_ms": {int, float},
 }
 MEASURED = ("match", "liveness", "replay", "quality")
-STAGES = {"decode", "detect", "quality", "liveness", "encode", "match", "signature", "replay"}
+STAGES = {
+    "decode",
+    "detect",
+    "quality",
+    "liveness",
+    "encode",
+    "match",
+    "signature",
+    "replay",
+    "learn",
+}
 PERSON = {
     "name": {str},
     "photos": {int},
@@ -100,6 +110,7 @@ PERSON = {
     "purpose": TEXT_OR_NULL,
     "consent_at": TEXT_OR_NULL,
     "last_photo_at": TEXT_OR_NULL,
+    "learned": {int},
 }
 CHECKED = {
     "image": {str},
@@ -111,10 +122,15 @@ CHECKED = {
     "reasons": [REASON],
 }
 STEP = {"title": {str}, "expected": {int}, "got": {int}, "said": {str}}
+LEARNED = {"photos": {int, type(None)}, "reasons": [REASON]}
 FINDING = {"check": {str}, "ok": {bool}, "detail": {str}, "advice": {str}}
 MORE: dict[str, dict[str, Any]] = {
     "register": {"photos": {int}},
-    "sign-in": {"error_rate": NUMBER | {type(None)}, "retry_after_s": NUMBER | {type(None)}},
+    "sign-in": {
+        "error_rate": NUMBER | {type(None)},
+        "retry_after_s": NUMBER | {type(None)},
+        "learned": LEARNED,
+    },
     "list": {"people": [PERSON]},
     "spoof-check": {"results": [CHECKED]},
     "demo": {"steps": [STEP]},
@@ -142,6 +158,7 @@ CASES = (
     Case("sign-in PHOTO:obama_2010.jpg", 0, "quality liveness match replay"),
     Case("sign-in PHOTO:obama_2010.jpg --as Barack", 0, "quality liveness match replay"),
     Case("sign-in PHOTO:obama_2010.jpg --skip-liveness", 0, "quality match replay"),
+    Case("sign-in PHOTO:obama_2010.jpg --learn", 0, "quality liveness match replay learned"),
     Case("sign-in PHOTO:collins.png", 3, "quality liveness match replay"),
     Case("sign-in PHOTO:biden_2010.jpg", 1, "quality liveness match"),
     Case("sign-in PHOTO:biden_2010.jpg --as Nobody", 6),
@@ -214,6 +231,8 @@ def test_the_envelope_has_its_shape(enrolled: Facauth, photo: Photo, case: Case)
         ran = result.json["reasons"][0]["code"] != "usage"
         more = dict.fromkeys(more) if ran else {}
     expected = {"command": command, "ok": case.exit_code == 0, "exit_code": case.exit_code}
+    if command == "sign-in" and "learned" not in case.holds:
+        more = {**more, "learned": None}
     if command == "spoof-check" and case.answered:
         more = {"results": [{key: measured.get(key, CHECKED[key]) for key in CHECKED}]}
     assert_fits(result.json, {**ENVELOPE, **measured, **expected, **times, **more})

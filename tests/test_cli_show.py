@@ -22,6 +22,7 @@ FIELDS = [
     "purpose",
     "consent_at",
     "last_photo_at",
+    "learned",
     "failures",
     "locked_out",
     "retry_after_s",
@@ -50,12 +51,13 @@ def test_a_pipe_gets_a_field_and_its_value_per_line(enrolled: Facauth, photo: Ph
     assert re.fullmatch(TIME, fields.pop("enrolled_at"))
     assert re.fullmatch(TIME, fields.pop("last_photo_at"))
     assert fields == {
-        **dict.fromkeys(FIELDS[3:4] + FIELDS[7:10] + FIELDS[13:], ""),
+        **dict.fromkeys(FIELDS[3:4] + FIELDS[7:10] + FIELDS[14:], ""),
         "name": "Barack",
         "photos": "2",
         "needs_new_photo": "0",
         "without_signature": "1",
         "accepted_spoof": "1",
+        "learned": "0",
         "failures": "0",
         "locked_out": "no",
     }

@@ -104,6 +104,7 @@ def photos_of(draw: st.DrawFn, seed: int) -> Photo:
         vector(seed, draw(st.integers(0, 9))),
         draw(st.none() | st.integers(0, 9).map(signature)),
         draw(st.booleans()),
+        draw(st.booleans()),
     )
     return Photo(draw(st.sampled_from((CONTRACT, OLDER))), draw(TIMES), kept)
 
@@ -186,7 +187,7 @@ def test_the_rows_of_two_plain_stores_are_equal_byte_for_byte(tmp_path: Path) ->
 def raw(store: Store) -> list[tuple[Any, ...]]:
     return store._db.all(
         """SELECT name, name_key, p.enrolled_at, consent, purpose, consent_at, wrapped_key,
-            contract, encoding, signature, accepted_spoof, t.enrolled_at
+            contract, encoding, signature, accepted_spoof, learned, t.enrolled_at
         FROM people p JOIN templates t ON t.person_id = p.id ORDER BY name_key, t.id"""
     )
 
@@ -366,6 +367,11 @@ CHANGES: dict[str, tuple[Change, str]] = {
         "consent is not a text of 1 to 1000 characters",
     ),
     "a contract of no text": (lambda f: template(f).update(contract=[]), "contract is not a text"),
+    "learned is null": (
+        lambda f: template(f).update(learned=None),
+        "].learned is neither true nor false",
+    ),
+    "learned as text": (lambda f: template(f).update(learned="true"), "neither true nor false"),
     "a spoof of 1": (lambda f: template(f).update(accepted_spoof=1), "neither true nor false"),
     "no base64": (lambda f: template(f).update(encoding="%"), "encoding is not base64"),
     "spaces": (lambda f: template(f).update(encoding=numbers(*UNIT) + "\n"), "not base64"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,7 @@ from facauth.cli.explain import explain
 from facauth.cli.output import Answer, answering
 from facauth.cli.people import counted
 from facauth.decision.match import asked_rate
-from facauth.structs import Match, Replay
+from facauth.structs import Learned, Match, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,12 @@ SkipLiveness = Annotated[
         help="For checking scans: accept photos of photos, though not of an enrolled one.",
     ),
 ]
+Learn = Annotated[
+    bool,
+    typer.Option(
+        "--learn", help="Compare with this photo as well from now on, if nothing is in doubt."
+    ),
+]
 
 
 def sign_in(
@@ -66,6 +73,7 @@ def sign_in(
     strict: Strict = False,
     lenient: Lenient = False,
     skip_liveness: SkipLiveness = False,
+    learn: Learn = False,
     explanation: Explain = None,
     store: StorePath = None,
     key_file: KeyFile = None,
@@ -78,7 +86,7 @@ def sign_in(
     A single photo cannot show whether it is a real photo of the person taken by somebody else.
     """
     with answering("sign-in", as_json=as_json, quiet=quiet) as answer:
-        answer.more |= {"error_rate": None, "retry_after_s": None}
+        answer.more |= {"error_rate": None, "retry_after_s": None, "learned": None}
         policy = policy_of(answer, strict, lenient, "--skip-liveness" if skip_liveness else None)
         rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
         answer.more["error_rate"] = rate
@@ -99,6 +107,7 @@ def sign_in(
                 rate,
                 largest=largest,
                 skip_liveness=skip_liveness,
+                learn=learn,
             )
             replay = answer.trace.last(Replay)
             compared = replay.compared if replay else 0
@@ -106,6 +115,7 @@ def sign_in(
             answer.notes.append(rests_on(rate, match, claimed=claimed is not None))
         answer.verdict, answer.person = "signed_in", match.person
         answer.lines.append(match.person)
+        tell_learned(answer, match.person)
 
 
 def rests_on(rate: float, match: Match, *, claimed: bool) -> str:
@@ -131,6 +141,17 @@ def enrolled_as(store: Store, name: str) -> list[CaptureSignature]:
     from facauth.spoof.signature import read_signatures
 
     return read_signatures(store.signatures(name))
+
+
+def tell_learned(answer: Answer, name: str) -> None:
+    """What came of --learn, if it was asked for."""
+    came = answer.trace.last(Learned)
+    if came is None:
+        return
+    answer.more["learned"] = asdict(came)
+    answer.notes += [f"not learned: {reason}" for reason in came.reasons]
+    if came.photos is not None:
+        answer.notes.append(f"learned: {name} now has {counted(came.photos)}")
 
 
 def not_compared(store: Store, name: str, compared: int) -> list[str]:

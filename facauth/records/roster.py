@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from secrets import token_hex
 
@@ -23,6 +24,7 @@ from facauth.records.sealing import (
     wrap_key,
 )
 from facauth.records.vault import SealBroken, Vault
+from facauth.settings import LEARNED
 from facauth.structs import PersonName, folded
 
 MAX_CONSENT_CHARACTERS = 1000  # of the text, and of the purpose
@@ -51,6 +53,7 @@ class PersonRow:
     purpose: str | None
     consent_at: str | None
     last_photo_at: str | None
+    learned: int  # templates that sign-ins added
 
 
 class Roster(ABC):
@@ -73,7 +76,8 @@ class Roster(ABC):
                 coalesce(sum(t.contract <> ?), 0),
                 coalesce(sum(t.id IS NOT NULL AND typeof(t.signature) = 'null'), 0),
                 coalesce(sum(t.accepted_spoof), 0),
-                p.consent, p.purpose, p.consent_at, max(t.enrolled_at)
+                p.consent, p.purpose, p.consent_at, max(t.enrolled_at),
+                coalesce(sum(t.learned), 0)
             FROM people p LEFT JOIN templates t ON t.person_id = p.id
             GROUP BY p.id ORDER BY p.name_key""",
             contract,
@@ -93,7 +97,8 @@ class Roster(ABC):
         return found
 
     def encodings(self, contract: str, name: str | None = None) -> list[tuple[str, bytes]]:
-        """(name, encoding) of every template of this contract, a person's templates together.
+        """(name, encoding) of every template of this contract that has not expired, a person's
+        templates together.
 
         name: as enrolled; of nobody else then.
         """
@@ -101,7 +106,7 @@ class Roster(ABC):
         # typeof, for IS NULL would read the signatures, which are 70 times as long as all the rest.
         rows = self._db.all(
             """SELECT p.id, p.uid, p.name, p.wrapped_key, p.name_key, t.encoding, t.contract,
-                t.accepted_spoof, typeof(t.signature) <> 'null'
+                t.accepted_spoof, typeof(t.signature) <> 'null', t.learned, t.enrolled_at
             FROM people p JOIN templates t ON t.person_id = p.id
             WHERE ? IS NULL OR p.name = ? ORDER BY p.id, t.id""",
             name,
@@ -114,11 +119,12 @@ class Roster(ABC):
             photos = [row[5:] for row in theirs]
             with self._sealing(person):
                 key = open_key(vault, person, [photo[0] for photo in photos])
-                opened = [
-                    (made_by, open_encoding(key, person.uid, made_by, encoding, spoof, signed=kept))
-                    for encoding, made_by, spoof, kept in photos
-                ]
-            found += [(person.name, each) for made_by, each in opened if made_by == contract]
+                for encoding, made_by, spoof, signed, learned, at in photos:
+                    opened = open_encoding(
+                        *(key, person.uid, made_by, encoding, spoof), signed=signed, learned=learned
+                    )
+                    if made_by == contract and not expired(learned, at):
+                        found.append((person.name, opened))
         return found
 
     def signatures(self, name: str) -> list[bytes | None]:
@@ -141,7 +147,7 @@ class Roster(ABC):
 
     def _templates(self, person: Person) -> list[tuple[int, str, str, Template]]:
         rows = self._db.all(
-            """SELECT id, contract, enrolled_at, encoding, signature, accepted_spoof
+            """SELECT id, contract, enrolled_at, encoding, signature, accepted_spoof, learned
             FROM templates WHERE person_id = ? ORDER BY id""",
             person.id,
         )
@@ -171,10 +177,10 @@ class Roster(ABC):
         for sealed in (seal_template(key, person.uid, contract, each) for each in templates):
             self._db.write(
                 """INSERT INTO templates
-                (person_id, contract, encoding, signature, accepted_spoof, enrolled_at)
-                VALUES (?, ?, ?, ?, ?, ?)""",
+                (person_id, contract, encoding, signature, accepted_spoof, learned, enrolled_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?)""",
                 *(person.id, contract, sealed.encoding),
-                *(sealed.signature, sealed.accepted_spoof, at),
+                *(sealed.signature, sealed.accepted_spoof, sealed.learned, at),
             )
         if consent is not None:
             self._db.write(
@@ -193,6 +199,46 @@ class Roster(ABC):
         if person is not None:
             self._db.write("DELETE FROM templates WHERE person_id = ?", person.id)
             self._wrap(person, new_key(self.vault()))
+
+    def surplus(self, name: PersonName) -> list[int]:
+        """The learned templates that go when one more is learned: expired ones, then the oldest."""
+        rows = self._db.all(
+            """SELECT t.id, t.enrolled_at FROM templates t JOIN people p ON p.id = t.person_id
+            WHERE p.name_key = ? AND t.learned ORDER BY t.enrolled_at, t.id""",
+            name.key,
+        )
+        kept = [number for number, at in rows if not expired(True, at)]
+        stay = kept[max(0, len(kept) + 1 - LEARNED.max_templates) :]
+        return [number for number, _ in rows if number not in stay]
+
+    def forget(self, name: PersonName, templates: Sequence[int]) -> None:
+        """Delete some of a person's templates, if there are any to delete.
+
+        Call it within a transaction that is `erasing`.
+        """
+        person = self._person(name)
+        if person is None or not templates:
+            return
+        with self._sealing(person):
+            key = open_key(self.vault(), person, self._blobs(person))
+        for number in templates:
+            self._db.write(
+                "DELETE FROM templates WHERE id = ? AND person_id = ?", number, person.id
+            )
+        self._wrap(person, key)
+
+    def forget_expired(self) -> None:
+        """Delete everybody's learned templates that have expired.
+
+        Call it within a transaction that is `erasing`.
+        """
+        rows = self._db.all(
+            """SELECT p.name, t.id, t.enrolled_at FROM templates t
+            JOIN people p ON p.id = t.person_id WHERE t.learned ORDER BY p.id"""
+        )
+        gone = [(name, number) for name, number, at in rows if expired(True, at)]
+        for name, theirs in groupby(gone, lambda row: row[0]):
+            self.forget(PersonName.parse(name), [number for _, number in theirs])
 
     def remove(self, name: PersonName) -> None:
         """Delete a person and all templates. Call it within a transaction that is `erasing`.
@@ -281,6 +327,12 @@ class Roster(ABC):
     def _altered(self, person: Person) -> SetupProblem:
         what = f"was changed by something else: what it holds of {shown(person.name)} does not fit"
         return unfit("store.altered", self.path, what, "bring back a copy of it")
+
+
+def expired(learned: bool, enrolled_at: str) -> bool:
+    """Whether a template is too old to be compared with, as only learned ones become."""
+    oldest = datetime.now(UTC) - timedelta(days=LEARNED.max_days)
+    return bool(learned) and not enrolled_at >= oldest.isoformat(timespec="seconds")
 
 
 def unknown(name: PersonName) -> Conflict:

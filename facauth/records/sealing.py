@@ -1,8 +1,8 @@
 """What is bound to what in an encrypted store, so that no record can be moved or left out.
 
 A person's key is sealed together with their name and the nonces of all their encodings; an encoding
-with its contract and whether there is a signature; a signature with its encoding. In a store that
-is not encrypted everything passes through as it is.
+with its contract, whether there is a signature, and whether it was learned; a signature with its
+encoding. In a store that is not encrypted everything passes through as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class Template:
     encoding: bytes
     signature: bytes | None  # None: the photo cannot be found again
     accepted_spoof: bool  # enrolled without a look at liveness
+    learned: bool = False  # added by a sign-in, not by register
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,10 @@ def _person(person: Person, encodings: Sequence[bytes]) -> Bound:
     return ["person", person.uid, person.name, *map(nonce_of, encodings)]
 
 
-def _encoding(uid: str, contract: str, accepted_spoof: bool, signed: bool) -> Bound:
-    return ["encoding", uid, contract, bool(accepted_spoof), bool(signed)]  # SQLite gives 0 and 1
+def _encoding(uid: str, contract: str, accepted_spoof: bool, signed: bool, learned: bool) -> Bound:
+    """What was registered is bound as it was when nothing could be learned."""
+    kind = ["learned"] if learned else []
+    return ["encoding", uid, contract, bool(accepted_spoof), bool(signed), *kind]  # SQLite: 0, 1
 
 
 def seal_template(key: bytes | None, uid: str, contract: str, template: Template) -> Template:
@@ -74,12 +77,12 @@ def seal_template(key: bytes | None, uid: str, contract: str, template: Template
     if key is None:
         return template
     signed = template.signature is not None
-    bound = _encoding(uid, contract, template.accepted_spoof, signed)
+    bound = _encoding(uid, contract, template.accepted_spoof, signed, template.learned)
     encoding = seal(key, template.encoding, bound)
     signature = None
     if template.signature is not None:
         signature = seal(key, template.signature, _signature(uid, encoding))
-    return Template(encoding, signature, template.accepted_spoof)
+    return Template(encoding, signature, template.accepted_spoof, template.learned)
 
 
 def _signature(uid: str, encoding: bytes) -> Bound:
@@ -94,18 +97,21 @@ def open_encoding(
     accepted_spoof: bool,
     *,
     signed: bool,
+    learned: bool,
 ) -> bytes:
     """The encoding itself; raises SealBroken."""
     if key is None:
         return encoding
-    return unseal(key, encoding, _encoding(uid, contract, accepted_spoof, signed))
+    return unseal(key, encoding, _encoding(uid, contract, accepted_spoof, signed, learned))
 
 
 def open_template(key: bytes | None, uid: str, contract: str, sealed: Template) -> Template:
     """A stored template, opened; raises SealBroken."""
-    signed, accepted_spoof = sealed.signature is not None, bool(sealed.accepted_spoof)
-    encoding = open_encoding(key, uid, contract, sealed.encoding, accepted_spoof, signed=signed)
-    signature = sealed.signature
+    signature, learned = sealed.signature, bool(sealed.learned)
+    signed, accepted_spoof = signature is not None, bool(sealed.accepted_spoof)
+    encoding = open_encoding(
+        key, uid, contract, sealed.encoding, accepted_spoof, signed=signed, learned=learned
+    )
     if key is not None and signature is not None:
         signature = unseal(key, signature, _signature(uid, sealed.encoding))
-    return Template(encoding, signature, accepted_spoof)
+    return Template(encoding, signature, accepted_spoof, learned)

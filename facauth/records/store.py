@@ -82,6 +82,7 @@ class Store(Roster):
         with self._db.transaction():
             yield
             if erasing:
+                self.forget_expired()
                 discard_backups(self.path)
         if erasing:
             self._db.empty_log()
@@ -211,19 +212,24 @@ class Store(Roster):
     @contextmanager
     def attempt(
         self, claimed: str | None, *, liveness: bool, error_rate: float | None = None
-    ) -> Iterator[Callable[[str], None]]:
+    ) -> Iterator[Callable[..., None]]:
         """A sign-in, which counts as failed before anything is looked at; then how it ends.
 
-        Gives what must be called with the uid of the person who is to be accepted. Raises
-        LockedOut, before or then; Conflict if nobody has the claimed name.
+        Gives what must be called with the uid of the person who is to be accepted; what is done
+        `also` stands or falls with that. Raises LockedOut, before or then; Conflict if nobody has
+        the claimed name.
         """
         rules = LIMITS if liveness else LIMITS_WITHOUT_LIVENESS
         subject, begun = limits.EVERYBODY, None
 
-        def accept(uid: str) -> None:
-            with self.transaction():
+        def accept(
+            uid: str, also: Callable[[], None] | None = None, *, erasing: bool = False
+        ) -> None:
+            with self.transaction(erasing=erasing):
                 self._clear(subject, uid, rules)
                 self._append("sign-in", "signed_in", None, uid, error_rate)
+                if also is not None:
+                    also()
 
         try:
             with self.transaction():

@@ -5,6 +5,7 @@ sealed:        {"format": "facauth-export/1", "kdf": {"name": "scrypt", "n", "r"
                 "sealed": SEALED}
 PERSON:        {"name", "enrolled_at", "consent", "purpose", "consent_at", "templates": [TEMPLATE]}
 TEMPLATE:      {"contract", "enrolled_at", "accepted_spoof", "encoding", "signature"}
+               and "learned": true, if a sign-in added it
 
 Every field is there and no other. Times are UTC, ISO 8601, in whole seconds ("...+00:00"). `salt`,
 `encoding` (256 float32, little-endian, unit length) and `signature` (spoof.signature, or null) are
@@ -114,6 +115,7 @@ def _as_json(person: PersonCopy) -> dict[str, object]:
                 "accepted_spoof": photo.template.accepted_spoof,
                 "encoding": _base64(photo.template.encoding),
                 "signature": _base64(signature) if signature is not None else None,
+                **({"learned": True} if photo.template.learned else {}),
             }
             for photo in person.photos
             for signature in [photo.template.signature]
@@ -253,14 +255,17 @@ def _consent(values: list[object], where: str) -> tuple[Consent | None, str | No
 
 def _photo(value: object, where: str) -> Photo:
     fields = "contract", "enrolled_at", "accepted_spoof", "encoding", "signature"
+    learned = isinstance(value, dict) and value.pop("learned", False)
     contract, enrolled_at, accepted_spoof, encoding, signature = _fields(value, where, *fields)
     if not isinstance(accepted_spoof, bool):
         raise Unsound(f"{where}.accepted_spoof is neither true nor false")
+    if not isinstance(learned, bool):
+        raise Unsound(f"{where}.learned is neither true nor false")
     kept = None if signature is None else _bytes(signature, f"{where}.signature")
     photo = Photo(
         _text(contract, f"{where}.contract", MAX_CONTRACT_CHARACTERS),
         _time(enrolled_at, f"{where}.enrolled_at"),
-        Template(_bytes(encoding, f"{where}.encoding"), kept, accepted_spoof),
+        Template(_bytes(encoding, f"{where}.encoding"), kept, accepted_spoof, learned),
     )
     try:
         photo.encoding()

@@ -39,7 +39,8 @@ def encoding(seed: int) -> bytes:
 
 
 def template(seed: int) -> Template:
-    return Template(encoding(seed), b"signature" + encoding(seed), accepted_spoof=False)
+    """The fourth was learned."""
+    return Template(encoding(seed), b"signature" + encoding(seed), False, learned=seed == 4)
 
 
 def access(path: Path) -> KeyAccess:
@@ -161,6 +162,8 @@ ALTERED = {
         "UPDATE templates SET person_id = 9 WHERE person_id = 1",
     ],
     "marked as unchecked": ["UPDATE templates SET accepted_spoof = 1 WHERE id = 1"],
+    "marked as learned": ["UPDATE templates SET learned = 1 WHERE id = 1"],
+    "marked as registered": ["UPDATE templates SET learned = 0 WHERE id = 4"],
     "an encoding emptied": ["UPDATE templates SET encoding = x'' WHERE id = 1"],
     "an encoding cut": ["UPDATE templates SET encoding = substr(encoding, 1, 40) WHERE id = 1"],
     "an encoding longer": [
@@ -351,6 +354,7 @@ RECORDS = (
     record(1, "a", "Ada", 1),  # as she was before
     record(1, "a", "Countess", 1, 2),  # before she was renamed
     record(2, "b", "Bob", 3),
+    record(2, "b", "Bob", 3, 4),  # after one was learned
     record(2, "b2", "Bob", 3),  # removed, and enrolled again
 )
 cells = st.sampled_from(RECORDS)
@@ -372,6 +376,7 @@ def mixtures(draw: st.DrawFn) -> Record:
             each.encoding,
             draw(st.sampled_from([each.signature] * 4 + [pool[0].signature, None])),
             draw(st.sampled_from([each.accepted_spoof] * 4 + [not each.accepted_spoof])),
+            draw(st.sampled_from([each.learned] * 4 + [not each.learned])),
         )
         for each in (one.templates if chosen is None else chosen)
     )

@@ -1,0 +1,69 @@
+"""Which photos of a sign-in are clear enough to be compared with from now on (--learn)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from facauth.decision.calibration import calibration
+from facauth.decision.match import Gallery, compare
+from facauth.errors import Reason
+from facauth.settings import LEARNED, RATES
+from facauth.structs import ReplayVerdict
+
+if TYPE_CHECKING:
+    from facauth.structs import Encoding, Liveness, Replay
+
+ANOTHER = "sign in with another photo"
+CHANGED = Reason("learn.changed", "the photos of the person were changed just now", "sign in again")
+
+
+def spoof_doubts(liveness: Liveness | None, replay: Replay, photos: int) -> Iterator[Reason]:
+    """Why it is not beyond doubt that the photo is live, and new; NaN is a doubt.
+
+    photos: how many the person has, with each of which the probe must have been compared.
+    """
+    if liveness is None:
+        yield Reason("learn.unchecked", "liveness was not checked", "do not skip it")
+    elif not liveness.sure:
+        yield Reason("learn.liveness", "it is not sure that the face is live", ANOTHER)
+    if replay.verdict is not ReplayVerdict.NEW:
+        yield Reason("learn.replay", "it is not sure that the photo is a new one", ANOTHER)
+    elif replay.compared < photos:
+        message = "some enrolled photos cannot be found again, so this may be one of them"
+        yield Reason("learn.signature", message, "register new photos with --replace")
+
+
+def strict_fmr(fmr: float) -> float:
+    """The false match rate at which a probe must match to be learned, or the lowest supported."""
+    return max(fmr / LEARNED.stricter, calibration().min_fmr)
+
+
+def match_doubts(
+    probe: Encoding, whole: Gallery, enrolled: Gallery, others: Gallery, fmr: float
+) -> Iterator[Reason]:
+    """Why it is not beyond doubt that the photo shows the person; NaN is a doubt.
+
+    whole: the person as they are compared; enrolled: without what was learned, so that learned
+    photos cannot lead away from the enrolled ones step by step; others: everybody else. fmr: at
+    which the probe matched.
+    """
+    if not _alike(probe, whole, strict_fmr(fmr)):
+        yield Reason(
+            "learn.similarity", "the face is like the enrolled one, but not clearly", ANOTHER
+        )
+    elif not _alike(probe, enrolled, strict_fmr(fmr)):
+        message = "the face is clearly like the learned photos only"
+        yield Reason("learn.drift", message, "register new photos")
+    if others.names:
+        nearest = compare(probe, others, RATES.duplicate_fmr)
+        if not nearest.similarity < nearest.min_similarity:
+            message = "the face is like somebody else's in the store"
+            yield Reason("learn.somebody_else", message, ANOTHER)
+
+
+def _alike(probe: Encoding, person: Gallery, fmr: float) -> bool:
+    if not person.names:
+        return False
+    match = compare(probe, person, fmr)
+    return match.similarity >= match.min_similarity
