@@ -28,10 +28,11 @@ from facauth.errors import ExitCode, Reason
 from facauth.trace import NoTrace
 
 if TYPE_CHECKING:
-    from facauth.measure.folders import Pair, Presentation
+    from facauth.measure.encoded import Encodings
+    from facauth.measure.folders import Pair, Portrait, Presentation
     from facauth.stages import Stages
 
-Photo = TypeVar("Photo", "Presentation", "Pair")
+Photo = TypeVar("Photo", "Presentation", "Pair", "Portrait")
 Found = TypeVar("Found")
 
 Folder = Annotated[
@@ -183,6 +184,28 @@ def replay(
         answer.more["evaluation"] = measured.replay_fields(found)
         answer.lines += measured.replay_lines(found)
         conclude(answer, again.missed(found, max_missed, max_alarms), len(found.unreadable))
+
+
+def encoded_photos(
+    folder: Path,
+    photos: Sequence[Portrait],
+    cache: Path | None,
+    *,
+    largest: bool,
+    jobs: int | None,
+    quiet: bool,
+) -> Encodings:
+    """The encodings of a folder's portraits, made by several processes or kept in a cache.
+
+    Raises UsageProblem for a cache that cannot be kept, before any photo is looked at.
+    """
+    from facauth.measure import encoded
+
+    made = stages_of(ENCODERS)
+    contract = stages_of(())().contract()
+    kept = encoded.Cache(cache, folder, contract, largest=largest) if cache else None
+    look = partial(run, partial(encoded.Look, made, largest), jobs=jobs, quiet=quiet)
+    return encoded.encodings(photos, kept, lambda ahead: look(ahead) if ahead else [])
 
 
 def stages_of(networks: tuple[str, ...]) -> partial[Stages]:
