@@ -13,7 +13,7 @@ data as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -24,6 +24,9 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
 
+# A rate that fewer different pairs of people show says little ("rule of 30": G. R. Doddington et
+# al., "The NIST speaker recognition evaluation", Speech Communication 31, 2000).
+MIN_PAIRS = 30
 ROUNDING = 1e-9  # a sum of weights that misses a rate by less than this share of it meets it
 
 
@@ -53,14 +56,17 @@ class ImpostorTail:
 
     def cut(self, floor: float) -> ImpostorTail:
         """The tail above a higher floor."""
-        kept = int((self.similarity >= floor).sum())
+        return replace(self.cut_at(int((self.similarity >= floor).sum())), floor=floor)
+
+    def cut_at(self, kept: int) -> ImpostorTail:
+        """Its first comparisons."""
         return ImpostorTail(
             self.similarity[:kept],
             self.enrolled[:kept],
             self.probe[:kept],
             self.weight[:kept],
             self.enrollable,
-            floor,
+            self.floor,
         )
 
 
@@ -75,28 +81,54 @@ def threshold_at_fmr(tail: ImpostorTail, fmr: float, copies: Ints | None = None)
 
     Raises ValueError when the tail does not reach down to it.
     """
-    cumulated = _resampled(tail, copies).cumsum()
-    allowed = fmr * pair_weight(tail.enrollable, _ones(tail, copies)) * (1 + ROUNDING)
-    first_too_many = int(np.searchsorted(cumulated, allowed, side="right"))
-    if first_too_many == len(cumulated):
+    (threshold,) = thresholds_at(tail, np.array([fmr]), copies).tolist()
+    if np.isnan(threshold):
         raise ValueError(f"the tail ends before a false match rate of {fmr:g}")
-    just_below = tail.similarity[first_too_many]
-    return float(np.nextafter(just_below, just_below.dtype.type(np.inf)))
+    return float(threshold)
+
+
+def thresholds_at(tail: ImpostorTail, fmrs: Floats, copies: Ints | None = None) -> Floats:
+    """(fmrs,): as threshold_at_fmr, for several rates at once; NaN where the tail ends before."""
+    cumulated = _resampled(tail, copies).cumsum()
+    allowed = fmrs * pair_weight(tail.enrollable, _ones(tail, copies)) * (1 + ROUNDING)
+    first_too_many = np.searchsorted(cumulated, allowed, side="right")
+    just_below = np.append(tail.similarity, np.nan).astype(tail.similarity.dtype)[first_too_many]
+    found: Floats = np.nextafter(just_below, just_below.dtype.type(np.inf)).astype(np.float64)
+    return found
 
 
 def fmr_at(tail: ImpostorTail, threshold: float, copies: Ints | None = None) -> float:
     """The false match rate at a threshold; raises ValueError when it is below the tail's floor."""
-    if threshold < tail.floor:
-        raise ValueError(f"{threshold:g} is below the tail's floor {tail.floor:g}")
-    matched = tail.similarity >= threshold
-    weight = float(_resampled(tail, copies)[matched].sum())
-    return weight / pair_weight(tail.enrollable, _ones(tail, copies))
+    return float(fmrs_at(tail, np.array([threshold]), copies)[0])
+
+
+def fmrs_at(tail: ImpostorTail, thresholds: Floats, copies: Ints | None = None) -> Floats:
+    """(thresholds,): as fmr_at, for several at once; NaN for a resample of a single person."""
+    if (thresholds < tail.floor).any():
+        raise ValueError(f"{thresholds.min():g} is below the tail's floor {tail.floor:g}")
+    matched = np.searchsorted(-tail.similarity, -thresholds, side="right")
+    top = tail.cut_at(int(matched.max(initial=0)))
+    cumulated = np.append(0.0, _resampled(top, copies).cumsum())
+    with np.errstate(invalid="ignore"):
+        rates: Floats = cumulated[matched] / pair_weight(tail.enrollable, _ones(tail, copies))
+    return rates
 
 
 def fnmr_at(genuine: Genuine, threshold: float, copies: Ints | None = None) -> float:
     """The false non-match rate at a threshold."""
+    return float(fnmrs_at(genuine, np.array([threshold]), copies)[0])
+
+
+def fnmrs_at(genuine: Genuine, thresholds: Floats, copies: Ints | None = None) -> Floats:
+    """(thresholds,): as fnmr_at, for several at once.
+
+    NaN for a threshold that is none, and for a resample without genuine comparisons.
+    """
     weight = genuine.weight if copies is None else genuine.weight * copies[genuine.person]
-    return float(weight[genuine.similarity < threshold].sum() / weight.sum())
+    missed = np.array([weight[genuine.similarity < each].sum() for each in thresholds.tolist()])
+    with np.errstate(invalid="ignore"):
+        rates: Floats = np.where(np.isnan(thresholds), np.nan, missed / weight.sum())
+    return rates
 
 
 def matching_pairs(tail: ImpostorTail, threshold: float) -> int:
@@ -104,7 +136,7 @@ def matching_pairs(tail: ImpostorTail, threshold: float) -> int:
     matched = tail.similarity >= threshold
     enrolled, probe = tail.enrolled[matched], tail.probe[matched]
     low, high = np.minimum(enrolled, probe), np.maximum(enrolled, probe)
-    return len(set(zip(low.tolist(), high.tolist(), strict=True)))
+    return len(np.unique(low * len(tail.enrollable) + high))
 
 
 def normal_tail(thresholds: dict[float, float]) -> NormalDist:

@@ -132,14 +132,20 @@ def bootstrap_interval(
 ) -> Floats:
     """(2, rates): the percentile interval of what `rates_of(copies)` gives on resampled groups.
 
-    copies: how often each group, a person for example, is in a resample.
+    copies: how often each group, a person for example, is in a resample. One in which a rate is
+    NaN says nothing of it; where all are, the interval is.
     """
     import numpy as np
 
     random = np.random.default_rng(seed)
     draws = (random.integers(groups, size=groups) for _ in range(resamples))
     rates = np.stack([rates_of(np.bincount(draw, minlength=groups)) for draw in draws])
-    found: Floats = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    found = np.full((2, rates.shape[1]), np.nan)
+    for place, of_rate in enumerate(rates.T):
+        known = of_rate[~np.isnan(of_rate)]
+        if len(known):
+            found[:, place] = np.quantile(known, ends)
     return found
 
 
