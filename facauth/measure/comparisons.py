@@ -75,7 +75,12 @@ def genuine_comparisons(gallery: Gallery) -> Genuine:
             similarities.append(similarity[unseen])
             persons.append(np.full(unseen.sum(), owner))
             weights.append(np.full(unseen.sum(), 1 / unseen.sum()))
-    return Genuine(np.concatenate(similarities), np.concatenate(persons), np.concatenate(weights))
+    if not similarities:
+        return Genuine(np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0))
+    similarity = np.concatenate(similarities)
+    falling = np.argsort(-similarity, kind="stable")
+    person, weight = np.concatenate(persons)[falling], np.concatenate(weights)[falling]
+    return Genuine(similarity[falling], person, weight)
 
 
 def impostor_comparisons(gallery: Gallery, floor: float) -> ImpostorTail:
@@ -132,5 +137,10 @@ def impostor_spread(gallery: Gallery) -> Floats:
 
 def floor_for(gallery: Gallery, fmr: float) -> float:
     """A similarity that at least a share `fmr` of impostors reaches, and hardly more."""
-    enough = np.flatnonzero(impostor_spread(gallery) >= fmr * (1 + 1e-6))
+    return floor_of(impostor_spread(gallery), fmr)
+
+
+def floor_of(spread: Floats, fmr: float) -> float:
+    """As floor_for, where the impostor_spread is known."""
+    enough = np.flatnonzero(spread >= fmr * (1 + 1e-6))
     return float(EDGES[max(0, enough.max(initial=0) - 1)])

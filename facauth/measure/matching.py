@@ -32,9 +32,12 @@ ROUNDING = 1e-9  # a sum of weights that misses a rate by less than this share o
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Genuine:
-    """Comparisons of two photos of one person; the weights of one person sum to 1."""
+    """Comparisons of two photos of one person, the most alike first.
 
-    similarity: Floats  # (n,)
+    The weights of one person sum to 1.
+    """
+
+    similarity: Floats  # (n,), falling
     person: Ints  # (n,)
     weight: Floats  # (n,)
 
@@ -76,42 +79,51 @@ def pair_weight(enrollable: Bools, copies: Ints) -> float:
     return float(enrolled.sum() * copies.sum() - (enrolled * copies).sum())
 
 
+class Resample:
+    """The false match rates of one resample, at many thresholds for one pass over the tail."""
+
+    def __init__(self, tail: ImpostorTail, copies: Ints | None = None) -> None:
+        """copies: of each person; None: the data as they are."""
+        weight = tail.weight
+        if copies is not None:
+            weight = weight * copies.take(tail.enrolled) * copies.take(tail.probe)
+        everybody = np.ones(len(tail.enrollable), np.int64)
+        self._tail, self._cumulated = tail, np.append(0.0, weight.cumsum())
+        self._pairs = pair_weight(tail.enrollable, everybody if copies is None else copies)
+
+    def thresholds_at(self, fmrs: Floats) -> Floats:
+        """(fmrs,): as threshold_at_fmr; NaN where the tail ends before."""
+        allowed = fmrs * self._pairs * (1 + ROUNDING)
+        first_too_many = np.searchsorted(self._cumulated[1:], allowed, side="right")
+        similarity = self._tail.similarity
+        just_below = np.append(similarity, similarity.dtype.type(np.nan))[first_too_many]
+        found: Floats = np.nextafter(just_below, just_below.dtype.type(np.inf)).astype(np.float64)
+        return found
+
+    def fmrs_at(self, thresholds: Floats) -> Floats:
+        """(thresholds,): as fmr_at; NaN where only one person is left."""
+        if (thresholds < self._tail.floor).any():
+            raise ValueError(f"{thresholds.min():g} is below the tail's floor {self._tail.floor:g}")
+        matched = np.searchsorted(-self._tail.similarity, -thresholds, side="right")
+        with np.errstate(invalid="ignore"):
+            rates: Floats = self._cumulated[matched] / np.float64(self._pairs)
+        return rates
+
+
 def threshold_at_fmr(tail: ImpostorTail, fmr: float, copies: Ints | None = None) -> float:
     """The lowest threshold with a false match rate of at most `fmr`.
 
     Raises ValueError when the tail does not reach down to it.
     """
-    (threshold,) = thresholds_at(tail, np.array([fmr]), copies).tolist()
+    (threshold,) = Resample(tail, copies).thresholds_at(np.array([fmr])).tolist()
     if np.isnan(threshold):
         raise ValueError(f"the tail ends before a false match rate of {fmr:g}")
     return float(threshold)
 
 
-def thresholds_at(tail: ImpostorTail, fmrs: Floats, copies: Ints | None = None) -> Floats:
-    """(fmrs,): as threshold_at_fmr, for several rates at once; NaN where the tail ends before."""
-    cumulated = _resampled(tail, copies).cumsum()
-    allowed = fmrs * pair_weight(tail.enrollable, _ones(tail, copies)) * (1 + ROUNDING)
-    first_too_many = np.searchsorted(cumulated, allowed, side="right")
-    just_below = np.append(tail.similarity, np.nan).astype(tail.similarity.dtype)[first_too_many]
-    found: Floats = np.nextafter(just_below, just_below.dtype.type(np.inf)).astype(np.float64)
-    return found
-
-
 def fmr_at(tail: ImpostorTail, threshold: float, copies: Ints | None = None) -> float:
     """The false match rate at a threshold; raises ValueError when it is below the tail's floor."""
-    return float(fmrs_at(tail, np.array([threshold]), copies)[0])
-
-
-def fmrs_at(tail: ImpostorTail, thresholds: Floats, copies: Ints | None = None) -> Floats:
-    """(thresholds,): as fmr_at, for several at once; NaN for a resample of a single person."""
-    if (thresholds < tail.floor).any():
-        raise ValueError(f"{thresholds.min():g} is below the tail's floor {tail.floor:g}")
-    matched = np.searchsorted(-tail.similarity, -thresholds, side="right")
-    top = tail.cut_at(int(matched.max(initial=0)))
-    cumulated = np.append(0.0, _resampled(top, copies).cumsum())
-    with np.errstate(invalid="ignore"):
-        rates: Floats = cumulated[matched] / pair_weight(tail.enrollable, _ones(tail, copies))
-    return rates
+    return float(Resample(tail, copies).fmrs_at(np.array([threshold]))[0])
 
 
 def fnmr_at(genuine: Genuine, threshold: float, copies: Ints | None = None) -> float:
@@ -125,10 +137,11 @@ def fnmrs_at(genuine: Genuine, thresholds: Floats, copies: Ints | None = None) -
     NaN for a threshold that is none, and for a resample without genuine comparisons.
     """
     weight = genuine.weight if copies is None else genuine.weight * copies[genuine.person]
-    missed = np.array([weight[genuine.similarity < each].sum() for each in thresholds.tolist()])
+    cumulated = np.append(0.0, weight.cumsum())
+    matched = np.searchsorted(-genuine.similarity, -thresholds, side="right")
     with np.errstate(invalid="ignore"):
-        rates: Floats = np.where(np.isnan(thresholds), np.nan, missed / weight.sum())
-    return rates
+        rates = (cumulated[-1] - cumulated[matched]) / cumulated[-1]
+    return np.where(np.isnan(thresholds), np.nan, rates)
 
 
 def matching_pairs(tail: ImpostorTail, threshold: float) -> int:
@@ -149,15 +162,6 @@ def normal_tail(thresholds: dict[float, float]) -> NormalDist:
     deviates = [NormalDist().inv_cdf(1 - fmr) for fmr in thresholds]
     sigma, mean = np.polyfit(deviates, list(thresholds.values()), 1)
     return NormalDist(float(mean), float(sigma))
-
-
-def _ones(tail: ImpostorTail, copies: Ints | None) -> Ints:
-    return np.ones(len(tail.enrollable), np.int64) if copies is None else copies
-
-
-def _resampled(tail: ImpostorTail, copies: Ints | None) -> Floats:
-    weight = tail.weight.astype(np.float64)
-    return weight if copies is None else weight * copies[tail.enrolled] * copies[tail.probe]
 
 
 def best_threshold(similarity: Floats, same: Bools) -> float:

@@ -1,0 +1,264 @@
+"""How often faces are told apart right: on these photos' own thresholds, and on facauth's.
+
+A threshold that is set on the photos it is measured on says what the encodings are worth; the
+calibration's thresholds say what facauth does with them. Every person weighs the same
+(measure/matching.py). Intervals: persons resampled, thresholds set anew in each resample where they
+are set on these photos; where no comparison went wrong, or all did, the rule of three.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facauth.decision.calibration import calibration
+from facauth.errors import Reason, UsageProblem
+from facauth.measure.comparisons import (
+    EDGES,
+    SEED,
+    Gallery,
+    floor_of,
+    genuine_comparisons,
+    impostor_comparisons,
+    impostor_spread,
+    mean_templates,
+    single_photos,
+)
+from facauth.measure.encoded import Encodings
+from facauth.measure.matching import (
+    MIN_PAIRS,
+    Floats,
+    Genuine,
+    ImpostorTail,
+    Ints,
+    Resample,
+    fnmrs_at,
+    matching_pairs,
+)
+from facauth.measure.rates import RESAMPLES, Method, Rate, bootstrap_interval, rate
+
+FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+DEPTH = 2.0  # times the highest rate: how far the tail reaches down, for resamples
+MIN_TAIL = 200_000  # comparisons; of fewer all are kept
+MIN_PEOPLE = 10  # with a further photo, for a row on several enrolment photos that nobody asked for
+USUAL_PHOTOS = (1, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A rate that weighs every person the same, and its 95 % interval."""
+
+    value: float
+    interval: tuple[float, float]
+    method: Method
+
+
+def estimate(value: float, low: float, high: float, units: int) -> Estimate | None:
+    """From a bootstrap interval; None for a rate that is NaN.
+
+    units: persons or pairs of them that the rate comes from, for the rule of three.
+    """
+    if np.isnan(value):
+        return None
+    if units < 2 or np.isnan(low):
+        return Estimate(value, (0.0, 1.0), Method.NONE)
+    three = min(1.0, 3 / units)
+    if value == 0:
+        return Estimate(value, (0.0, three), Method.RULE_OF_THREE)
+    if value == 1:
+        return Estimate(value, (1 - three, 1.0), Method.RULE_OF_THREE)
+    return Estimate(value, (min(low, value), max(high, value)), Method.BOOTSTRAP)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """FNMR at a threshold that these photos set."""
+
+    fmr: float
+    pairs: int  # of people that match falsely: what the threshold rests on
+    min_similarity: float | None  # None, as the next, where fewer than MIN_PAIRS pairs show it
+    fnmr: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What happens at the threshold that facauth's calibration sets for a rate."""
+
+    asked_fmr: float
+    min_similarity: float | None  # None, as the rates, where the calibration supports no such rate
+    fmr: Estimate | None
+    pairs: int  # of people that match falsely
+    fnmr: Estimate | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """What is measured with k enrolment photos."""
+
+    photos: int
+    enrolled: int  # people with as many photos
+    people: int  # of them, with a photo more: those with genuine comparisons
+    genuine: int  # comparisons, ordered, as are the next
+    impostor: int
+    pairs: int  # different pairs of people compared
+    eer: float | None
+    shown: tuple[Shown, ...]
+    kept: tuple[Kept, ...]
+    fmrs: Floats  # (EDGES,): at each of these thresholds
+    fnmrs: Floats  # (EDGES,); NaN without genuine comparisons
+
+
+# ---- comparisons
+
+
+def gallery_of(found: Encodings, photos: int) -> Gallery | None:
+    """Templates of so many photos each; None where nobody has them, or nobody else is there."""
+    if len(found.names) < 2 or np.bincount(found.person).max() < photos:
+        return None
+    if photos == 1:
+        return single_photos(found.vectors, found.person)
+    return mean_templates(found.vectors, found.person, photos)
+
+
+def numbers_of_photos(found: Encodings, wanted: int) -> list[int]:
+    """Of enrolment photos: the usual ones, as far as enough people have them, and the wanted."""
+    further = np.bincount(found.person) if len(found.person) else np.zeros(0)
+    usual = [k for k in USUAL_PHOTOS if k == 1 or (further > k).sum() >= MIN_PEOPLE]
+    return sorted({*usual, wanted})
+
+
+def measured(gallery: Gallery, at_fmr: float) -> Row:
+    """At FMRS and one rate more."""
+    k = gallery.members.shape[1]
+    asked = sorted({*FMRS, at_fmr}, reverse=True)
+    limits = calibrated(asked, k)
+    genuine = genuine_comparisons(gallery)
+    spread, missed = impostor_spread(gallery), _spread_of(genuine)
+    tail = impostor_comparisons(gallery, _floor(gallery, spread, asked, limits))
+    enrolled = int(tail.enrollable.sum())
+    own = int((gallery.templates_each() * gallery.photos_each()).sum())
+    shown, kept = _rates(genuine, tail, asked, limits)
+    return Row(
+        photos=k,
+        enrolled=enrolled,
+        people=len(np.unique(genuine.person)),
+        genuine=len(genuine.similarity),
+        impostor=len(gallery.owner) * len(gallery.person) - own,
+        pairs=_pairs(tail),
+        eer=_equal_error_rate(spread, missed),
+        shown=shown,
+        kept=kept,
+        fmrs=spread,
+        fnmrs=missed,
+    )
+
+
+def calibrated(fmrs: list[float], photos: int) -> Floats:
+    """(fmrs,): the thresholds of the calibration in force; NaN for what it does not support."""
+    return np.array([_calibrated(fmr, photos) for fmr in fmrs])
+
+
+def _calibrated(fmr: float, photos: int) -> float:
+    try:
+        return float(calibration().min_similarity(fmr, np.array([photos]))[0])
+    except UsageProblem:
+        return float("nan")
+
+
+def _floor(gallery: Gallery, spread: Floats, asked: list[float], limits: Floats) -> float:
+    comparisons = len(gallery.owner) * len(gallery.person)
+    share = min(1.0, max(DEPTH * asked[0], MIN_TAIL / comparisons))
+    return float(np.nanmin([floor_of(spread, share), *limits]))
+
+
+def _pairs(tail: ImpostorTail) -> int:
+    """Different pairs of people of whom at least one can be enrolled."""
+    enrolled, everybody = int(tail.enrollable.sum()), len(tail.enrollable)
+    return enrolled * (everybody - enrolled) + enrolled * (enrolled - 1) // 2
+
+
+# ---- rates
+
+
+def _rates(
+    genuine: Genuine, tail: ImpostorTail, asked: list[float], limits: Floats
+) -> tuple[tuple[Shown, ...], tuple[Kept, ...]]:
+    fmrs, usable = np.array(asked), np.nan_to_num(limits, nan=np.inf)
+
+    def rates_of(copies: Ints | None) -> Floats:
+        impostors = Resample(tail, copies)
+        own = fnmrs_at(genuine, impostors.thresholds_at(fmrs), copies)
+        realised = np.where(np.isnan(limits), np.nan, impostors.fmrs_at(usable))
+        return np.concatenate([own, realised, fnmrs_at(genuine, limits, copies)])
+
+    low, high = bootstrap_interval(
+        rates_of, len(tail.enrollable), resamples=RESAMPLES, seed=SEED
+    ).reshape(2, 3, -1)
+    own, realised, missed = rates_of(None).reshape(3, -1)
+    thresholds, people = Resample(tail).thresholds_at(fmrs), len(np.unique(genuine.person))
+    shown = tuple(
+        _shown(fmr, tail, thresholds[i], estimate(own[i], low[0][i], high[0][i], people))
+        for i, fmr in enumerate(asked)
+    )
+    kept = tuple(
+        Kept(
+            fmr,
+            None if np.isnan(limits[i]) else float(limits[i]),
+            estimate(realised[i], low[1][i], high[1][i], _pairs(tail)),
+            matching_pairs(tail, usable[i]),
+            estimate(missed[i], low[2][i], high[2][i], people),
+        )
+        for i, fmr in enumerate(asked)
+    )
+    return shown, kept
+
+
+def _shown(fmr: float, tail: ImpostorTail, threshold: float, fnmr: Estimate | None) -> Shown:
+    pairs = 0 if np.isnan(threshold) else matching_pairs(tail, threshold)
+    if pairs < MIN_PAIRS:
+        return Shown(fmr, pairs, None, None)
+    return Shown(fmr, pairs, float(threshold), fnmr)
+
+
+def _spread_of(genuine: Genuine) -> Floats:
+    """(EDGES,): the false non-match rate at each."""
+    if not len(genuine.similarity):
+        return np.full(len(EDGES), np.nan)
+    below = np.searchsorted(EDGES, genuine.similarity, side="right")  # from there on it is missed
+    weight = np.bincount(below, genuine.weight, len(EDGES) + 1)[: len(EDGES)]
+    rates: Floats = weight.cumsum() / genuine.weight.sum()
+    return rates
+
+
+def _equal_error_rate(fmrs: Floats, fnmrs: Floats) -> float | None:
+    """Where the two are equal, or nearest to it; None without genuine comparisons."""
+    if np.isnan(fnmrs).any():
+        return None
+    place = int(np.abs(fmrs - fnmrs).argmin())
+    return float(fmrs[place] + fnmrs[place]) / 2
+
+
+def failures_to_enrol(found: Encodings) -> Rate:
+    """The share of photos that cannot be used, of those that are images."""
+    good = [(found.names[person], False) for person in found.person.tolist()]
+    bad = [
+        (photo.person, True) for photo, codes in found.failed if not codes[0].startswith("image.")
+    ]
+    return rate([*good, *bad])
+
+
+def missed(row: Row | None, at_fmr: float, limit: float | None) -> list[Reason]:
+    """Why the limit of the FNMR is missed; a rate of which nothing is known keeps to none."""
+    if limit is None:
+        return []
+    kept = [each for each in row.kept if each.asked_fmr == at_fmr] if row else []
+    fnmr = kept[0].fnmr if kept else None
+    what = f"the FNMR at facauth's threshold for FMR {at_fmr:g}"
+    if fnmr is None:
+        advice = "add photos of people who have one already"
+        return [Reason("evaluate.fnmr", f"{what} is unknown", advice)]
+    if fnmr.value <= limit:
+        return []
+    message = f"{what} is {fnmr.value:.2%}, over {limit:.2%}"
+    return [Reason("evaluate.fnmr", message, "see the table, or --json")]
