@@ -149,6 +149,38 @@ def bootstrap_interval(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A rate that weighs every person the same, and its 95 % interval."""
+
+    value: float
+    interval: tuple[float, float]
+    method: Method
+
+
+def estimate(value: float, low: float, high: float, units: int) -> Estimate | None:
+    """With a bootstrap interval; None for a rate that is NaN.
+
+    units: persons or pairs of them that the rate comes from, for the rule of three.
+    """
+    if math.isnan(value):
+        return None
+    if units < 2 or math.isnan(low):
+        return Estimate(value, (0.0, 1.0), Method.NONE)
+    if value in (0, 1):
+        return Estimate(value, interval(int(value) * units, units), Method.RULE_OF_THREE)
+    return Estimate(value, (min(low, value), max(high, value)), Method.BOOTSTRAP)
+
+
+def estimates(
+    rates_of: Callable[[Ints | None], Floats], units: Sequence[int], groups: int
+) -> list[Estimate | None]:
+    """What `rates_of(copies)` gives, with intervals over resampled groups; None: as they are."""
+    low, high = bootstrap_interval(rates_of, groups, resamples=RESAMPLES, seed=SEED).tolist()
+    found = rates_of(None).tolist()
+    return [estimate(*each) for each in zip(found, low, high, units, strict=True)]
+
+
 def worst(rates: Mapping[str, Rate]) -> str | None:
     """The name with the highest rate; of equal ones the one of which least is known."""
     known = {

@@ -16,7 +16,6 @@ from facauth.decision.calibration import calibration
 from facauth.errors import Reason, UsageProblem
 from facauth.measure.comparisons import (
     EDGES,
-    SEED,
     Gallery,
     floor_of,
     genuine_comparisons,
@@ -36,39 +35,13 @@ from facauth.measure.matching import (
     fnmrs_at,
     matching_pairs,
 )
-from facauth.measure.rates import RESAMPLES, Method, Rate, bootstrap_interval, rate
+from facauth.measure.rates import Estimate, Rate, estimates, rate
 
 FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 DEPTH = 2.0  # times the highest rate: how far the tail reaches down, for resamples
 MIN_TAIL = 200_000  # comparisons; of fewer all are kept
 MIN_PEOPLE = 10  # with a further photo, for a row on several enrolment photos that nobody asked for
 USUAL_PHOTOS = (1, 3)
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A rate that weighs every person the same, and its 95 % interval."""
-
-    value: float
-    interval: tuple[float, float]
-    method: Method
-
-
-def estimate(value: float, low: float, high: float, units: int) -> Estimate | None:
-    """From a bootstrap interval; None for a rate that is NaN.
-
-    units: persons or pairs of them that the rate comes from, for the rule of three.
-    """
-    if np.isnan(value):
-        return None
-    if units < 2 or np.isnan(low):
-        return Estimate(value, (0.0, 1.0), Method.NONE)
-    three = min(1.0, 3 / units)
-    if value == 0:
-        return Estimate(value, (0.0, three), Method.RULE_OF_THREE)
-    if value == 1:
-        return Estimate(value, (1 - three, 1.0), Method.RULE_OF_THREE)
-    return Estimate(value, (min(low, value), max(high, value)), Method.BOOTSTRAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,33 +165,23 @@ def _rates(
         realised = np.where(np.isnan(limits), np.nan, impostors.fmrs_at(usable))
         return np.concatenate([own, realised, fnmrs_at(genuine, limits, copies)])
 
-    low, high = bootstrap_interval(
-        rates_of, len(tail.enrollable), resamples=RESAMPLES, seed=SEED
-    ).reshape(2, 3, -1)
-    own, realised, missed = rates_of(None).reshape(3, -1)
-    thresholds, people = Resample(tail).thresholds_at(fmrs), len(np.unique(genuine.person))
-    shown = tuple(
-        _shown(fmr, tail, thresholds[i], estimate(own[i], low[0][i], high[0][i], people))
-        for i, fmr in enumerate(asked)
-    )
-    kept = tuple(
-        Kept(
-            fmr,
-            None if np.isnan(limits[i]) else float(limits[i]),
-            estimate(realised[i], low[1][i], high[1][i], _pairs(tail)),
-            matching_pairs(tail, usable[i]),
-            estimate(missed[i], low[2][i], high[2][i], people),
-        )
-        for i, fmr in enumerate(asked)
-    )
-    return shown, kept
+    people, n = len(np.unique(genuine.person)), len(asked)
+    units = [people] * n + [_pairs(tail)] * n + [people] * n
+    found = estimates(rates_of, units, len(tail.enrollable))
+    own, realised, missed = found[:n], found[n : 2 * n], found[2 * n :]
+    set_here = Resample(tail).thresholds_at(fmrs)
+    shown = [_shown(tail, *each) for each in zip(asked, set_here.tolist(), own, strict=True)]
+    pairs = [matching_pairs(tail, limit) for limit in usable.tolist()]
+    thresholds = [None if np.isnan(limit) else limit for limit in limits.tolist()]
+    kept = map(Kept, asked, thresholds, realised, pairs, missed)
+    return tuple(shown), tuple(kept)
 
 
-def _shown(fmr: float, tail: ImpostorTail, threshold: float, fnmr: Estimate | None) -> Shown:
+def _shown(tail: ImpostorTail, fmr: float, threshold: float, fnmr: Estimate | None) -> Shown:
     pairs = 0 if np.isnan(threshold) else matching_pairs(tail, threshold)
     if pairs < MIN_PAIRS:
         return Shown(fmr, pairs, None, None)
-    return Shown(fmr, pairs, float(threshold), fnmr)
+    return Shown(fmr, pairs, threshold, fnmr)
 
 
 def _spread_of(genuine: Genuine) -> Floats:
