@@ -1,4 +1,4 @@
-"""Commands that measure facauth on somebody's own photos: evaluate spoof, evaluate replay."""
+"""Commands that measure facauth on somebody's own photos: evaluate spoof, replay, match."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from facauth.cli.arguments import (
 from facauth.cli.batch import in_order, jobs_for
 from facauth.cli.output import Answer, answering, progress
 from facauth.errors import ExitCode, Reason
+from facauth.settings import RATES
 from facauth.trace import NoTrace
 
 if TYPE_CHECKING:
@@ -102,6 +103,53 @@ Plot = Annotated[
     Path | None,
     typer.Option(metavar="OUT.png", help="Draw a DET curve and the scores.", show_default=False),
 ]
+People = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help="PERSON/IMAGE, and if wanted groups.csv.",
+        show_default=False,
+    ),
+]
+Photos = Annotated[
+    int,
+    typer.Option(
+        "--photos",
+        min=1,
+        max=100,
+        metavar="K",
+        help="Enrolment photos that limit, gallery and groups are about.",
+    ),
+]
+GallerySize = Annotated[
+    int | None,
+    typer.Option(
+        "--gallery",
+        min=1,
+        metavar="N",
+        help="Sign in to random galleries of N people, too.",
+        show_default=False,
+    ),
+]
+AtFmr = Annotated[
+    float,
+    typer.Option(metavar="R", help="The false match rate that limit and groups are about."),
+]
+MaxFnmr = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R", help="Fail if more are missed at facauth's threshold.", show_default=False
+    ),
+]
+CacheFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="FILE",
+        help="Keep the encodings, biometric data, for the next run; only you can read it.",
+        show_default=False,
+    ),
+]
 SUMMARY = "Measure on your own photos how often facauth is right."
 
 
@@ -110,6 +158,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help=SUMMARY, rich_markup_mode=None)
     group.command("spoof", short_help="How often attacks pass, and live faces do not.")(spoof)
     group.command("replay", short_help="How surely an enrolled picture is found.")(replay)
+    group.command("match", short_help="How surely people are told apart.")(match)
     app.add_typer(group, name="evaluate", short_help=SUMMARY)
 
 
@@ -184,6 +233,53 @@ def replay(
         answer.more["evaluation"] = measured.replay_fields(found)
         answer.lines += measured.replay_lines(found)
         conclude(answer, again.missed(found, max_missed, max_alarms), len(found.unreadable))
+
+
+def match(
+    folder: People,
+    photos: Photos = 1,
+    gallery: GallerySize = None,
+    at_fmr: AtFmr = RATES.verify_fmr,
+    max_fnmr: MaxFnmr = None,
+    cache: CacheFile = None,
+    plot: Plot = None,
+    largest: Largest = False,
+    jobs: Jobs = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure how often strangers match and people miss themselves.
+
+    Once at thresholds set on these photos, which shows what the encodings are worth, and once at
+    those that facauth uses. Every person weighs the same. groups.csv has the columns group and
+    person, or group and image (PERSON/IMAGE). R is a share from 0 to 1; a missed limit is exit
+    code 1, and otherwise files that are no images 8.
+    """
+    with answering("evaluate match", as_json=as_json, quiet=quiet) as answer:
+        answer.more["evaluation"] = None
+        from facauth.cli import measured_match
+        from facauth.decision.calibration import calibration
+        from facauth.measure import folders, gates, groups, identification, plots, recognition
+
+        gates.require_shares(max_fnmr=max_fnmr)
+        calibration().require_supported(at_fmr)
+        if plot:
+            plots.require_extra()
+        portraits = folders.portraits(folder)
+        identification.require_gallery(gallery, len({each.person for each in portraits}))
+        require_picture(plot, [each.path for each in portraits])
+        group_of = groups.read_groups(folder, portraits)
+        quietly = as_json or quiet
+        made = encoded_photos(folder, portraits, cache, largest=largest, jobs=jobs, quiet=quietly)
+        found = recognition.evaluate(
+            made, at_fmr=at_fmr, photos=photos, gallery=gallery, group_of=group_of
+        )
+        answer.more["evaluation"] = measured_match.fields(found)
+        answer.lines += measured_match.lines(found)
+        answer.notes += measured_match.unknown(found, gallery)
+        if plot:
+            plots.draw_match(found.rows, photos, plot)
+        conclude(answer, recognition.missed(found, max_fnmr), len(found.unreadable))
 
 
 def encoded_photos(

@@ -159,17 +159,17 @@ class Estimate:
 
 
 def estimate(value: float, low: float, high: float, units: int) -> Estimate | None:
-    """With a bootstrap interval; None for a rate that is NaN.
+    """With a bootstrap interval, or what the rule of three leaves open if that is more.
 
-    units: persons or pairs of them that the rate comes from, for the rule of three.
+    None for a rate that is NaN. units: persons or pairs of them that the rate comes from.
     """
     if math.isnan(value):
         return None
     if units < 2 or math.isnan(low):
         return Estimate(value, (0.0, 1.0), Method.NONE)
-    if value in (0, 1):
-        return Estimate(value, interval(int(value) * units, units), Method.RULE_OF_THREE)
-    return Estimate(value, (min(low, value), max(high, value)), Method.BOOTSTRAP)
+    three = min(1.0, 3 / units)
+    method = Method.RULE_OF_THREE if value in (0, 1) else Method.BOOTSTRAP
+    return Estimate(value, (min(low, value, 1 - three), max(high, value, three)), method)
 
 
 def estimates(

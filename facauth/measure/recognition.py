@@ -8,7 +8,9 @@ are set on these photos; where no comparison went wrong, or all did, the rule of
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +27,8 @@ from facauth.measure.comparisons import (
     single_photos,
 )
 from facauth.measure.encoded import Encodings
+from facauth.measure.groups import CrossTabs, cross_tabs
+from facauth.measure.identification import Identification, identified
 from facauth.measure.matching import (
     MIN_PAIRS,
     Floats,
@@ -36,6 +40,9 @@ from facauth.measure.matching import (
     matching_pairs,
 )
 from facauth.measure.rates import Estimate, Rate, estimates, rate
+
+if TYPE_CHECKING:
+    from facauth.measure.folders import Portrait
 
 FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 DEPTH = 2.0  # times the highest rate: how far the tail reaches down, for resamples
@@ -202,22 +209,68 @@ def _equal_error_rate(fmrs: Floats, fnmrs: Floats) -> float | None:
     return float(fmrs[place] + fnmrs[place]) / 2
 
 
-def failures_to_enrol(found: Encodings) -> Rate:
-    """The share of photos that cannot be used, of those that are images."""
+# ---- everything
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchEvaluation:
+    """All figures of one folder."""
+
+    people: int
+    photos: int  # that are images
+    fte: Rate  # of them, those that cannot be used: failures to enrol
+    failures: dict[str, int]  # reason code -> photos; a photo may have several
+    unreadable: tuple[tuple[Portrait, tuple[str, ...]], ...]  # no images
+    at_fmr: float  # the rate that a limit, and the groups, are about
+    enrolment_photos: int  # as are these
+    rows: tuple[Row, ...]
+    gallery: Identification | None
+    groups: CrossTabs | None
+
+    @property
+    def row(self) -> Row | None:
+        """The one with the enrolment photos asked for."""
+        return next((row for row in self.rows if row.photos == self.enrolment_photos), None)
+
+
+def evaluate(
+    found: Encodings,
+    *,
+    at_fmr: float,
+    photos: int,
+    gallery: int | None = None,
+    group_of: dict[str, str] | None = None,
+) -> MatchEvaluation:
+    """The rates of what was encoded; galleries of this size, groups of these files if given."""
+    made = {k: gallery_of(found, k) for k in numbers_of_photos(found, photos)}
+    own = made[photos]
+    (limit,) = calibrated([at_fmr], photos).tolist()
     good = [(found.names[person], False) for person in found.person.tolist()]
-    bad = [
-        (photo.person, True) for photo, codes in found.failed if not codes[0].startswith("image.")
-    ]
-    return rate([*good, *bad])
+    unreadable = tuple(each for each in found.failed if each[1][0].startswith("image."))
+    refused = [each for each in found.failed if not each[1][0].startswith("image.")]
+    bad = [(photo.person, True) for photo, _ in refused]
+    codes = Counter(code for _, codes in refused for code in codes)
+    return MatchEvaluation(
+        people=len({*found.names, *(photo.person for photo, _ in found.failed)}),
+        photos=len(good) + len(bad),
+        fte=rate([*good, *bad]),
+        failures=dict(sorted(codes.items())),
+        unreadable=unreadable,
+        at_fmr=at_fmr,
+        enrolment_photos=photos,
+        rows=tuple(measured(each, at_fmr) for each in made.values() if each),
+        gallery=identified(own, gallery) if own and gallery else None,
+        groups=cross_tabs(own, found.files, group_of, limit) if own and group_of else None,
+    )
 
 
-def missed(row: Row | None, at_fmr: float, limit: float | None) -> list[Reason]:
+def missed(found: MatchEvaluation, limit: float | None) -> list[Reason]:
     """Why the limit of the FNMR is missed; a rate of which nothing is known keeps to none."""
     if limit is None:
         return []
-    kept = [each for each in row.kept if each.asked_fmr == at_fmr] if row else []
-    fnmr = kept[0].fnmr if kept else None
-    what = f"the FNMR at facauth's threshold for FMR {at_fmr:g}"
+    kept = found.row.kept if found.row else ()
+    fnmr = next((each.fnmr for each in kept if each.asked_fmr == found.at_fmr), None)
+    what = f"the FNMR at facauth's threshold for FMR {found.at_fmr:g}"
     if fnmr is None:
         advice = "add photos of people who have one already"
         return [Reason("evaluate.fnmr", f"{what} is unknown", advice)]
