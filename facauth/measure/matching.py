@@ -73,7 +73,7 @@ class ImpostorTail:
         )
 
 
-def pair_weight(enrollable: Bools, copies: Ints) -> float:
+def pair_weight(enrollable: Bools, copies: Ints | Floats) -> float:
     """How many ordered pairs of different persons a resample has, copies counted."""
     enrolled = (copies * enrollable).astype(np.float64)
     return float(enrolled.sum() * copies.sum() - (enrolled * copies).sum())
@@ -84,19 +84,22 @@ class Resample:
 
     def __init__(self, tail: ImpostorTail, copies: Ints | None = None) -> None:
         """copies: of each person; None: the data as they are."""
-        weight = tail.weight
-        if copies is not None:
-            weight = weight * copies.take(tail.enrolled) * copies.take(tail.probe)
-        everybody = np.ones(len(tail.enrollable), np.int64)
-        self._tail, self._cumulated = tail, np.append(0.0, weight.cumsum())
-        self._pairs = pair_weight(tail.enrollable, everybody if copies is None else copies)
+        n = np.ones(len(tail.enrollable)) if copies is None else copies.astype(np.float64)
+        weight = n.take(tail.enrolled)  # in place from here on: this is what a bootstrap waits for
+        weight *= n.take(tail.probe)
+        weight *= tail.weight
+        self._tail, self._cumulated = tail, np.zeros(len(weight) + 1)
+        weight.cumsum(out=self._cumulated[1:])
+        self._pairs = pair_weight(tail.enrollable, n)
 
     def thresholds_at(self, fmrs: Floats) -> Floats:
         """(fmrs,): as threshold_at_fmr; NaN where the tail ends before."""
         allowed = fmrs * self._pairs * (1 + ROUNDING)
         first_too_many = np.searchsorted(self._cumulated[1:], allowed, side="right")
         similarity = self._tail.similarity
-        just_below = np.append(similarity, similarity.dtype.type(np.nan))[first_too_many]
+        there = first_too_many < len(similarity)
+        just_below = np.full(len(fmrs), np.nan, similarity.dtype)
+        just_below[there] = similarity[first_too_many[there]]
         found: Floats = np.nextafter(just_below, just_below.dtype.type(np.inf)).astype(np.float64)
         return found
 

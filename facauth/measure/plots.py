@@ -136,8 +136,10 @@ def _draw_det(
 
 
 def _deviate_axis(axis: Any, ticks: Sequence[float]) -> None:
-    percent = [f"{100 * tick:g}%" for tick in ticks]
-    axis.set_ticks([NormalDist().inv_cdf(tick) for tick in ticks], percent)
+    labels = [
+        f"{100 * tick:g}%" if tick > 1e-4 else f"{tick:.0e}".replace("e-0", "e-") for tick in ticks
+    ]
+    axis.set_ticks([NormalDist().inv_cdf(tick) for tick in ticks], labels)
 
 
 def _deviates(rates: Iterable[float], edge: float = EDGE) -> list[float]:

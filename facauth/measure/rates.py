@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -129,6 +130,7 @@ def bootstrap_interval(
     resamples: int,
     seed: int,
     level: float = LEVEL,
+    threads: int = 1,
 ) -> Floats:
     """(2, rates): the percentile interval of what `rates_of(copies)` gives on resampled groups.
 
@@ -139,7 +141,9 @@ def bootstrap_interval(
 
     random = np.random.default_rng(seed)
     draws = (random.integers(groups, size=groups) for _ in range(resamples))
-    rates = np.stack([rates_of(np.bincount(draw, minlength=groups)) for draw in draws])
+    copies = (np.bincount(draw, minlength=groups) for draw in draws)
+    with ThreadPoolExecutor(threads) as pool:  # large arrays: numpy lets them run side by side
+        rates = np.stack(list((pool.map if threads > 1 else map)(rates_of, copies)))
     ends = [(1 - level) / 2, (1 + level) / 2]
     found = np.full((2, rates.shape[1]), np.nan)
     for place, of_rate in enumerate(rates.T):
@@ -173,10 +177,12 @@ def estimate(value: float, low: float, high: float, units: int) -> Estimate | No
 
 
 def estimates(
-    rates_of: Callable[[Ints | None], Floats], units: Sequence[int], groups: int
+    rates_of: Callable[[Ints | None], Floats], units: Sequence[int], groups: int, threads: int = 1
 ) -> list[Estimate | None]:
     """What `rates_of(copies)` gives, with intervals over resampled groups; None: as they are."""
-    low, high = bootstrap_interval(rates_of, groups, resamples=RESAMPLES, seed=SEED).tolist()
+    low, high = bootstrap_interval(
+        rates_of, groups, resamples=RESAMPLES, seed=SEED, threads=threads
+    ).tolist()
     found = rates_of(None).tolist()
     return [estimate(*each) for each in zip(found, low, high, units, strict=True)]
 

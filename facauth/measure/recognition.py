@@ -8,6 +8,7 @@ are set on these photos; where no comparison went wrong, or all did, the rule of
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from facauth.measure.folders import Portrait
 
 FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-DEPTH = 2.0  # times the highest rate: how far the tail reaches down, for resamples
+DEPTH = 1.5  # times the highest rate: how far the tail reaches down, for resamples
 MIN_TAIL = 200_000  # comparisons; of fewer all are kept
 MIN_PEOPLE = 10  # with a further photo, for a row on several enrolment photos that nobody asked for
 USUAL_PHOTOS = (1, 3)
@@ -174,7 +175,7 @@ def _rates(
 
     people, n = len(np.unique(genuine.person)), len(asked)
     units = [people] * n + [_pairs(tail)] * n + [people] * n
-    found = estimates(rates_of, units, len(tail.enrollable))
+    found = estimates(rates_of, units, len(tail.enrollable), os.cpu_count() or 1)
     own, realised, missed = found[:n], found[n : 2 * n], found[2 * n :]
     set_here = Resample(tail).thresholds_at(fmrs)
     shown = [_shown(tail, *each) for each in zip(asked, set_here.tolist(), own, strict=True)]
