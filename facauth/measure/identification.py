@@ -52,38 +52,35 @@ def identified(gallery: Gallery, size: int) -> Identification | None:
 
     The interval is that of the draws, in each of which the people who sign in are resampled.
     """
-    enrollable = np.flatnonzero(gallery.templates_each())
-    if size > len(enrollable) or size >= len(gallery.photos_each()):
+    photos, k = gallery.photos_each(), gallery.members.shape[1]
+    if size > (photos >= k).sum() or size >= len(photos):
         return None
-    k, fmr = gallery.members.shape[1], RATES.identify_fpir / size
+    fmr = RATES.identify_fpir / size
     threshold = float(calibration().min_similarity(fmr, np.array([k]))[0])
-    template, photo = reached(gallery, threshold)
-    random = np.random.default_rng(SEED)
-    order = np.argsort(gallery.owner, kind="stable")  # templates of a person together
-    starts = np.searchsorted(gallery.owner[order], np.arange(len(gallery.photos_each())))
-    rates, drawn_again, mates = [], [], []
-    for _ in range(RESAMPLES):
-        people = random.choice(enrollable, size, replace=False)
-        chosen = order[starts[people] + random.integers(gallery.templates_each()[people])]
-        passed, missed = _one_draw(gallery, chosen, template, photo)
-        rates.append([np.mean(passed), np.mean(missed) if len(missed) else np.nan])
-        drawn_again.append([_mean_of_resample(each, random) for each in (passed, missed)])
-        mates.append(len(missed))
-    outside = len(gallery.photos_each()) - size
-    fpir, fnir = _estimates(np.array(rates), np.array(drawn_again), (outside, max(mates)))
-    enrolled_mates = round(float(np.mean(mates)))
+    hits, random = reached(gallery, threshold), np.random.default_rng(SEED)
+    draws = [_one_draw(gallery, _enrolled(gallery, size, random), *hits) for _ in range(RESAMPLES)]
+    several = int((photos > k).sum())
     return Identification(
-        size,
-        k,
-        RATES.identify_fpir,
-        fmr,
-        threshold,
-        RESAMPLES,
-        outside,
-        enrolled_mates,
-        fpir,
-        fnir,
+        gallery=size,
+        photos=k,
+        asked_fpir=RATES.identify_fpir,
+        asked_fmr=fmr,
+        min_similarity=threshold,
+        draws=RESAMPLES,
+        strangers=len(photos) - size,
+        mates=round(float(np.mean([len(missed) for _, missed in draws]))),
+        fpir=_estimate([passed for passed, _ in draws], len(photos), random),
+        fnir=_estimate([missed for _, missed in draws], several, random),
     )
+
+
+def _enrolled(gallery: Gallery, size: int, random: np.random.Generator) -> Ints:
+    """(size,): one template each of so many people."""
+    people = random.choice(np.flatnonzero(gallery.templates_each()), size, replace=False)
+    order = np.argsort(gallery.owner, kind="stable")  # templates of a person together
+    first = np.searchsorted(gallery.owner[order], people)
+    chosen: Ints = order[first + random.integers(gallery.templates_each()[people])]
+    return chosen
 
 
 def _one_draw(gallery: Gallery, chosen: Ints, template: Ints, photo: Ints) -> tuple[Floats, Floats]:
@@ -114,18 +111,11 @@ def _by_person(person: Ints, counted: Bools, among: Bools) -> Floats:
     return shares
 
 
-def _mean_of_resample(shares: Floats, random: np.random.Generator) -> float:
-    return float(random.choice(shares, len(shares)).mean()) if len(shares) else float("nan")
-
-
-def _estimates(
-    rates: Floats, drawn_again: Floats, units: tuple[int, int]
-) -> tuple[Estimate | None, Estimate | None]:
-    """Mean over the draws, and the middle 95 % of the resampled ones."""
-    found = []
-    for drawn, resampled, unit in zip(rates.T, drawn_again.T, units, strict=True):
-        known = resampled[~np.isnan(resampled)]
-        low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
-        mean = np.nanmean(drawn) if len(known) else np.nan
-        found.append(estimate(float(mean), float(low), float(high), unit))
-    return found[0], found[1]
+def _estimate(draws: list[Floats], people: int, random: np.random.Generator) -> Estimate | None:
+    """Mean over the draws that have anybody, and the middle 95 % of them resampled."""
+    known = [shares for shares in draws if len(shares)]
+    if not known:
+        return None
+    resampled = [random.choice(shares, len(shares)).mean() for shares in known]
+    low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
+    return estimate(float(np.mean([shares.mean() for shares in known])), low, high, people)
