@@ -130,9 +130,8 @@ def unknown(found: MatchEvaluation, gallery: int | None) -> list[str]:
     if not row.people:
         told.append(f"nobody has {k + 1} usable photos, so the FNMR is unknown; add photos")
     if gallery and not found.gallery:
-        told.append(
-            f"fewer than {gallery} people and one more can be enrolled; --gallery a smaller one"
-        )
+        what = f"a gallery of {gallery} leaves nobody outside of who can be enrolled"
+        told.append(f"{what}; give a smaller --gallery")
     return told
 
 

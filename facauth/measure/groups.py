@@ -26,7 +26,7 @@ class Across:
 
     enrolled: str
     probe: str
-    pairs: int  # of an enrolled person and another one
+    pairs: int  # different pairs of people compared
     matched: int  # of them, those with a match
     comparisons: int
     fmr: Estimate | None
@@ -151,9 +151,10 @@ def _across(
         of = (n @ enrolled) * (n @ probes) - (n * n) @ (enrolled * probes)
         return np.array([(weight * n[owner] * n[person]).sum() / of if of else np.nan])
 
-    pairs = int(enrolled.sum() * probes.sum() - (enrolled * probes).sum())
+    both = int((enrolled * probes).sum())
+    pairs = int(enrolled.sum() * probes.sum()) - both - both * (both - 1) // 2
     (fmr,) = estimates(rates_of, [pairs], people)
-    matched = len(np.unique(owner * people + person))
+    matched = len(np.unique(np.minimum(owner, person) * people + np.maximum(owner, person)))
     comparisons = int(templates.sum() * photos.sum() - (templates * photos).sum())
     return Across(*names, pairs, matched, comparisons, fmr)
 
