@@ -52,8 +52,10 @@ from facauth.measure.matching import (
     Genuine,
     ImpostorTail,
     Ints,
+    Resample,
     fmr_at,
     fnmr_at,
+    fnmrs_at,
     fold_accuracy,
     matching_pairs,
     threshold_at_fmr,
@@ -239,8 +241,8 @@ def fnmr_at_fmrs(genuine: Genuine, tail: ImpostorTail) -> dict[float, Rate]:
     top = tail.cut(threshold_at_fmr(tail, 10 * max(TABLE_FMRS)))  # a resample may need more
 
     def rates_of(copies: Ints | None) -> Floats:
-        limits = [threshold_at_fmr(top, fmr, copies) for fmr in TABLE_FMRS]
-        return np.array([fnmr_at(genuine, limit, copies) for limit in limits])
+        limits = Resample(top, copies).thresholds_at(np.array(TABLE_FMRS))
+        return fnmrs_at(genuine, limits, copies)
 
     return dict(zip(TABLE_FMRS, with_intervals(rates_of, len(tail.enrollable)), strict=True))
 

@@ -28,7 +28,15 @@ COMMANDS = (
     "log",
     "key",
 )
-INNER = ("evaluate spoof", "evaluate replay", "log verify", "key init", "key rotate", "key export")
+INNER = (
+    "evaluate spoof",
+    "evaluate replay",
+    "evaluate match",
+    "log verify",
+    "key init",
+    "key rotate",
+    "key export",
+)
 WRONG = (
     ("frobnicate",),
     ("--frobnicate",),

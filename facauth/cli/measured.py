@@ -52,7 +52,9 @@ def spoof_fields(found: spoof.SpoofEvaluation, threshold: float) -> dict[str, An
             }
             for photo, seen in found.errors
         ],
-        "unreadable": _unreadable(found.unreadable),
+        "unreadable": unreadable_fields(
+            (photo, seen.reasons[0].code) for photo, seen in found.unreadable
+        ),
         "intervals": INTERVALS,
     }
 
@@ -78,10 +80,9 @@ def _live_fields(row: spoof.Row) -> dict[str, Any]:
     }
 
 
-def _unreadable(trials: Iterable[tuple[Any, Any]]) -> list[dict[str, str]]:
-    return [
-        {"image": shown(each.path), "reason": answer.reasons[0].code} for each, answer in trials
-    ]
+def unreadable_fields(files: Iterable[tuple[Any, str]]) -> list[dict[str, str]]:
+    """Of photos, each with a reason code."""
+    return [{"image": shown(each.path), "reason": code} for each, code in files]
 
 
 def spoof_lines(found: spoof.SpoofEvaluation, threshold: float) -> list[str]:
@@ -92,12 +93,12 @@ def spoof_lines(found: spoof.SpoofEvaluation, threshold: float) -> list[str]:
     set_ups = [row for row in found.attack_groups if row.wrong.count and row.name not in named]
     attacks = sorted((*found.species, *set_ups), key=lambda row: row.name)
     rows = [(*_cells(row), *[_rate(row.accepted)] * tried) for row in attacks]
-    lines = [*_table(columns, rows), _worst(found), ""] if rows else []
+    lines = [*aligned(columns, rows), _worst(found), ""] if rows else []
     persons = [row for row in found.live_groups if row.wrong.count and _is_person(row.name)]
     rest = sorted((*found.live_sources, *persons), key=lambda row: row.name)
     columns = ("Live", "n", "judged", "attack", "BPCER", "95 %", "BPNRR")
     if found.live.photos:
-        lines += [*_table(columns, [_cells(row) for row in (found.live, *rest)]), ""]
+        lines += [*aligned(columns, [_cells(row) for row in (found.live, *rest)]), ""]
     unjudged = _counted([*found.species, found.live])
     lines += [f"not judged: {unjudged}"] if unjudged else []
     return [*lines, f"threshold {threshold:g}; persons and set-ups without an error: see --json"]
@@ -151,7 +152,9 @@ def replay_fields(found: replay.ReplayEvaluation) -> dict[str, Any]:
             }
             for pair, compared in found.errors
         ],
-        "unreadable": _unreadable(found.unreadable),
+        "unreadable": unreadable_fields(
+            (pair, answer.reasons[0].code) for pair, answer in found.unreadable
+        ),
         "intervals": INTERVALS,
     }
 
@@ -180,7 +183,7 @@ def replay_lines(found: replay.ReplayEvaluation) -> list[str]:
         )
         for row in (*found.media, *filter(None, [found.other]))
     ]
-    lines = _table(columns, rows) if rows else []
+    lines = aligned(columns, rows) if rows else []
     if any(row.frame_only for row in (*found.media, *filter(None, [found.other]))):
         lines.append("no face: only the whole frames were compared")
     return lines
@@ -197,7 +200,7 @@ def _interval(rate: Rate) -> str:
     return "-" if rate.estimate is None else "{:.1%} to {:.1%}".format(*rate.interval)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A table on a terminal, aligned text elsewhere; all columns but the first to the right."""
     if on_terminal():
         return [table(columns, rows)]

@@ -16,7 +16,6 @@ Kernel = Callable[[Matrix, Matrix], Matrix]  # (m, d), (n, d) -> (m, n); higher 
 DRAWS = 10  # sets of enrolment photos per person, for more than one photo
 SEED = 20261122
 BLOCK_ROWS = 1024
-FLOOR_SAMPLE = 200_000
 
 
 def cosine(a: Matrix, b: Matrix) -> Matrix:
@@ -76,7 +75,12 @@ def genuine_comparisons(gallery: Gallery) -> Genuine:
             similarities.append(similarity[unseen])
             persons.append(np.full(unseen.sum(), owner))
             weights.append(np.full(unseen.sum(), 1 / unseen.sum()))
-    return Genuine(np.concatenate(similarities), np.concatenate(persons), np.concatenate(weights))
+    if not similarities:
+        return Genuine(np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0))
+    similarity = np.concatenate(similarities)
+    falling = np.argsort(-similarity, kind="stable")
+    person, weight = np.concatenate(persons)[falling], np.concatenate(weights)[falling]
+    return Genuine(similarity[falling], person, weight)
 
 
 def impostor_comparisons(gallery: Gallery, floor: float) -> ImpostorTail:
@@ -96,21 +100,47 @@ def impostor_comparisons(gallery: Gallery, floor: float) -> ImpostorTail:
     return ImpostorTail(similarity[falling], enrolled, probe, weight, enrollable, floor)
 
 
+def reached(gallery: Gallery, threshold: float) -> tuple[Ints, Ints, Floats]:
+    """(n,) templates, photos and similarities of all comparisons at or above a threshold.
+
+    Those of one person are among them, but no photo with a template that it is part of.
+    """
+    blocks = []
+    for start in range(0, len(gallery.owner), BLOCK_ROWS):
+        similarity = gallery.kernel(gallery.templates[start : start + BLOCK_ROWS], gallery.probes)
+        members = gallery.members[start : start + BLOCK_ROWS]
+        similarity[np.arange(len(members))[:, None], members] = -np.inf
+        row, photo = np.nonzero(similarity >= threshold)
+        blocks.append((row + start, photo, similarity[row, photo]))
+    template, photo, similarity = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return template, photo, similarity
+
+
+EDGES: Floats = np.linspace(-1, 1, 20_001)  # of bins for cosines
+
+
+def impostor_spread(gallery: Gallery) -> Floats:
+    """(EDGES,): the false match rate at each of these thresholds; the kernel must be a cosine."""
+    weight, bins = np.zeros(len(EDGES)), len(EDGES) - 1
+    of_photo = 1 / gallery.photos_each()[gallery.person]
+    for start in range(0, len(gallery.owner), BLOCK_ROWS):
+        owner = gallery.owner[start : start + BLOCK_ROWS]
+        similarity = gallery.kernel(gallery.templates[start : start + BLOCK_ROWS], gallery.probes)
+        place = np.clip((similarity + 1) * (bins / 2), 0, bins).astype(np.int32)
+        each = np.outer(1 / gallery.templates_each()[owner], of_photo)
+        each[owner[:, None] == gallery.person[None]] = 0
+        weight += np.bincount(place.ravel(), each.ravel(), len(EDGES))
+    above = weight[::-1].cumsum()[::-1]
+    rates: Floats = above / above[0]
+    return rates
+
+
 def floor_for(gallery: Gallery, fmr: float) -> float:
-    """A similarity that about a share `fmr` of impostors reaches, from random comparisons."""
-    random = np.random.default_rng(SEED)
-    template = random.choice(len(gallery.owner), FLOOR_SAMPLE, p=shares(gallery.owner))
-    probe = random.choice(len(gallery.person), FLOOR_SAMPLE, p=shares(gallery.person))
-    others = gallery.owner[template] != gallery.person[probe]
-    pairs = zip(template[others], probe[others], strict=True)
-    similarity = [
-        gallery.kernel(gallery.templates[t][None], gallery.probes[p][None]).item() for t, p in pairs
-    ]
-    return float(np.quantile(similarity, 1 - fmr))
+    """A similarity that at least a share `fmr` of impostors reaches, and hardly more."""
+    return floor_of(impostor_spread(gallery), fmr)
 
 
-def shares(person: Ints) -> Floats:
-    """The chance of each photo when persons are equally likely."""
-    chance = 1 / np.bincount(person)[person]
-    normalised: Floats = chance / chance.sum()
-    return normalised
+def floor_of(spread: Floats, fmr: float) -> float:
+    """As floor_for, where the impostor_spread is known."""
+    enough = np.flatnonzero(spread >= fmr * (1 + 1e-6))
+    return float(EDGES[max(0, enough.max(initial=0) - 1)])

@@ -15,6 +15,7 @@ LIVE, ATTACK = "live", "attack"
 ORIGINAL, OTHER = "original", "other"
 SPOOF_LAYOUT = "make live/ and attack*/, or SOURCE/live/ and SOURCE/attack*/, with photos"
 REPLAY_LAYOUT = "make original/NAME, one folder per medium with NAME, and other/NAME/"
+PORTRAIT_LAYOUT = "make a folder of photos for each of two or more people"
 PAIR_COLUMNS = {"original", "recapture"}
 
 
@@ -35,6 +36,30 @@ class Pair:
     original: str
     path: str
     medium: str | None  # what shows the original again; None for another photo
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """One photo and whom it shows."""
+
+    path: str
+    file: str  # PERSON/IMAGE, below the folder evaluated
+    person: str
+
+
+def portraits(folder: Path) -> list[Portrait]:
+    """The photos in FOLDER/PERSON/, in order of their paths.
+
+    Raises UsageProblem where they are not of two people or more.
+    """
+    found = [
+        Portrait(path, Path(path).relative_to(folder).as_posix(), person.name)
+        for person in _folders(folder)
+        for path in photos_below(person)
+    ]
+    if len({each.person for each in found}) < 2:
+        raise _not_laid_out(folder, "no photos of two people", PORTRAIT_LAYOUT)
+    return found
 
 
 def presentations(folder: Path) -> list[Presentation]:

@@ -13,7 +13,7 @@ data as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -24,14 +24,20 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
 
+# A rate that fewer different pairs of people show says little ("rule of 30": G. R. Doddington et
+# al., "The NIST speaker recognition evaluation", Speech Communication 31, 2000).
+MIN_PAIRS = 30
 ROUNDING = 1e-9  # a sum of weights that misses a rate by less than this share of it meets it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Genuine:
-    """Comparisons of two photos of one person; the weights of one person sum to 1."""
+    """Comparisons of two photos of one person, the most alike first.
 
-    similarity: Floats  # (n,)
+    The weights of one person sum to 1.
+    """
+
+    similarity: Floats  # (n,), falling
     person: Ints  # (n,)
     weight: Floats  # (n,)
 
@@ -53,21 +59,58 @@ class ImpostorTail:
 
     def cut(self, floor: float) -> ImpostorTail:
         """The tail above a higher floor."""
-        kept = int((self.similarity >= floor).sum())
+        return replace(self.cut_at(int((self.similarity >= floor).sum())), floor=floor)
+
+    def cut_at(self, kept: int) -> ImpostorTail:
+        """Its first comparisons."""
         return ImpostorTail(
             self.similarity[:kept],
             self.enrolled[:kept],
             self.probe[:kept],
             self.weight[:kept],
             self.enrollable,
-            floor,
+            self.floor,
         )
 
 
-def pair_weight(enrollable: Bools, copies: Ints) -> float:
+def pair_weight(enrollable: Bools, copies: Ints | Floats) -> float:
     """How many ordered pairs of different persons a resample has, copies counted."""
     enrolled = (copies * enrollable).astype(np.float64)
     return float(enrolled.sum() * copies.sum() - (enrolled * copies).sum())
+
+
+class Resample:
+    """The false match rates of one resample, at many thresholds for one pass over the tail."""
+
+    def __init__(self, tail: ImpostorTail, copies: Ints | None = None) -> None:
+        """copies: of each person; None: the data as they are."""
+        n = np.ones(len(tail.enrollable)) if copies is None else copies.astype(np.float64)
+        weight = n.take(tail.enrolled)  # in place from here on: this is what a bootstrap waits for
+        weight *= n.take(tail.probe)
+        weight *= tail.weight
+        self._tail, self._cumulated = tail, np.zeros(len(weight) + 1)
+        weight.cumsum(out=self._cumulated[1:])
+        self._pairs = pair_weight(tail.enrollable, n)
+
+    def thresholds_at(self, fmrs: Floats) -> Floats:
+        """(fmrs,): as threshold_at_fmr; NaN where the tail ends before."""
+        allowed = fmrs * self._pairs * (1 + ROUNDING)
+        first_too_many = np.searchsorted(self._cumulated[1:], allowed, side="right")
+        similarity = self._tail.similarity
+        there = first_too_many < len(similarity)
+        just_below = np.full(len(fmrs), np.nan, similarity.dtype)
+        just_below[there] = similarity[first_too_many[there]]
+        found: Floats = np.nextafter(just_below, just_below.dtype.type(np.inf)).astype(np.float64)
+        return found
+
+    def fmrs_at(self, thresholds: Floats) -> Floats:
+        """(thresholds,): as fmr_at; NaN where only one person is left."""
+        if (thresholds < self._tail.floor).any():
+            raise ValueError(f"{thresholds.min():g} is below the tail's floor {self._tail.floor:g}")
+        matched = np.searchsorted(-self._tail.similarity, -thresholds, side="right")
+        with np.errstate(invalid="ignore"):
+            rates: Floats = self._cumulated[matched] / np.float64(self._pairs)
+        return rates
 
 
 def threshold_at_fmr(tail: ImpostorTail, fmr: float, copies: Ints | None = None) -> float:
@@ -75,28 +118,33 @@ def threshold_at_fmr(tail: ImpostorTail, fmr: float, copies: Ints | None = None)
 
     Raises ValueError when the tail does not reach down to it.
     """
-    cumulated = _resampled(tail, copies).cumsum()
-    allowed = fmr * pair_weight(tail.enrollable, _ones(tail, copies)) * (1 + ROUNDING)
-    first_too_many = int(np.searchsorted(cumulated, allowed, side="right"))
-    if first_too_many == len(cumulated):
+    (threshold,) = Resample(tail, copies).thresholds_at(np.array([fmr])).tolist()
+    if np.isnan(threshold):
         raise ValueError(f"the tail ends before a false match rate of {fmr:g}")
-    just_below = tail.similarity[first_too_many]
-    return float(np.nextafter(just_below, just_below.dtype.type(np.inf)))
+    return float(threshold)
 
 
 def fmr_at(tail: ImpostorTail, threshold: float, copies: Ints | None = None) -> float:
     """The false match rate at a threshold; raises ValueError when it is below the tail's floor."""
-    if threshold < tail.floor:
-        raise ValueError(f"{threshold:g} is below the tail's floor {tail.floor:g}")
-    matched = tail.similarity >= threshold
-    weight = float(_resampled(tail, copies)[matched].sum())
-    return weight / pair_weight(tail.enrollable, _ones(tail, copies))
+    return float(Resample(tail, copies).fmrs_at(np.array([threshold]))[0])
 
 
 def fnmr_at(genuine: Genuine, threshold: float, copies: Ints | None = None) -> float:
     """The false non-match rate at a threshold."""
+    return float(fnmrs_at(genuine, np.array([threshold]), copies)[0])
+
+
+def fnmrs_at(genuine: Genuine, thresholds: Floats, copies: Ints | None = None) -> Floats:
+    """(thresholds,): as fnmr_at, for several at once.
+
+    NaN for a threshold that is none, and for a resample without genuine comparisons.
+    """
     weight = genuine.weight if copies is None else genuine.weight * copies[genuine.person]
-    return float(weight[genuine.similarity < threshold].sum() / weight.sum())
+    cumulated = np.append(0.0, weight.cumsum())
+    matched = np.searchsorted(-genuine.similarity, -thresholds, side="right")
+    with np.errstate(invalid="ignore"):
+        rates = (cumulated[-1] - cumulated[matched]) / cumulated[-1]
+    return np.where(np.isnan(thresholds), np.nan, rates)
 
 
 def matching_pairs(tail: ImpostorTail, threshold: float) -> int:
@@ -104,7 +152,7 @@ def matching_pairs(tail: ImpostorTail, threshold: float) -> int:
     matched = tail.similarity >= threshold
     enrolled, probe = tail.enrolled[matched], tail.probe[matched]
     low, high = np.minimum(enrolled, probe), np.maximum(enrolled, probe)
-    return len(set(zip(low.tolist(), high.tolist(), strict=True)))
+    return len(np.unique(low * len(tail.enrollable) + high))
 
 
 def normal_tail(thresholds: dict[float, float]) -> NormalDist:
@@ -117,15 +165,6 @@ def normal_tail(thresholds: dict[float, float]) -> NormalDist:
     deviates = [NormalDist().inv_cdf(1 - fmr) for fmr in thresholds]
     sigma, mean = np.polyfit(deviates, list(thresholds.values()), 1)
     return NormalDist(float(mean), float(sigma))
-
-
-def _ones(tail: ImpostorTail, copies: Ints | None) -> Ints:
-    return np.ones(len(tail.enrollable), np.int64) if copies is None else copies
-
-
-def _resampled(tail: ImpostorTail, copies: Ints | None) -> Floats:
-    weight = tail.weight.astype(np.float64)
-    return weight if copies is None else weight * copies[tail.enrolled] * copies[tail.probe]
 
 
 def best_threshold(similarity: Floats, same: Bools) -> float:

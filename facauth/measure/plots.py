@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facauth.measure.recognition import Row
     from facauth.measure.spoof import Trial
 
     Floats = NDArray[np.floating[Any]]
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 TICKS = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 EDGE = 0.0005  # normal deviates have no place for a rate of 0 or 1: it is drawn here
 BINS = 20
+FMR_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2)
+FMR_EDGE = 5e-7
+SIMILARITY_BINS = 200
 LIVE_COLOUR, ATTACK_COLOUR = "#1b7837", "#b2182b"
 
 
@@ -71,17 +76,36 @@ def draw(trials: Iterable[Trial], threshold: float, out: Path) -> None:
 
     Raises UsageProblem if it cannot be written.
     """
+    live, attacks = scores_of(trials)
+    with _figure(out) as (det, histogram):
+        _draw_det(det, live, attacks, threshold)
+        _draw_scores(histogram, live, attacks, threshold)
+
+
+def draw_match(rows: Sequence[Row], photos: int, out: Path) -> None:
+    """Write a PNG: a DET curve for each row, and the scores of the one with so many photos.
+
+    Raises UsageProblem if it cannot be written.
+    """
+    with _figure(out) as (det, histogram):
+        _draw_match_det(det, rows)
+        for row in rows:
+            if row.photos == photos:
+                _draw_similarities(histogram, row)
+
+
+@contextmanager
+def _figure(out: Path) -> Iterator[tuple[Any, Any]]:
+    """Two places to draw in; afterwards they are written."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    live, attacks = scores_of(trials)
     figure = Figure(figsize=(11, 5), layout="constrained")
     FigureCanvasAgg(figure)
-    det, histogram = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2)
     with rc_context({"text.parse_math": False}):  # folders may be called $anything$
-        _draw_det(det, live, attacks, threshold)
-        _draw_scores(histogram, live, attacks, threshold)
+        yield left, right
     try:
         figure.savefig(out, format="png", dpi=120)
     except OSError as error:
@@ -93,10 +117,8 @@ def _draw_det(
     axes: Any, live: Sequence[float], attacks: Mapping[str, Sequence[float]], threshold: float
 ) -> None:
     axes.set(title="DET curve", xlabel="BPCER: live called attack", ylabel="APCER: attack passes")
-    at = [NormalDist().inv_cdf(tick) for tick in TICKS]
-    labels = [f"{tick:.1%}".replace(".0%", "%") for tick in TICKS]
-    axes.set_xticks(at, labels)
-    axes.set_yticks(at, labels)
+    _deviate_axis(axes.xaxis, TICKS)
+    _deviate_axis(axes.yaxis, TICKS)
     limits = [NormalDist().inv_cdf(edge) for edge in (EDGE / 2, 1 - EDGE / 2)]
     axes.set(xlim=limits, ylim=limits)
     axes.grid(alpha=0.3)
@@ -113,8 +135,15 @@ def _draw_det(
     axes.legend(title=f"dots: threshold {threshold:g}")
 
 
-def _deviates(rates: Floats) -> list[float]:
-    return [NormalDist().inv_cdf(min(max(float(rate), EDGE), 1 - EDGE)) for rate in rates]
+def _deviate_axis(axis: Any, ticks: Sequence[float]) -> None:
+    labels = [
+        f"{100 * tick:g}%" if tick > 1e-4 else f"{tick:.0e}".replace("e-0", "e-") for tick in ticks
+    ]
+    axis.set_ticks([NormalDist().inv_cdf(tick) for tick in ticks], labels)
+
+
+def _deviates(rates: Iterable[float], edge: float = EDGE) -> list[float]:
+    return [NormalDist().inv_cdf(min(max(float(rate), edge), 1 - edge)) for rate in rates]
 
 
 def _draw_scores(
@@ -131,3 +160,46 @@ def _draw_scores(
             axes.hist(scores, edges, weights=weights, histtype=kind, label=name, **style)
     axes.axvline(threshold, color="black", linewidth=1, label=f"threshold {threshold:g}")
     axes.legend()
+
+
+def _draw_match_det(axes: Any, rows: Sequence[Row]) -> None:
+    axes.set(title="DET curve", xlabel="FMR: strangers match", ylabel="FNMR: the same do not")
+    _deviate_axis(axes.xaxis, FMR_TICKS)
+    _deviate_axis(axes.yaxis, TICKS[:5])
+    axes.set(
+        xlim=_deviates([FMR_EDGE / 2, 0.5], FMR_EDGE / 2), ylim=_deviates([EDGE / 2, 0.5], EDGE / 2)
+    )
+    axes.grid(alpha=0.3)
+    known = [row for row in rows if row.people]
+    if not known:
+        axes.text(0.5, 0.5, "needs people with two photos", transform=axes.transAxes, ha="center")
+        return
+    for row, style in zip(known, ("-", "--", ":"), strict=False):
+        points = [(each.fmr.value, each.fnmr.value) for each in row.kept if each.fmr and each.fnmr]
+        at = _deviates([x for x, _ in points], FMR_EDGE), _deviates([y for _, y in points])
+        axes.plot(*at, "o", color=ATTACK_COLOUR, clip_on=False)
+        label = f"{row.photos} enrolment photo{'s' * (row.photos > 1)}"
+        at = _deviates(row.fmrs, FMR_EDGE), _deviates(row.fnmrs)
+        axes.step(*at, style, color=ATTACK_COLOUR, label=label, where="post")
+    asked = ", ".join(f"{each.asked_fmr:g}" for each in known[0].kept)
+    axes.legend(title=f"dots: facauth's thresholds for\n{asked}")
+
+
+def _draw_similarities(axes: Any, row: Row) -> None:
+    axes.set(title="Similarities", xlabel="similarity", ylabel="share of comparisons")
+    each = (len(row.fmrs) - 1) // SIMILARITY_BINS
+    impostor, genuine = -_steps(row.fmrs[::each]), _steps(row.fnmrs[::each])
+    edges = [2 * place / SIMILARITY_BINS - 1 for place in range(SIMILARITY_BINS + 1)]
+    axes.stairs(impostor, edges, fill=True, alpha=0.5, color=ATTACK_COLOUR, label="strangers")
+    if row.people:
+        axes.stairs(genuine, edges, fill=True, alpha=0.5, color=LIVE_COLOUR, label="the same")
+    for kept in row.kept:
+        if kept.min_similarity is not None:
+            axes.axvline(kept.min_similarity, color="black", linewidth=0.5)
+    axes.set_xlim(0, 1)
+    axes.legend(title="lines: facauth's thresholds")
+
+
+def _steps(rates: Floats) -> Floats:
+    steps: Floats = rates[1:] - rates[:-1]
+    return steps

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -129,18 +130,61 @@ def bootstrap_interval(
     resamples: int,
     seed: int,
     level: float = LEVEL,
+    threads: int = 1,
 ) -> Floats:
     """(2, rates): the percentile interval of what `rates_of(copies)` gives on resampled groups.
 
-    copies: how often each group, a person for example, is in a resample.
+    copies: how often each group, a person for example, is in a resample. One in which a rate is
+    NaN says nothing of it; where all are, the interval is.
     """
     import numpy as np
 
     random = np.random.default_rng(seed)
     draws = (random.integers(groups, size=groups) for _ in range(resamples))
-    rates = np.stack([rates_of(np.bincount(draw, minlength=groups)) for draw in draws])
-    found: Floats = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    copies = (np.bincount(draw, minlength=groups) for draw in draws)
+    with ThreadPoolExecutor(threads) as pool:  # large arrays: numpy lets them run side by side
+        rates = np.stack(list((pool.map if threads > 1 else map)(rates_of, copies)))
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    found = np.full((2, rates.shape[1]), np.nan)
+    for place, of_rate in enumerate(rates.T):
+        known = of_rate[~np.isnan(of_rate)]
+        if len(known):
+            found[:, place] = np.quantile(known, ends)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A rate that weighs every person the same, and its 95 % interval."""
+
+    value: float
+    interval: tuple[float, float]
+    method: Method
+
+
+def estimate(value: float, low: float, high: float, units: int) -> Estimate | None:
+    """With a bootstrap interval, or what the rule of three leaves open if that is more.
+
+    None for a rate that is NaN. units: persons or pairs of them that the rate comes from.
+    """
+    if math.isnan(value):
+        return None
+    if units < 2 or math.isnan(low):
+        return Estimate(value, (0.0, 1.0), Method.NONE)
+    three = min(1.0, 3 / units)
+    method = Method.RULE_OF_THREE if value in (0, 1) else Method.BOOTSTRAP
+    return Estimate(value, (min(low, value, 1 - three), max(high, value, three)), method)
+
+
+def estimates(
+    rates_of: Callable[[Ints | None], Floats], units: Sequence[int], groups: int, threads: int = 1
+) -> list[Estimate | None]:
+    """What `rates_of(copies)` gives, with intervals over resampled groups; None: as they are."""
+    low, high = bootstrap_interval(
+        rates_of, groups, resamples=RESAMPLES, seed=SEED, threads=threads
+    ).tolist()
+    found = rates_of(None).tolist()
+    return [estimate(*each) for each in zip(found, low, high, units, strict=True)]
 
 
 def worst(rates: Mapping[str, Rate]) -> str | None:

@@ -1,0 +1,239 @@
+"""What `evaluate match` measured, as JSON fields and as tables."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from facauth.cli.measured import INTERVALS, aligned, rate_fields, unreadable_fields
+from facauth.errors import shown
+from facauth.measure.matching import MIN_PAIRS
+
+if TYPE_CHECKING:
+    from facauth.measure.groups import CrossTabs
+    from facauth.measure.identification import Identification
+    from facauth.measure.rates import Estimate
+    from facauth.measure.recognition import Kept, MatchEvaluation, Row, Shown
+
+NOT_SHOWN = "not shown"
+
+
+# ---- JSON
+
+
+def fields(found: MatchEvaluation) -> dict[str, Any]:
+    """The documented `evaluation` object of `evaluate match`."""
+    return {
+        "people": found.people,
+        "photos": found.photos,
+        "fte": rate_fields(found.fte),
+        "failures": found.failures,
+        "unreadable": unreadable_fields((photo, codes[0]) for photo, codes in found.unreadable),
+        "at_fmr": found.at_fmr,
+        "enrolment_photos": found.enrolment_photos,
+        "rows": [_row_fields(row) for row in found.rows],
+        "gallery": None if found.gallery is None else _gallery_fields(found.gallery),
+        "groups": None if found.groups is None else _group_fields(found.groups),
+        "intervals": INTERVALS,
+    }
+
+
+def estimate_fields(found: Estimate | None) -> dict[str, Any] | None:
+    """A rate that weighs every person the same."""
+    if found is None:
+        return None
+    low, high = found.interval
+    return {"rate": found.value, "interval": [low, high], "method": str(found.method)}
+
+
+def _row_fields(row: Row) -> dict[str, Any]:
+    return {
+        "enrolment_photos": row.photos,
+        "enrolled": row.enrolled,
+        "people": row.people,
+        "genuine": row.genuine,
+        "impostor": row.impostor,
+        "pairs": row.pairs,
+        "eer": row.eer,
+        "set_here": [_shown_fields(each) for each in row.shown],
+        "calibrated": [_kept_fields(each) for each in row.kept],
+    }
+
+
+def _shown_fields(each: Shown) -> dict[str, Any]:
+    few = each.pairs < MIN_PAIRS
+    return {
+        "fmr": each.fmr,
+        "pairs": each.pairs,
+        "threshold": each.min_similarity,
+        "fnmr": estimate_fields(each.fnmr),
+        "unknown": f"{NOT_SHOWN} by so few" if few else None,
+    }
+
+
+def _kept_fields(each: Kept) -> dict[str, Any]:
+    return {
+        "asked_fmr": each.asked_fmr,
+        "threshold": each.min_similarity,
+        "fmr": estimate_fields(each.fmr),
+        "pairs": each.pairs,
+        "fnmr": estimate_fields(each.fnmr),
+    }
+
+
+def _gallery_fields(found: Identification) -> dict[str, Any]:
+    return {
+        "people": found.gallery,
+        "enrolment_photos": found.photos,
+        "asked_fpir": found.asked_fpir,
+        "asked_fmr": found.asked_fmr,
+        "threshold": found.min_similarity,
+        "draws": found.draws,
+        "strangers": found.strangers,
+        "mates": found.mates,
+        "fpir": estimate_fields(found.fpir),
+        "fnir": estimate_fields(found.fnir),
+    }
+
+
+def _group_fields(found: CrossTabs) -> dict[str, Any]:
+    return {
+        "threshold": found.min_similarity,
+        "ungrouped_photos": found.ungrouped,
+        "across": [{**asdict(each), "fmr": estimate_fields(each.fmr)} for each in found.across],
+        "within": [{**asdict(each), "fnmr": estimate_fields(each.fnmr)} for each in found.within],
+    }
+
+
+# ---- text
+
+
+def lines(found: MatchEvaluation) -> list[str]:
+    """Tables for each number of enrolment photos, then galleries and groups."""
+    told = _photos(found)
+    for row in found.rows:
+        told += ["", *_row_lines(row)]
+    if found.gallery:
+        told += ["", *_gallery_lines(found.gallery)]
+    if found.groups:
+        told += ["", *_group_lines(found.groups, found.at_fmr)]
+    return told
+
+
+def unknown(found: MatchEvaluation, gallery: int | None) -> list[str]:
+    """What could not be measured, and what to do."""
+    row, k = found.row, found.enrolment_photos
+    if row is None:
+        what = f"nobody has {k} usable photos" if found.rows else "no two people have usable photos"
+        return [f"{what}, so nothing is measured with {_photos_of(k)}; add photos"]
+    told = []
+    if not row.people:
+        told.append(f"nobody has {k + 1} usable photos, so the FNMR is unknown; add photos")
+    if gallery and not found.gallery:
+        what = f"a gallery of {gallery} leaves nobody outside of who can be enrolled"
+        told.append(f"{what}; give a smaller --gallery")
+    return told
+
+
+def _photos(found: MatchEvaluation) -> list[str]:
+    fte = found.fte
+    told = [f"{found.people} people, {found.photos} photos"]
+    if fte.estimate is not None:
+        low, high = fte.interval
+        told[0] += f"; {fte.count} cannot be used (FTE {fte.estimate:.1%}, {low:.1%} to {high:.1%})"
+    return told + [f"  {photos} {code}" for code, photos in found.failures.items()]
+
+
+def _photos_of(k: int) -> str:
+    return f"{k} enrolment photo{'s' * (k > 1)}"
+
+
+def _row_lines(row: Row) -> list[str]:
+    eer = "unknown" if row.eer is None else f"{row.eer:.2%}"
+    told = [
+        f"{_photos_of(row.photos)}: EER {eer}",
+        f"  {row.genuine} genuine comparisons, of {row.people} people",
+        f"  {row.impostor} impostor comparisons, of {row.pairs} pairs of people",
+        "Thresholds set on these photos",
+        *aligned(("FMR", "pairs", "FNMR", "95 %"), [_shown_cells(each) for each in row.shown]),
+    ]
+    if any(each.pairs < MIN_PAIRS for each in row.shown):
+        told.append(f"{NOT_SHOWN}: fewer than {MIN_PAIRS} pairs of people match")
+    columns = ("FMR asked", "pairs", "FMR", "95 %", "FNMR", "95 %")
+    return [*told, "facauth's thresholds", *aligned(columns, [_kept_cells(e) for e in row.kept])]
+
+
+def _shown_cells(each: Shown) -> tuple[str, ...]:
+    missed = each.fnmr if each.pairs >= MIN_PAIRS else None
+    share = NOT_SHOWN if each.pairs < MIN_PAIRS else _percent(missed)
+    return (f"{each.fmr:g}", str(each.pairs), share, _percents(missed))
+
+
+def _kept_cells(each: Kept) -> tuple[str, ...]:
+    return (
+        f"{each.asked_fmr:g}",
+        str(each.pairs),
+        _small(each.fmr),
+        _smalls(each.fmr),
+        _percent(each.fnmr),
+        _percents(each.fnmr),
+    )
+
+
+def _gallery_lines(found: Identification) -> list[str]:
+    title = f"Sign-ins to {found.draws} random galleries of {found.gallery} people"
+    columns = ("rate", "people", "asked", "found", "95 %")
+    fpir = ("FPIR", str(found.strangers), f"{found.asked_fpir:g}")
+    fnir = ("FNIR", str(found.mates), "-", _percent(found.fnir), _percents(found.fnir))
+    rows = [(*fpir, _small(found.fpir), _smalls(found.fpir)), fnir]
+    return [f"{title}, {_photos_of(found.photos)} each", *aligned(columns, rows)]
+
+
+def _group_lines(found: CrossTabs, at_fmr: float) -> list[str]:
+    across = [
+        (
+            shown(each.enrolled),
+            shown(each.probe),
+            str(each.pairs),
+            str(each.matched),
+            _small(each.fmr),
+            _smalls(each.fmr),
+        )
+        for each in found.across
+    ]
+    within = [
+        (
+            shown(each.group),
+            str(each.people),
+            str(each.comparisons),
+            _percent(each.fnmr),
+            _percents(each.fnmr),
+        )
+        for each in found.within
+    ]
+    told = [
+        f"Groups at facauth's threshold for FMR {at_fmr:g}",
+        *aligned(("enrolled", "probe", "pairs", "match", "FMR", "95 %"), across),
+        *aligned(("group", "people", "comparisons", "FNMR", "95 %"), within),
+    ]
+    return told + [f"{found.ungrouped} photos are in no group"] * bool(found.ungrouped)
+
+
+def _percent(found: Estimate | None) -> str:
+    return "-" if found is None else f"{found.value:.2%}"
+
+
+def _percents(found: Estimate | None) -> str:
+    return "-" if found is None else "{:.2%} to {:.2%}".format(*found.interval)
+
+
+def _small(found: Estimate | None) -> str:
+    return "-" if found is None else _scientific(found.value)
+
+
+def _smalls(found: Estimate | None) -> str:
+    return "-" if found is None else " to ".join(map(_scientific, found.interval))
+
+
+def _scientific(rate: float) -> str:
+    return "0" if rate == 0 else f"{rate:.1e}".replace("e-0", "e-").replace("e+00", "")
