@@ -10,6 +10,7 @@ import typer
 
 from facauth import __version__
 from facauth.cli import (
+    calibrate,
     checks,
     evaluate,
     keys,
@@ -33,7 +34,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
 )
-for commands in (people, transfer, checks, spoof_check, evaluate, log, keys, upkeep, operator):
+for commands in (
+    people,
+    transfer,
+    checks,
+    spoof_check,
+    evaluate,
+    calibrate,
+    log,
+    keys,
+    upkeep,
+    operator,
+):
     commands.add_to(app)
 
 
