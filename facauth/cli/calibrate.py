@@ -97,7 +97,7 @@ def make(
     answer.more["suspects"] = suspects_of(made, found)
     answer.more["failures"] = found.failures
     answer.lines += made_lines(own, in_force=out is None)
-    answer.notes += doubts(answer.more["suspects"], len(found.failed))
+    answer.notes += [*few(own), *doubts(answer.more["suspects"], len(found.failed))]
 
 
 def target_of(out: Path | None) -> Path:
@@ -135,14 +135,29 @@ def made_lines(own: InForce, *, in_force: bool) -> list[str]:
         for row, point in shown_points(own, (1,))
     ]
     columns = ("Rate", "Similarity", "Shipped", "True rate (95 %)", "Basis")
-    fmr = RATES.verify_fmr
-    (low, high) = next(p["fmr_interval"] for _, p in shown_points(own, (1,)) if p["fmr"] == fmr)
-    people = own.document["people"]
+    low, high = at_verify_fmr(own)["fmr_interval"]
+    people, fmr = own.document["people"], RATES.verify_fmr
     return [
         f"calibrated on {people} people, {own.document['photos']} photos; {state}",
         *lines(columns, rows),
         f"{people} people: at {fmr:.0e} the true rate may be from {low:.1e} to {high:.1e}",
     ]
+
+
+def few(own: InForce) -> list[str]:
+    """Whether the people may as well be as the shipped map has them."""
+    from facauth.decision.calibration import shipped
+
+    low, high = at_verify_fmr(own)["interval"]
+    if not low <= at_verify_fmr(shipped())["similarity"] <= high:
+        return []
+    doubt = "the shipped calibration may be right for these people, and this one is stricter only"
+    return [f"{doubt} because they are few; add more, or delete it"]
+
+
+def at_verify_fmr(of: InForce) -> dict[str, Any]:
+    """The point of single photos at the default rate of sign-in --as."""
+    return next(p for _, p in shown_points(of, (1,)) if p["fmr"] == RATES.verify_fmr)
 
 
 def doubts(suspects: list[dict[str, Any]], failed: int) -> list[str]:
@@ -168,7 +183,11 @@ def explain(answer: Answer, used: InForce) -> None:
     of = used.document
     local = kind_of(used) == "local"
     lowest, people = used.calibration.min_fmr, supported_people(used)
-    advice = "delete it to go back to the one shipped" if local else "facauth calibrate FOLDER makes one of your own"
+    advice = (
+        "delete it to go back to the one shipped"
+        if local
+        else "facauth calibrate FOLDER makes one of your own"
+    )
     made = f", {of['made'][:10]}, facauth {of['facauth']}" if local else ""
     answer.lines += [
         f"{kind_of(used)} calibration: {rests_on(used)}{made}",
