@@ -25,6 +25,7 @@ COMMANDS = (
     "demo",
     "doctor",
     "evaluate",
+    "calibrate",
     "log",
     "key",
 )
@@ -50,6 +51,8 @@ WRONG = (
     ("evaluate", "spoof"),
     ("evaluate", "frobnicate"),
     ("evaluate", "replay", "a", "b"),
+    ("calibrate",),
+    ("calibrate", "a", "b"),
     ("remove",),
     ("rename", "Ada"),
     ("list", "Ada"),
