@@ -63,7 +63,7 @@ def calibrate(
 
         if (folder is None) != show or (show and out):
             message = "calibrate takes either a folder or --show"
-            raise UsageProblem(Reason("usage", message, "facauth calibrate --help"))
+            raise UsageProblem(Reason("usage", message, "see facauth --help"))
         if folder is None:
             explain(answer, calibration.in_force())
         else:

@@ -148,11 +148,14 @@ def deviates(fmrs: Floats) -> Floats:
     return np.array([-NormalDist().inv_cdf(fmr) for fmr in fmrs.tolist()])
 
 
-def lowest_shown(tail: ImpostorTail, people: Ints) -> float:
-    """The lowest of FMRS that MIN_PAIRS different pairs of these people show."""
+def lowest_shown(tail: ImpostorTail, people: Ints, pairs: int = MIN_PAIRS) -> float:
+    """The lowest of FMRS that so many different pairs of these people show; inf if they show none
+    of them."""
     first = np.sort(np.unique(pair_codes(tail), return_index=True)[1])
-    rate = tail.weight[: first[MIN_PAIRS - 1] + 1].sum() / pair_weight(tail.enrollable, people)
-    return float(FMRS[rate <= FMRS].min())
+    if len(first) < pairs:
+        return np.inf
+    rate = tail.weight[: first[pairs - 1] + 1].sum() / pair_weight(tail.enrollable, people)
+    return float(FMRS[rate <= FMRS].min(initial=np.inf))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,6 +203,7 @@ def ends(resampled: Floats) -> Floats:
 # --- a local map ----------------------------------------------------------------------------
 
 MIN_PEOPLE = 25  # of 300 pairs, MIN_PAIRS are at the highest rate of the map
+SURE_PAIRS = 100  # that show a lower one: the interval of fewer asks for more than it tells
 MAX_PHOTOS = 6000  # more of the same people would say little, and take much memory
 FLOOR_FMR = 0.5  # of the comparisons that are kept: what resamples of few people need ...
 MANY, FLOOR_FMR_OF_MANY = 200, 0.15  # ... and of many
@@ -243,13 +247,13 @@ def require_people(people: int) -> None:
 
 
 def fair_share(person: Ints) -> Ints:
-    """At most MAX_PHOTOS photos, in their order: of everybody one, of everybody a second, …"""
+    """The photos to take, in their order: of everybody one, of everybody a second, … MAX_PHOTOS."""
     shuffled = np.random.default_rng(SEED).permutation(len(person))
-    turn = np.zeros(len(person), np.int64)
-    for each in range(int(person.max()) + 1):
+    turn, people = np.zeros(len(person), np.int64), int(person.max()) + 1
+    for each in range(people):
         theirs = shuffled[person[shuffled] == each]
         turn[theirs] = np.arange(len(theirs))
-    return np.sort(np.argsort(turn, kind="stable")[:MAX_PHOTOS])
+    return np.sort(np.argsort(turn, kind="stable")[: max(MAX_PHOTOS, people)])
 
 
 def moved_rows(tails: dict[int, ImpostorTail], shipped: InForce) -> list[Row]:
@@ -262,7 +266,7 @@ def moved_rows(tails: dict[int, ImpostorTail], shipped: InForce) -> list[Row]:
     moves: Floats = np.zeros((RESAMPLES, len(FMRS)))
     for place, k in enumerate([*PHOTOS, None]):
         base = np.array(shipped.calibration.similarities[place])
-        tail, lowest = (tails[k], lowest_shown_by_all(tails[k])) if k in tails else (None, np.inf)
+        tail, lowest = (tails[k], lowest_sure(tails[k])) if k in tails else (None, np.inf)
         if tail:
             moves = resampled_moves(tail, base, lowest)
         interval = ends(base + moves)
@@ -276,9 +280,10 @@ def moved_rows(tails: dict[int, ImpostorTail], shipped: InForce) -> list[Row]:
     return rows
 
 
-def lowest_shown_by_all(tail: ImpostorTail) -> float:
-    """As lowest_shown, by everybody."""
-    return lowest_shown(tail, np.ones(len(tail.enrollable), np.int64))
+def lowest_sure(tail: ImpostorTail) -> float:
+    """The lowest rate to measure at: the highest of FMRS, or one that SURE_PAIRS pairs show."""
+    everybody = np.ones(len(tail.enrollable), np.int64)
+    return min(float(FMRS[0]), lowest_shown(tail, everybody, SURE_PAIRS))
 
 
 def resampled_moves(tail: ImpostorTail, base: Floats, lowest: float) -> Floats:

@@ -151,6 +151,8 @@ def test_a_share_of_too_many_photos_is_fair(monkeypatch: pytest.MonkeyPatch) -> 
     assert np.bincount(person[chosen]).tolist() in ([4, 1, 3, 2], [3, 1, 4, 2])
     assert chosen.tolist() == sorted(set(chosen.tolist()))
     assert fair_share(np.array([0, 1, 0])).tolist() == [0, 1, 2]
+    monkeypatch.setattr(calibrating, "MAX_PHOTOS", 2)
+    assert sorted(person[fair_share(person)].tolist()) == [0, 1, 2, 3]  # nobody is left out
 
 
 # --- the file ---
