@@ -34,11 +34,11 @@ from facauth.measure.matching import Bools, Floats, Ints, fmrs_at
 
 ASKED: Floats = np.array([1e-3, 1e-4, 1e-5])
 PHOTOS = (1, 3)
-SIZES = (25, 30, 100, 300)
+SIZES = (30, 100, 300)
 GROUPS = 6
 ROUNDS = 50
 REPEATS = 20
-SMALL_GROUP = 30
+SMALL_GROUP = SIZES[0]
 
 
 def groups(vectors: NDArray[np.float32], person: Ints) -> Ints:

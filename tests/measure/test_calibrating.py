@@ -90,8 +90,8 @@ def test_lower_rates_and_more_photos_never_ask_for_less() -> None:
 def test_what_is_measured_and_what_it_rests_on() -> None:
     (single, *_) = made(300).rows
     assert single.people == 300
-    assert single.shown == pytest.approx(FMRS[FMRS >= 30 / (300 * 299 / 2)].min(), rel=0.01)
-    assert all(n >= 10 for n in single.pairs[single.shown <= FMRS])  # at the stricter end
+    assert single.shown == pytest.approx(FMRS[FMRS >= 100 / (300 * 299 / 2)].min(), rel=0.01)
+    assert all(n >= 40 for n in single.pairs[single.shown <= FMRS])  # at the stricter end
     for row in made(300).rows:
         assert (row.interval[0] <= row.similarity).all()
         low, high = row.fmr_interval
