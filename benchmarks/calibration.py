@@ -59,11 +59,11 @@ from facauth.measure.matching import (
     Floats,
     ImpostorTail,
     Ints,
+    Resample,
     fmr_at,
     fnmr_at,
     matching_pairs,
     normal_tail,
-    thresholds_at,
 )
 from facauth.networks import Checked, Networks
 from facauth.settings import CALIBRATION
@@ -90,7 +90,7 @@ WRONG_LABELS = {
 
 def measured_thresholds(tail: ImpostorTail, people: Ints, fmrs: Floats) -> Floats:
     """The lowest thresholds that keep these rates; `people`: copies of each."""
-    thresholds = thresholds_at(tail, fmrs, people)
+    thresholds = Resample(tail, people).thresholds_at(fmrs)
     if np.isnan(thresholds).any():
         raise ValueError(f"the tail ends before a false match rate of {fmrs.max():g}")
     return thresholds

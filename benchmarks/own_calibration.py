@@ -30,7 +30,7 @@ from facauth.decision.calibration import shipped
 from facauth.faces.encode import fuse
 from facauth.measure.calibrating import FMRS, Impostors, galleries, impostors, local_map
 from facauth.measure.comparisons import SEED, unit
-from facauth.measure.matching import Bools, Floats, Ints, fmrs_at
+from facauth.measure.matching import Bools, Floats, Ints, Resample
 
 ASKED: Floats = np.array([1e-3, 1e-4, 1e-5])
 PHOTOS = (1, 3)
@@ -74,7 +74,7 @@ def thresholds() -> dict[int, Floats]:
 def ratios(each: Impostors, people: Bools, similarity: Floats) -> Floats:
     """(ASKED,): the FMR among these people over the one asked for."""
     places = [int(np.flatnonzero(np.isclose(FMRS, fmr)).item()) for fmr in ASKED.tolist()]
-    found = fmrs_at(each.tail, similarity[places], people.astype(np.int64))
+    found = Resample(each.tail, people.astype(np.int64)).fmrs_at(similarity[places])
     ratio: Floats = found / ASKED
     return ratio
 

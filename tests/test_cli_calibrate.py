@@ -197,6 +197,14 @@ def test_out_writes_one_that_is_not_in_force(facauth: Facauth, folder: Folder) -
     calibrate(facauth, "ordinary", "--out", "absent/own.json", exit_code=2)
 
 
+def test_a_cache_spares_a_second_look(facauth: Facauth, folder: Folder) -> None:
+    folder(30)
+    first = calibrate(facauth, "ordinary", "--cache", "kept")["calibration"]
+    facauth.bind(decode=None)  # type: ignore[arg-type]
+    again = calibrate(facauth, "ordinary", "--cache", "kept")["calibration"]
+    assert again["rows"] == first["rows"]
+
+
 def test_too_few_people_are_refused_before_any_photo_is_looked_at(
     facauth: Facauth, folder: Folder
 ) -> None:
@@ -246,7 +254,15 @@ def test_photos_that_make_no_calibration_change_nothing(facauth: Facauth, folder
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("folder", "--show"), ("--show", "--out", "x"), ("absent",), (".",)]
+    "arguments",
+    [
+        (),
+        ("folder", "--show"),
+        ("--show", "--out", "x"),
+        ("--show", "--cache", "x"),
+        ("absent",),
+        (".",),
+    ],
 )
 def test_calls_that_cannot_be_meant(facauth: Facauth, arguments: tuple[str, ...]) -> None:
     result = facauth("calibrate", *arguments, exit_code=2)

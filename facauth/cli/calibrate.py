@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facauth.cli.arguments import Jobs, Json, Largest, Quiet
-from facauth.cli.evaluate import encoded_photos
+from facauth.cli.evaluate import CacheFile, encoded_photos
 from facauth.cli.output import Answer, answering, on_terminal, table
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.settings import RATES, local_calibration
@@ -45,6 +45,7 @@ def calibrate(
     folder: Folder = None,
     show: Show = False,
     out: Out = None,
+    cache: CacheFile = None,
     largest: Largest = False,
     jobs: Jobs = None,
     as_json: Json = False,
@@ -59,30 +60,29 @@ def calibrate(
     """
     with answering("calibrate", as_json=as_json, quiet=quiet) as answer:
         answer.more["calibration"] = None
-        from facauth.decision import calibration
+        from facauth.decision.calibration import in_force
 
-        if (folder is None) != show or (show and out):
+        if (folder is None) != show or (show and (out or cache)):
             message = "calibrate takes either a folder or --show"
             raise UsageProblem(Reason("usage", message, "see facauth --help"))
         if folder is None:
-            explain(answer, calibration.in_force())
+            explain(answer, in_force())
         else:
             answer.more["suspects"] = answer.more["failures"] = None
-            make(answer, folder, out, largest=largest, jobs=jobs, quiet=as_json or quiet)
+            from facauth.measure.calibrating import require_people
+            from facauth.measure.folders import portraits
+
+            target, photos, quietly = target_of(out), portraits(folder), as_json or quiet
+            require_people(len({photo.person for photo in photos}))
+            made = encoded_photos(folder, photos, cache, largest=largest, jobs=jobs, quiet=quietly)
+            make(answer, made, target, in_force=out is None)
 
 
-def make(
-    answer: Answer, folder: Path, out: Path | None, *, largest: bool, jobs: int | None, quiet: bool
-) -> None:
-    """Calibrate and write the file; raises UsageProblem, before anything is encoded if it can."""
+def make(answer: Answer, found: Encodings, target: Path, *, in_force: bool) -> None:
+    """Calibrate and write the file; raises UsageProblem."""
     from facauth.decision.calibration import Calibration, InForce, fault_of, shipped
     from facauth.measure import calibrating
-    from facauth.measure.folders import portraits
 
-    target = target_of(out)
-    photos = portraits(folder)
-    calibrating.require_people(len({photo.person for photo in photos}))
-    found = encoded_photos(folder, photos, None, largest=largest, jobs=jobs, quiet=quiet)
     made = calibrating.local_map(found.vectors, found.person, shipped())
     when = datetime.now(UTC).isoformat(timespec="seconds")
     document = calibrating.as_document(made, shipped(), when)
@@ -96,7 +96,7 @@ def make(
     answer.more["calibration"] = fields(own)
     answer.more["suspects"] = suspects_of(made, found)
     answer.more["failures"] = found.failures
-    answer.lines += made_lines(own, in_force=out is None)
+    answer.lines += made_lines(own, in_force=in_force)
     answer.notes += [*few(own), *doubts(answer.more["suspects"], len(found.failed))]
 
 

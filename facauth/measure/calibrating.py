@@ -40,9 +40,9 @@ from facauth.measure.matching import (
     Floats,
     ImpostorTail,
     Ints,
+    Resample,
     matching_pairs,
     pair_weight,
-    thresholds_at,
 )
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ def resampled_moves(tail: ImpostorTail, base: Floats, lowest: float) -> Floats:
     moves: Floats = np.empty((RESAMPLES, len(FMRS)))
     for move in moves:
         copies = np.bincount(random.integers(number, size=number), minlength=number)
-        found = np.fmax(thresholds_at(tail, measured, copies), tail.floor)
+        found = np.fmax(Resample(tail, copies).thresholds_at(measured), tail.floor)
         move[: len(measured)] = found - base[: len(measured)]
         move[len(measured) :] = move[len(measured) - 1]
     return moves

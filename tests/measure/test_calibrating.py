@@ -29,7 +29,7 @@ from facauth.measure.calibrating import (
     require_target,
 )
 from facauth.measure.comparisons import impostor_comparisons, single_photos
-from facauth.measure.matching import Ints, fmrs_at
+from facauth.measure.matching import Ints, Resample
 
 ORDINARY, ALIKE = 0.652, 0.68  # mean similarity of strangers; the shipped map's are about .65
 WHEN = "2026-11-23T12:00:00+00:00"
@@ -58,7 +58,7 @@ def rates(local: Local, mean: float) -> NDArray[Any]:
     """(2, rates): of 600 other people of the kind, at 1e-1, 1e-2 and 1e-3: local and shipped."""
     limits = [local.rows[0].similarity, np.array(shipped().calibration.similarities[0])]
     tail = impostor_comparisons(single_photos(*crowd(600, mean=mean, seed=2)), 0.65)
-    return np.stack([fmrs_at(tail, each[[0, 2, 4]]) for each in limits])
+    return np.stack([Resample(tail).fmrs_at(each[[0, 2, 4]]) for each in limits])
 
 
 @pytest.mark.parametrize("people", [MIN_PEOPLE, 60, 300])
