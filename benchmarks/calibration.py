@@ -6,7 +6,8 @@ FOLDER holds PERSON/IMAGE, such as LFW; encodings come from recognition.py, whos
 With --write it replaces facauth/decision/calibration.json. The tables are cross-validation over
 people: calibrated on some, measured on comparisons among all others.
 
-How the map is made, for each number of enrolment photos (all are compared as their mean):
+How the map is made, for each number of enrolment photos (all are compared as their mean), here and
+in facauth/measure/calibrating.py:
 - A rate that at least MIN_PAIRS different pairs of people show is measured: every ordered pair of
   people weighs the same ("rule of 30": G. R. Doddington et al., "The NIST speaker recognition
   evaluation", Speech Communication 31, 2000).

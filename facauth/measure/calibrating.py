@@ -203,8 +203,8 @@ def ends(resampled: Floats) -> Floats:
 # --- a local map ----------------------------------------------------------------------------
 
 MIN_PEOPLE = 25  # of 300 pairs, MIN_PAIRS are at the highest rate of the map
-# Lower rates than the highest are measured where so many pairs show them. On 300 people of LFW a
-# local map then has .61 of the rate asked for; from 30 pairs on it is .39, from 300 on .65.
+# Lower rates than the highest are measured where so many pairs show them. Made of 300 people of
+# LFW, a map then has .61 of an FMR of 1e-4 asked for; from 30 pairs on it is .39, from 300 on .65.
 SURE_PAIRS = 100
 MAX_PHOTOS = 6000  # more of the same people would say little, and take much memory
 FLOOR_FMR = 0.5  # of the comparisons that are kept: what resamples of few people need ...
