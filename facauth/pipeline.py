@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from facauth.decision.enrolment import (
+    require_agreement,
     require_new_pictures,
     require_nobody_else,
     require_one_person,
@@ -20,6 +21,7 @@ from facauth.decision.enrolment import (
 )
 from facauth.decision.match import (
     Gallery,
+    asked_rate,
     fmr_of_each,
     require_anybody,
     require_current,
@@ -49,18 +51,22 @@ def sign_in(
     image: str,
     claimed: str | None = None,
     policy: SpoofPolicy = DEFAULT,
+    rate: float | None = None,
     *,
     largest: bool = False,
     skip_liveness: bool = False,
 ) -> Match:
     """Who is in the image (or: is it `claimed`?). Returns only if every stage agreed.
 
-    Raises LockedOut before it looks at anything, after too many failures.
+    rate: which share of strangers may pass; see asked_rate. Raises LockedOut before it looks at
+    anything, after too many failures.
     """
-    with store.attempt(claimed, liveness=not skip_liveness) as accept:
+    asked = asked_rate(rate, claimed=claimed is not None)
+    with store.attempt(claimed, liveness=not skip_liveness, error_rate=asked) as accept:
         sighting = stages.sight(stages.decode(image))
         with store.snapshot():  # the signatures are those of the photos that matched
             gallery = people(store, stages.contract(), claimed)
+            fmr = fmr_of_each(gallery, asked, claimed=claimed is not None)
             face = only_face(sighting, largest=largest)
             quality = stages.measure(sighting, face)
             require_quality(quality, SIGN_IN_QUALITY)
@@ -68,7 +74,6 @@ def sign_in(
             if not skip_liveness:
                 liveness = stages.liveness(sighting, face, quality, policy)
                 require_live(liveness)
-            fmr = fmr_of_each(gallery, claimed=claimed is not None)
             match = stages.compare(stages.encode(sighting, face), gallery, fmr)
             require_match(match, claimed=claimed is not None)
             enrolled = read_signatures(store.signatures(match.person))
@@ -104,6 +109,7 @@ def register(
             enrolled = Gallery.of(store.encodings(stages.contract()))
             known_as = store.find(name)
             if known_as and not replace:
+                require_agreement(store.encodings(stages.contract(), known_as), known_as)
                 require_same_person(encodings, enrolled.only(known_as), known_as)
             if not allow_duplicate:
                 require_nobody_else(encodings, enrolled.without(known_as))

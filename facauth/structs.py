@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from facauth.errors import Reason, UsageProblem
 
@@ -175,6 +175,14 @@ class Encoding:
         if self.vector.shape != (256,) or not abs(norm - 1.0) < 1e-3:
             raise ValueError("an encoding is 256 numbers of unit length")
         self.vector.setflags(write=False)
+
+    @classmethod
+    def of(cls, contract: str, stored: bytes) -> Self:
+        """From `as_bytes`. Raises ValueError for anything else."""
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            return cls(contract, np.frombuffer(stored, "<f4").astype(np.float32))
 
     def as_bytes(self) -> bytes:
         """As it is stored: 256 float32, little-endian."""

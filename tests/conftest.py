@@ -27,6 +27,7 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from facauth.cli import checks, evaluate, people, run, spoof_check
 
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from facauth.networks import Networks
     from facauth.stages import Stages
     from facauth.trace import Trace
+
+# How fast inputs are made says something of how busy the machine is, and nothing of facauth.
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("busy")
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_images"

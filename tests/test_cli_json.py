@@ -114,7 +114,7 @@ STEP = {"title": {str}, "expected": {int}, "got": {int}, "said": {str}}
 FINDING = {"check": {str}, "ok": {bool}, "detail": {str}, "advice": {str}}
 MORE: dict[str, dict[str, Any]] = {
     "register": {"photos": {int}},
-    "sign-in": {"retry_after_s": NUMBER | {type(None)}},
+    "sign-in": {"error_rate": NUMBER | {type(None)}, "retry_after_s": NUMBER | {type(None)}},
     "list": {"people": [PERSON]},
     "spoof-check": {"results": [CHECKED]},
     "demo": {"steps": [STEP]},

@@ -52,6 +52,18 @@ def test_a_bad_second_photo_leaves_nobody_registered(facauth: Facauth, photo: Ph
     assert facauth.events() == [("register", "unusable_image", "face.none")]
 
 
+def test_a_name_with_photos_of_two_people_gets_no_more(facauth: Facauth, photo: Photo) -> None:
+    """Such as a store that something else wrote to; whose name it is, an operator has to say."""
+    facauth.knows(Barack=photo(BARACK[0]), Eileen=photo(EILEEN))
+    facauth.change("UPDATE templates SET person_id = 1")
+    before = facauth.enrolled()
+    result = facauth("register", "Barack", photo(BARACK[1]), "--json", exit_code=6)
+    assert result.codes == ["name.photos_disagree"]
+    assert facauth.enrolled() == before
+    facauth("register", "Barack", photo(BARACK[1]), "--replace")
+    assert facauth.names()["Barack"] == 1
+
+
 def test_a_bad_second_photo_adds_nothing_to_a_person(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Barack=photo(BARACK[0]))
     before = facauth.enrolled()

@@ -12,6 +12,7 @@ from facauth import __version__
 from facauth.cli import (
     calibrate,
     checks,
+    config,
     evaluate,
     keys,
     log,
@@ -44,6 +45,7 @@ for commands in (
     log,
     keys,
     upkeep,
+    config,
     operator,
 ):
     commands.add_to(app)

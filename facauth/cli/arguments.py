@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facauth.cli.configuration import configuration
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.faces.folder import is_folder
 from facauth.settings import (
@@ -58,6 +59,15 @@ KeyFile = Annotated[
         show_default=False,
     ),
 ]
+Fmr = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R",
+        envvar="FACAUTH_FMR",
+        help="Let this share of strangers pass: 1e-4 with --as, 1e-3 without, unless given.",
+        show_default=False,
+    ),
+]
 Largest = Annotated[
     bool, typer.Option("--largest", help="Of several faces take the largest, if it dominates.")
 ]
@@ -94,7 +104,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, 
 
 def store_path(given: Path | None) -> Path:
     """The store that a command works on."""
-    return given or default_store()
+    return given or configuration().store or default_store()
 
 
 @contextmanager
@@ -127,7 +137,17 @@ def key_access(key_file: Path | None) -> KeyAccess:
     """Where the key of an encrypted store may come from."""
     from facauth.records.keys import KeyAccess
 
-    return KeyAccess(key_file, default_key_file(), Passphrase())
+    return KeyAccess(named_key_file(key_file), default_key_file(), Passphrase())
+
+
+def named_key_file(given: Path | None) -> Path | None:
+    """The key file that somebody named, on the command line or in the settings."""
+    return given or configuration().key_file
+
+
+def rate_of(given: float | None) -> float | None:
+    """Which share of strangers may pass, if somebody said so."""
+    return configuration().fmr if given is None else given
 
 
 class Passphrase:
@@ -172,7 +192,7 @@ def policy_of(
         )
     if unchecked:
         answer.notes.append(f"liveness was not checked ({unchecked})")
-    return STRICT if strict else LENIENT if lenient else DEFAULT
+    return STRICT if strict else LENIENT if lenient else configuration().spoof_policy or DEFAULT
 
 
 def require_picture(target: Path | None, photos: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from facauth.cli.arguments import (
     ENCODERS,
     LIVENESS,
     Explain,
+    Fmr,
     Image,
     Json,
     KeyFile,
@@ -21,6 +22,7 @@ from facauth.cli.arguments import (
     StorePath,
     Strict,
     policy_of,
+    rate_of,
     require_picture,
     stages,
     unlocked,
@@ -28,6 +30,7 @@ from facauth.cli.arguments import (
 from facauth.cli.explain import explain
 from facauth.cli.output import Answer, answering
 from facauth.cli.people import counted
+from facauth.decision.match import asked_rate
 from facauth.structs import Match, Replay
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ SkipLiveness = Annotated[
 def sign_in(
     image: Image,
     claimed: Claimed = None,
+    fmr: Fmr = None,
     largest: Largest = False,
     strict: Strict = False,
     lenient: Lenient = False,
@@ -70,11 +74,14 @@ def sign_in(
 ) -> None:
     """Print the name of the person in IMAGE, or refuse.
 
+    With an R that cannot be promised for so many people it refuses to decide (exit code 2).
     A single photo cannot show whether it is a real photo of the person taken by somebody else.
     """
     with answering("sign-in", as_json=as_json, quiet=quiet) as answer:
-        answer.more["retry_after_s"] = None
+        answer.more |= {"error_rate": None, "retry_after_s": None}
         policy = policy_of(answer, strict, lenient, "--skip-liveness" if skip_liveness else None)
+        rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
+        answer.more["error_rate"] = rate
         require_picture(explanation, [image])
         bound = stages(answer.trace, *LIVENESS, *ENCODERS)
         from facauth import pipeline
@@ -89,14 +96,22 @@ def sign_in(
                 image,
                 claimed,
                 policy,
+                rate,
                 largest=largest,
                 skip_liveness=skip_liveness,
             )
             replay = answer.trace.last(Replay)
             compared = replay.compared if replay else 0
             answer.notes += not_compared(records, match.person, compared)
+            answer.notes.append(rests_on(rate, match, claimed=claimed is not None))
         answer.verdict, answer.person = "signed_in", match.person
         answer.lines.append(match.person)
+
+
+def rests_on(rate: float, match: Match, *, claimed: bool) -> str:
+    """What the decision is worth, in words."""
+    whom = match.person if claimed else "somebody enrolled here"
+    return f"1 in {round(1 / rate):,} strangers would pass as {whom}"
 
 
 @contextmanager

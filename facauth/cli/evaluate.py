@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -300,7 +300,7 @@ def encoded_photos(
     made = stages_of(ENCODERS)
     contract = stages_of(())().contract()
     kept = encoded.Cache(cache, folder, contract, largest=largest) if cache else None
-    look = partial(run, partial(encoded.Look, made, largest), jobs=jobs, quiet=quiet)
+    look = partial(found_on, partial(encoded.Look, made, largest), jobs=jobs, quiet=quiet)
     return encoded.encodings(photos, kept, lambda ahead: look(ahead) if ahead else [])
 
 
@@ -317,13 +317,22 @@ def run(
     quiet: bool,
 ) -> list[Found]:
     """What was found on each photo; a bar shows how far it is."""
+    return list(found_on(make, photos, jobs, quiet=quiet))
+
+
+def found_on(
+    make: Callable[[], Callable[[Photo], Found]],
+    photos: Sequence[Photo],
+    jobs: int | None,
+    *,
+    quiet: bool,
+) -> Iterator[Found]:
+    """As run, one after the other."""
     processes = jobs_for([photo.path for photo in photos], jobs)
-    found = []
     with progress(len(photos), wanted=not quiet) as advance:
         for one in in_order(make, photos, processes):
-            found.append(one)
+            yield one
             advance()
-    return found
 
 
 def conclude(answer: Answer, missed: list[Reason], unreadable: int) -> None:

@@ -14,6 +14,7 @@ from facauth.cli.arguments import (
     Quiet,
     StorePath,
     asked_passphrase,
+    named_key_file,
     opened,
     store_path,
     unlocked,
@@ -75,6 +76,7 @@ def init(
 
     with answering("key init", as_json=as_json, quiet=quiet) as answer:
         answer.more |= dict.fromkeys(FIELDS)
+        key_file = named_key_file(key_file)
         kind = kind_of(keyring, passphrase, key_file)
         access = KeyAccess(key_file, default_key_file(), asked_passphrase)
         lock = rekey.encrypt(store_path(store), kind, access)
@@ -84,7 +86,9 @@ def init(
         tell(answer, lock, place_of(lock, access))
         answer.notes.append(f"{LOSS[kind]}; facauth key export makes a copy to keep elsewhere")
         if key_file is not None:
-            answer.notes.append("every command needs this --key-file, or FACAUTH_KEY_FILE")
+            answer.notes.append(
+                "every command needs this --key-file, FACAUTH_KEY_FILE or key_file in the settings"
+            )
 
 
 LOSS = {
@@ -102,7 +106,7 @@ def kind_of(keyring: bool, passphrase: bool, key_file: Path | None) -> KeyKind:
     chosen = [option for option, given in named.items() if given]
     if len(chosen) > 1:
         message = f"{chosen[0]} and {chosen[1]} contradict each other"
-        raise UsageProblem(Reason("usage", message, "choose one, and look at FACAUTH_KEY_FILE"))
+        raise UsageProblem(Reason("usage", message, "choose one, and look at facauth config show"))
     return KeyKind.KEYRING if keyring else KeyKind.PASSPHRASE if passphrase else KeyKind.FILE
 
 
@@ -135,7 +139,7 @@ def rotate(
     with answering("key rotate", as_json=as_json, quiet=quiet) as answer:
         answer.more |= dict.fromkeys(FIELDS)
         new_passphrase = partial(asked_passphrase, variable="FACAUTH_NEW_PASSPHRASE")
-        access = KeyAccess(key_file, default_key_file(), new_passphrase)
+        access = KeyAccess(named_key_file(key_file), default_key_file(), new_passphrase)
         with unlocked(answer, store, key_file) as records:
             lock = rekey.rotate(records, access)
             answer.verdict = "rotated"

@@ -26,6 +26,26 @@ def require_one_person(encodings: Sequence[Encoding]) -> None:
         )
 
 
+def require_agreement(enrolled: Sequence[tuple[str, bytes]], name: str) -> None:
+    """Raises Conflict if a photo that a person has already is surely not of who the others show.
+
+    enrolled: (name, encoding) of each photo. Raises SetupProblem for a damaged one.
+    """
+    rows = list(enrolled)
+    Gallery.of(rows)
+    for index, row in enumerate(rows if len(rows) > 1 else ()):
+        others = Gallery.of(rows[:index] + rows[index + 1 :])
+        match = compare(Encoding.of("", row[1]), others, RATES.disagreeing_fmr)
+        if not match.similarity >= match.min_similarity:  # NaN must refuse
+            raise Conflict(
+                Reason(
+                    "name.photos_disagree",
+                    f"the photos enrolled as {name} do not show one face",
+                    "--replace to start anew, once you know whose they are",
+                )
+            )
+
+
 def require_same_person(encodings: Sequence[Encoding], person: Gallery, name: str) -> None:
     """Raises Conflict unless every photo matches the person who has the name already."""
     if not person.names:  # there is nobody to tell apart from somebody else

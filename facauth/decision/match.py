@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from facauth.decision.calibration import min_similarity
-from facauth.errors import NoMatch, Reason, SetupProblem, shown
-from facauth.settings import RATES
+from facauth.decision.calibration import calibration, min_similarity
+from facauth.errors import NoMatch, Reason, SetupProblem, UsageProblem, shown
+from facauth.settings import MIN_MARGIN, RATES
 from facauth.structs import Match
 
 if TYPE_CHECKING:
@@ -101,9 +101,38 @@ def compare(probe: Encoding, gallery: Gallery, fmr: float) -> Match:
     )
 
 
-def fmr_of_each(gallery: Gallery, *, claimed: bool) -> float:
-    """The false match rate of each comparison that keeps the rate of the whole sign-in."""
-    return RATES.verify_fmr if claimed else RATES.identify_fpir / len(gallery.names)
+def asked_rate(rate: float | None, *, claimed: bool) -> float:
+    """Which share of strangers may pass a sign-in, as asked for or by default.
+
+    With a claimed name that is the FMR of its one comparison, otherwise the FPIR, of them all.
+    Raises UsageProblem for what is no such share; NaN is none.
+    """
+    if rate is None:
+        return RATES.verify_fmr if claimed else RATES.identify_fpir
+    if not 0 < rate <= RATES.max_asked:
+        message = f"{rate:g} is no share of strangers that may pass"
+        advice = f"ask for one up to {RATES.max_asked:g}, such as 1e-4"
+        raise UsageProblem(Reason("match.impossible_rate", message, advice))
+    return rate
+
+
+def fmr_of_each(gallery: Gallery, asked: float, *, claimed: bool) -> float:
+    """The false match rate of each comparison that keeps the rate of the whole sign-in.
+
+    Raises UsageProblem where that is lower than what can be promised.
+    """
+    compared = 1 if claimed else len(gallery.names)
+    lowest = calibration().min_fmr * compared
+    if asked < lowest * (1 - 1e-9):  # 1e-8 * 1,000 is a little more than 1e-5
+        among = "" if claimed else f" among {compared:,} people"
+        raise UsageProblem(
+            Reason(
+                "match.unsupported_rate",
+                f"that {asked:.2g} of strangers pass{among} is less than can be promised",
+                f"ask for --fmr {lowest:.2g} or more" + (", or name one with --as" * (not claimed)),
+            )
+        )
+    return asked / compared
 
 
 def require_anybody(gallery: Gallery, store: object) -> None:
@@ -131,12 +160,15 @@ def require_current(person: Gallery, name: str) -> None:
 
 
 def require_match(match: Match, *, claimed: bool) -> None:
-    """Raises NoMatch unless exactly one person is similar enough; NaN is not."""
+    """Raises NoMatch unless exactly one person is similar enough, and nobody nearly as much.
+
+    NaN is not.
+    """
     if not match.similarity >= match.min_similarity:
         nobody = f"the face does not match {match.person}" if claimed else "the face matches nobody"
         raise NoMatch(Reason("match.none", nobody, "try another photo, or register"))
     clearance = match.similarity - match.min_similarity
-    if match.margin is not None and not match.margin > clearance:
+    if match.margin is not None and not match.margin > max(clearance, MIN_MARGIN):
         raise NoMatch(
             Reason("match.ambiguous", "the face matches two people", "name one of them with --as")
         )

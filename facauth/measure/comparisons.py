@@ -100,8 +100,8 @@ def impostor_comparisons(gallery: Gallery, floor: float) -> ImpostorTail:
     return ImpostorTail(similarity[falling], enrolled, probe, weight, enrollable, floor)
 
 
-def reached(gallery: Gallery, threshold: float) -> tuple[Ints, Ints]:
-    """(n,) templates and (n,) photos of all comparisons at or above a threshold.
+def reached(gallery: Gallery, threshold: float) -> tuple[Ints, Ints, Floats]:
+    """(n,) templates, photos and similarities of all comparisons at or above a threshold.
 
     Those of one person are among them, but no photo with a template that it is part of.
     """
@@ -111,9 +111,9 @@ def reached(gallery: Gallery, threshold: float) -> tuple[Ints, Ints]:
         members = gallery.members[start : start + BLOCK_ROWS]
         similarity[np.arange(len(members))[:, None], members] = -np.inf
         row, photo = np.nonzero(similarity >= threshold)
-        blocks.append((row + start, photo))
-    template, photo = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    return template, photo
+        blocks.append((row + start, photo, similarity[row, photo]))
+    template, photo, similarity = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return template, photo, similarity
 
 
 EDGES: Floats = np.linspace(-1, 1, 20_001)  # of bins for cosines

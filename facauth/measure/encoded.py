@@ -12,7 +12,7 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -100,20 +100,19 @@ class Encodings:
 def encodings(
     photos: Sequence[Portrait],
     cache: Cache | None,
-    look_at: Callable[[Sequence[Portrait]], Sequence[Found]],
+    look_at: Callable[[Sequence[Portrait]], Iterable[Found]],
 ) -> Encodings:
     """Of all photos; look_at is asked for those that the cache does not know."""
-    stamps = [_stamp(photo) for photo in photos]
-    known = cache.read() if cache else {}
-    ahead = [photo for photo, at in zip(photos, stamps, strict=True) if at not in known]
-    made = dict(zip([photo.path for photo in ahead], look_at(ahead), strict=True))
-    found = [
-        made[photo.path] if photo.path in made else known[at]
-        for photo, at in zip(photos, stamps, strict=True)
-    ]
-    if cache and (made or len(known) > len(photos)):
-        cache.write({at: each for at, each in zip(stamps, found, strict=True) if at})
-    return Encodings.of(photos, found)
+    stamps = {photo: _stamp(photo) for photo in photos}
+    kept = cache.read() if cache else {}
+    found = {photo: kept[at] for photo, at in stamps.items() if at in kept}
+    ahead = [photo for photo in photos if photo not in found]
+    try:
+        found.update(zip(ahead, look_at(ahead), strict=True))
+    finally:  # what was found before Ctrl-C need not be made again
+        if cache and (ahead or len(kept) > len(photos)):
+            cache.write({at: each for photo, each in found.items() if (at := stamps[photo])})
+    return Encodings.of(photos, [found[photo] for photo in photos])
 
 
 # ---- the cache

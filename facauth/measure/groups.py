@@ -130,7 +130,7 @@ class _Hits:
 
     @classmethod
     def of(cls, gallery: Gallery, threshold: float) -> _Hits:
-        template, photo = reached(gallery, threshold)
+        template, photo, _ = reached(gallery, threshold)
         return cls(template, photo, gallery.owner[template], gallery.person[photo])
 
 

@@ -1,7 +1,8 @@
 """Sign-ins without a name, against random galleries of the people of a folder.
 
-As sign_in decides: with one threshold for all, somebody passes where exactly one of the enrolled
-people reaches it; where two do, the answer is "ambiguous", which is a refusal.
+As sign_in decides (decision/match.py), with one threshold for all: somebody passes where exactly
+one of the enrolled people reaches it, and nobody comes within MIN_MARGIN; otherwise the answer is
+"ambiguous", which is a refusal.
 
 FPIR: share of sign-ins of people who are not enrolled that pass for anybody.
 FNIR: share of sign-ins of enrolled people, with another photo, that do not pass for themselves.
@@ -18,7 +19,9 @@ from facauth.errors import Reason, UsageProblem
 from facauth.measure.comparisons import Gallery, reached
 from facauth.measure.matching import Bools, Floats, Ints
 from facauth.measure.rates import RESAMPLES, SEED, Estimate, estimate
-from facauth.settings import RATES
+from facauth.settings import MIN_MARGIN, RATES
+
+NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,8 @@ def identified(gallery: Gallery, size: int) -> Identification | None:
         return None
     fmr = RATES.identify_fpir / size
     threshold = float(calibration().min_similarity(fmr, np.array([k]))[0])
-    hits, random = reached(gallery, threshold), np.random.default_rng(SEED)
-    draws = [_one_draw(gallery, _enrolled(gallery, size, random), *hits) for _ in range(RESAMPLES)]
+    hits, random = _Hits.of(gallery, threshold), np.random.default_rng(SEED)
+    draws = [_one_draw(gallery, _enrolled(gallery, size, random), hits) for _ in range(RESAMPLES)]
     several = int((photos > k).sum())
     return Identification(
         gallery=size,
@@ -83,25 +86,50 @@ def _enrolled(gallery: Gallery, size: int, random: np.random.Generator) -> Ints:
     return chosen
 
 
-def _one_draw(gallery: Gallery, chosen: Ints, template: Ints, photo: Ints) -> tuple[Floats, Floats]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hits:
+    """The comparisons that matter for a decision: photo by photo, the most alike first."""
+
+    template: Ints
+    photo: Ints
+    clearance: Floats  # similarity over the threshold; not below -MIN_MARGIN
+
+    @classmethod
+    def of(cls, gallery: Gallery, threshold: float) -> _Hits:
+        template, photo, similarity = reached(gallery, threshold - MIN_MARGIN)
+        order = np.lexsort((-similarity, photo))
+        return cls(template[order], photo[order], similarity[order] - np.float32(threshold))
+
+    def decided(self, enrolled: Bools) -> tuple[Ints, Ints]:
+        """(n,): photos that pass, and the templates they pass for; enrolled: of the templates."""
+        kept = enrolled[self.template]
+        template, photo, clearance = self.template[kept], self.photo[kept], self.clearance[kept]
+        best = np.flatnonzero(np.append(True, photo[1:] != photo[:-1])[: len(photo)])
+        photo, clearance = np.append(photo, NOBODY), np.append(clearance, np.float32(0))
+        next_one = np.where(photo[best + 1] == photo[best], clearance[best + 1], -np.inf)
+        passed = (clearance[best] >= 0) & (
+            clearance[best] - next_one > np.maximum(clearance[best], MIN_MARGIN)
+        )
+        return photo[best[passed]], template[best[passed]]
+
+
+def _one_draw(gallery: Gallery, chosen: Ints, hits: _Hits) -> tuple[Floats, Floats]:
     """Of each stranger the share of photos that pass; of each mate the share that does not.
 
-    chosen: the templates enrolled; (template, photo): all that reach the threshold.
+    chosen: the templates enrolled.
     """
-    photos, people = len(gallery.person), len(gallery.photos_each())
     enrolled = np.zeros(len(gallery.owner), bool)
     enrolled[chosen] = True
-    inside = np.zeros(people, bool)
+    inside = np.zeros(len(gallery.photos_each()), bool)
     inside[gallery.owner[chosen]] = True
-    template, photo = template[enrolled[template]], photo[enrolled[template]]
-    only_one = np.bincount(photo, minlength=photos) == 1
-    own = gallery.owner[template] == gallery.person[photo]
-    of_mate = np.zeros(photos, bool)
-    of_mate[photo[own]] = True
+    photo, template = hits.decided(enrolled)
+    passed, as_themselves = np.zeros((2, len(gallery.person)), bool)
+    passed[photo] = True
+    as_themselves[photo] = gallery.owner[template] == gallery.person[photo]
     mate = inside[gallery.person]
     mate[gallery.members[chosen].ravel()] = False  # a photo does not sign in to itself
-    passed = _by_person(gallery.person, only_one, ~inside[gallery.person])
-    return passed, _by_person(gallery.person, ~(only_one & of_mate), mate)
+    strangers = _by_person(gallery.person, passed, ~inside[gallery.person])
+    return strangers, _by_person(gallery.person, ~as_themselves, mate)
 
 
 def _by_person(person: Ints, counted: Bools, among: Bools) -> Floats:

@@ -176,8 +176,8 @@ def _draw_match_det(axes: Any, rows: Sequence[Row]) -> None:
         return
     for row, style in zip(known, ("-", "--", ":"), strict=False):
         points = [(each.fmr.value, each.fnmr.value) for each in row.kept if each.fmr and each.fnmr]
-        x, y = zip(*points, strict=True)
-        axes.plot(_deviates(x, FMR_EDGE), _deviates(y), "o", color=ATTACK_COLOUR, clip_on=False)
+        at = _deviates([x for x, _ in points], FMR_EDGE), _deviates([y for _, y in points])
+        axes.plot(*at, "o", color=ATTACK_COLOUR, clip_on=False)
         label = f"{row.photos} enrolment photo{'s' * (row.photos > 1)}"
         at = _deviates(row.fmrs, FMR_EDGE), _deviates(row.fnmrs)
         axes.step(*at, style, color=ATTACK_COLOUR, label=label, where="post")

@@ -18,7 +18,7 @@ from facauth.records.log import Broken, Event
 from facauth.records.roster import Roster, unknown
 from facauth.records.sealing import bound_master
 from facauth.records.vault import SealBroken, Vault
-from facauth.settings import LIMITS, LIMITS_WITHOUT_LIVENESS, RATES, AttemptLimits
+from facauth.settings import LIMITS, LIMITS_WITHOUT_LIVENESS, AttemptLimits
 from facauth.structs import PersonName
 
 NO_KEYS = KeyAccess()
@@ -209,20 +209,21 @@ class Store(Roster):
             raise
 
     @contextmanager
-    def attempt(self, claimed: str | None, *, liveness: bool) -> Iterator[Callable[[str], None]]:
+    def attempt(
+        self, claimed: str | None, *, liveness: bool, error_rate: float | None = None
+    ) -> Iterator[Callable[[str], None]]:
         """A sign-in, which counts as failed before anything is looked at; then how it ends.
 
         Gives what must be called with the uid of the person who is to be accepted. Raises
         LockedOut, before or then; Conflict if nobody has the claimed name.
         """
         rules = LIMITS if liveness else LIMITS_WITHOUT_LIVENESS
-        rate = RATES.identify_fpir if claimed is None else RATES.verify_fmr
         subject, begun = limits.EVERYBODY, None
 
         def accept(uid: str) -> None:
             with self.transaction():
                 self._clear(subject, uid, rules)
-                self._append("sign-in", "signed_in", None, uid, rate)
+                self._append("sign-in", "signed_in", None, uid, error_rate)
 
         try:
             with self.transaction():
@@ -238,7 +239,7 @@ class Store(Roster):
                         limits.settle(self._db, subject, *begun, limits.weight(refusal))
                     if _worth_an_event(refusal):
                         codes = _codes(refusal)
-                        self._append("sign-in", refusal.verdict, codes, subject or None, rate)
+                        self._append("sign-in", refusal.verdict, codes, subject or None, error_rate)
             raise
 
     def _clear(self, subject: str, uid: str, rules: AttemptLimits) -> None:

@@ -61,10 +61,7 @@ class Photo:
 
     def encoding(self) -> Encoding:
         """To compare with; raises ValueError unless it is one."""
-        import numpy as np
-
-        with np.errstate(all="ignore"):
-            return Encoding(self.contract, np.frombuffer(self.template.encoding, "<f4"))
+        return Encoding.of(self.contract, self.template.encoding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from facauth.decision.enrolment import require_nobody_else, require_one_person, require_same_person
+from facauth.decision.enrolment import (
+    require_agreement,
+    require_nobody_else,
+    require_one_person,
+    require_same_person,
+)
 from facauth.decision.match import Gallery
 from facauth.errors import Conflict, SetupProblem
 from facauth.structs import Encoding
@@ -83,6 +88,30 @@ def test_a_person_without_a_current_photo_cannot_be_added_to() -> None:
     with pytest.raises(Conflict) as refusal:
         require_same_person([face(1)], gallery(), "Ada")
     assert code(refusal) == "name.needs_new_photo"
+
+
+def rows(*photos: Encoding) -> list[tuple[str, bytes]]:
+    return [("Ada", photo.as_bytes()) for photo in photos]
+
+
+@pytest.mark.parametrize("photos", [0, 1, 2, 3])
+def test_photos_that_agree_are_left_in_peace(photos: int) -> None:
+    require_agreement(rows(*(face(1, photo) for photo in range(photos))), "Ada")
+
+
+@pytest.mark.parametrize("photos", [1, 2, 4])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_name_with_photos_of_two_faces_is_found(photos: int, last: bool) -> None:
+    ours, other = [face(1, photo) for photo in range(photos)], [face(2)]
+    with pytest.raises(Conflict) as refusal:
+        require_agreement(rows(*(ours + other if last else other + ours)), "Ada")
+    assert code(refusal) == "name.photos_disagree"
+
+
+def test_a_damaged_photo_agrees_with_nothing() -> None:
+    broken = np.full(256, np.nan, "<f4").tobytes()
+    with pytest.raises(SetupProblem):
+        require_agreement([*rows(face(1)), ("Ada", broken)], "Ada")
 
 
 # --- the face ------------------------------------------------------------------------------------

@@ -13,9 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facauth.decision.match import Gallery, compare, require_match
+from facauth.decision.calibration import calibration
+from facauth.decision.match import Gallery, asked_rate, compare, fmr_of_each, require_match
 from facauth.errors import FacauthError, NoMatch, SetupProblem, UsageProblem
-from facauth.settings import RATES
+from facauth.settings import MIN_MARGIN, RATES
 from facauth.structs import Encoding, Match
 
 Vector = NDArray[np.float32]
@@ -202,7 +203,54 @@ def test_the_same_face_under_two_names_is_nobody() -> None:
 def test_a_match_of_one_is_a_miss_of_all_others(one: float, other: float, fmr: float) -> None:
     rows = crowd(one, other)
     alone = [signed_in([row], fmr) is not None for row in rows]
-    assert (signed_in(rows, fmr) is not None) is (sum(alone) == 1)
+    assume(abs(abs(one - other) - MIN_MARGIN) > 1e-5)
+    clear = sum(alone) == 1 and abs(one - other) > MIN_MARGIN
+    assert (signed_in(rows, fmr) is not None) is clear
+
+
+@pytest.mark.parametrize(("behind", "code"), [(0.019, "match.ambiguous"), (0.021, None)])
+def test_who_is_hardly_ahead_of_somebody_else_is_nobody(behind: float, code: str | None) -> None:
+    """Though the other misses the threshold, which both are close to."""
+    limit = compare(PROBE, Gallery.of(crowd(0.9, 0.1)), 1e-4).min_similarity
+    match = compare(PROBE, Gallery.of(crowd(limit + 0.01, limit + 0.01 - behind)), 1e-4)
+    if code is None:
+        require_match(match, claimed=False)
+        return
+    with pytest.raises(NoMatch) as refusal:
+        require_match(match, claimed=False)
+    assert refusal.value.reasons[0].code == code
+
+
+# --- the rate that is asked for ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("claimed", "rate"), [(True, 1e-4), (False, 1e-3)])
+def test_without_a_word_the_default_rate_is_kept(claimed: bool, rate: float) -> None:
+    assert asked_rate(None, claimed=claimed) == rate
+    assert asked_rate(1e-6, claimed=claimed) == 1e-6
+
+
+@pytest.mark.parametrize("rate", [0.0, -1e-4, 0.11, 1.0, math.nan, math.inf, -math.inf])
+def test_what_is_no_share_of_strangers_is_refused(rate: float) -> None:
+    with pytest.raises(UsageProblem) as refusal:
+        asked_rate(rate, claimed=True)
+    assert refusal.value.reasons[0].code == "match.impossible_rate"
+
+
+@quick
+@given(rates, st.integers(1, 300))
+def test_the_rate_of_all_comparisons_together_is_the_one_asked_for(asked: float, n: int) -> None:
+    """Or nothing is promised: never is a comparison looser than its share, nor beyond the data."""
+    gallery = Gallery.of([(f"p{each}", GOOD) for each in range(n)])
+    assert fmr_of_each(gallery, max(asked, 1e-8), claimed=True) == max(asked, 1e-8)
+    try:
+        each = fmr_of_each(gallery, asked, claimed=False)
+    except UsageProblem as refusal:
+        assert refusal.reasons[0].code == "match.unsupported_rate"
+        assert asked / n < calibration().min_fmr
+    else:
+        assert each * n == pytest.approx(asked)
+        assert each >= calibration().min_fmr * 0.999999
 
 
 def test_a_probe_unlike_everybody_is_nobody() -> None:

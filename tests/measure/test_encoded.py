@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,17 @@ def test_only_what_changed_is_looked_at_again(folder: Path, tmp_path: Path) -> N
     assert looked == ["bob/1.jpg", "cy/1.jpg"]
     assert (found.names, found.failures) == (("ada", "bob", "cy"), {})
     assert run(folder, tmp_path / "c")[0] == []
+
+
+def test_what_was_found_before_ctrl_c_is_kept(folder: Path, tmp_path: Path) -> None:
+    def interrupted(photos: Sequence[Portrait]) -> Iterator[Found]:
+        yield from Looked()(photos[:2])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache = Cache(tmp_path / "c", folder, "c/1", largest=False)
+        encoded.encodings(portraits(folder), cache, interrupted)
+    assert run(folder, tmp_path / "c")[0] == ["bob/1.jpg"]
 
 
 def test_another_contract_or_way_or_folder_is_made_anew(folder: Path, tmp_path: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from portraits import encodings
 
-from facauth.errors import UsageProblem
+from facauth.decision.calibration import calibration
+from facauth.decision.match import Gallery, compare, require_match
+from facauth.errors import NoMatch, UsageProblem
 from facauth.measure.comparisons import mean_templates, single_photos
-from facauth.measure.identification import identified, require_gallery
+from facauth.measure.identification import _Hits, identified, require_gallery
+from facauth.structs import Encoding
 
 
 def axes(*of: int) -> NDArray[np.float32]:
@@ -49,6 +53,31 @@ def test_with_both_enrolled_it_is_ambiguous_which_is_a_refusal() -> None:
     # 4 of 6 draws have both among five: two mates of five miss; else one of the two is outside
     assert found.fnir.value == pytest.approx(4 / 6 * 2 / 5, abs=0.03)
     assert found.fpir.value == pytest.approx(2 / 6, abs=0.05)
+
+
+def test_it_decides_as_sign_in_does() -> None:
+    """Against compare and require_match, on people of whom many are nearly alike."""
+    found = encodings(*[2] * 40)
+    made = single_photos(found.vectors, found.person)
+    fmr, ones = 0.02, np.ones(20, np.intp)
+    threshold = float(calibration().min_similarity(fmr, np.array([1]))[0])
+    chosen = np.arange(0, 40, 2)  # the first photos of twenty people
+    enrolled = np.isin(np.arange(80), chosen)
+    gallery = Gallery(tuple(found.files[each] for each in chosen), found.vectors[chosen], ones)
+    expected = set()
+    ambiguous = 0
+    for photo in range(80):
+        if photo not in chosen:
+            match = compare(Encoding("", found.vectors[photo]), gallery, fmr)
+            try:
+                require_match(match, claimed=False)
+            except NoMatch as refused:
+                ambiguous += refused.reasons[0].code == "match.ambiguous"
+            else:
+                expected.add((photo, found.files.index(match.person)))
+    decided = set(zip(*_Hits.of(made, threshold).decided(enrolled), strict=True))
+    assert {each for each in decided if each[0] not in chosen} == expected
+    assert expected and ambiguous
 
 
 def test_who_looks_otherwise_on_the_other_photo_is_missed() -> None:

@@ -84,6 +84,23 @@ def test_the_copies_of_one_person_are_not_impostors() -> None:
     assert matching.pair_weight(np.array([True, True]), np.array([3, 1])) == 6
 
 
+def test_several_thresholds_at_once_are_the_same_as_one_by_one() -> None:
+    copies = np.array([2, 1, 1])
+    found = matching.Resample(TAIL, copies)
+    thresholds = found.thresholds_at(np.array([0.1, 0.25])).tolist()
+    assert thresholds == [matching.threshold_at_fmr(TAIL, fmr, copies) for fmr in (0.1, 0.25)]
+    rates = found.fmrs_at(np.array([0.9, 0.7])).tolist()
+    assert rates == [matching.fmr_at(TAIL, at, copies) for at in (0.9, 0.7)]
+
+
+def test_where_nothing_can_be_known_there_is_no_number() -> None:
+    alone = np.array([3, 0, 0])
+    assert np.isnan(matching.Resample(TAIL, alone).fmrs_at(np.array([0.7]))).all()
+    assert np.isnan(matching.Resample(TAIL).thresholds_at(np.array([0.9]))).all()  # the tail ends
+    assert np.isnan(matching.fnmrs_at(GENUINE, np.array([math.nan]))).all()
+    assert np.isnan(matching.fnmrs_at(GENUINE, np.array([0.7]), np.array([0, 1, 0]))).all()
+
+
 def test_cut_keeps_what_lies_above() -> None:
     cut = TAIL.cut(0.75)
     assert cut.similarity.tolist() == [0.9, 0.8]

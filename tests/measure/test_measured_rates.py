@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from numpy.typing import NDArray
 
@@ -53,7 +53,6 @@ def test_the_rule_of_three_where_nothing_or_everything_counts(n: int) -> None:
     assert rate(trials(a=(n, n))).method is Method.RULE_OF_THREE
 
 
-@settings(deadline=None)  # a thousand resamples, on a machine that may be busy
 @given(TRIALS)
 def test_an_interval_holds_its_estimate_within_0_and_1(tried: list[tuple[str, bool]]) -> None:
     found = rate(tried)
@@ -64,7 +63,6 @@ def test_an_interval_holds_its_estimate_within_0_and_1(tried: list[tuple[str, bo
     assert found.estimate is None or low <= found.estimate <= high
 
 
-@settings(deadline=None)  # a thousand resamples, on a machine that may be busy
 @given(TRIALS)
 def test_the_order_of_trials_changes_no_rate_and_no_method(tried: list[tuple[str, bool]]) -> None:
     first, second = rate(tried), rate(list(reversed(tried)))
@@ -148,3 +146,22 @@ def test_bootstrap_is_as_wide_as_the_binomial() -> None:
     low, high = bootstrap_interval(rate, 400, resamples=2000, seed=1)[:, 0]
     assert low == pytest.approx(0.1 - 1.96 * 0.015, abs=0.004)
     assert high == pytest.approx(0.1 + 1.96 * 0.015, abs=0.004)
+
+
+def test_resamples_that_say_nothing_of_a_rate_are_left_out() -> None:
+    def rates_of(copies: Any) -> Any:
+        return np.array([1.0 if copies[0] else math.nan, math.nan])
+
+    found = bootstrap_interval(rates_of, 2, resamples=50, seed=1)
+    assert found[:, 0].tolist() == [1, 1]
+    assert np.isnan(found[:, 1]).all()
+
+
+def test_threads_find_the_same() -> None:
+    def rates_of(copies: Any) -> Any:
+        return copies / copies.sum()
+
+    one, four = (
+        bootstrap_interval(rates_of, 5, resamples=50, seed=1, threads=threads) for threads in (1, 4)
+    )
+    assert (one == four).all()

@@ -112,7 +112,7 @@ def test_a_floor_reaches_down_to_its_share_and_hardly_further(
 def test_a_photo_is_not_compared_with_a_template_that_it_is_part_of(found: Encodings) -> None:
     made = recognition.gallery_of(found, 3)
     assert made
-    template, photo = reached(made, -1.0)
+    template, photo, _ = reached(made, -1.0)
     assert not (made.members[template] == photo[:, None]).any()
     assert len(template) == len(made.owner) * (len(made.person) - 3)
 

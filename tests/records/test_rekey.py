@@ -200,34 +200,36 @@ def kill_after(seconds: float, process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+def generation(path: Path) -> int:
+    ((number,),) = rows(path, "SELECT generation FROM key_lock")
+    return int(str(number))
+
+
 def test_killed_while_it_encrypts(path: Path) -> None:
     """As it was or encrypted, and then everybody is there; and it can be done again."""
-    original, dice, encrypted = path.read_bytes(), random.Random(5), 0
+    original, dice = path.read_bytes(), random.Random(5)
     for _ in range(KILLS):
         for file in path.parent.glob(path.name + "*"):
             file.unlink()
         path.write_bytes(original)
         kill_after(dice.uniform(0, 0.15), started(ENCRYPT, path))
         assert contents(path) == EVERYBODY
-        if rows(path, "SELECT * FROM key_lock"):
-            encrypted += 1
-        else:
+        if not rows(path, "SELECT * FROM key_lock"):
             rekey.encrypt(path, KeyKind.FILE, access(path))
         assert contents(path) == EVERYBODY
         sound_log(path)
-    assert 0 <= encrypted <= KILLS
 
 
 def test_killed_while_it_rotates(path: Path) -> None:
     rekey.encrypt(path, KeyKind.FILE, access(path))
-    dice = random.Random(6)
-    for _ in range(KILLS):
+    dice, kills = random.Random(6), 0
+    while kills < KILLS or generation(path) <= KILLS:  # some came through, however busy we are
         kill_after(dice.uniform(0.02, 0.2), started(ROTATE, path))
         assert contents(path) == EVERYBODY
+        kills += 1
+        assert kills < 20 * KILLS
     rotate(path)
     sound_log(path)
-    ((generation,),) = rows(path, "SELECT generation FROM key_lock")
-    assert int(str(generation)) > KILLS
     assert len(access(path).place.read_text().splitlines()) == 1  # type: ignore[union-attr]
 
 

@@ -1,0 +1,116 @@
+"""The settings file: TOML, in the platform's folder for settings; every value is checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from facauth.decision.match import asked_rate
+from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy, config_file
+
+POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT)}
+MAX_BYTES = 2**20  # more is no settings file
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the file says; None where it says nothing."""
+
+    store: Path | None = None
+    key_file: Path | None = None
+    fmr: float | None = None
+    spoof_policy: SpoofPolicy | None = None
+    path: Path | None = None  # the file
+    lines: dict[str, int] = field(default_factory=dict)  # of each key in it, from 1
+
+
+def configuration() -> Configuration:
+    """What the user's settings file says; nothing where there is none.
+
+    Raises UsageProblem, with the line, for an unknown key or an impossible value; SetupProblem
+    for a file that cannot be read.
+    """
+    path = config_file()
+    if path is None:
+        return Configuration()
+    try:
+        text = _read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return Configuration()
+    except (OSError, UnicodeError) as error:
+        what = "is no text" if isinstance(error, UnicodeError) else "cannot be read"
+        message = f"the settings in {shown(path)} {what}"
+        raise SetupProblem(Reason("config.unreadable", message, "mend or delete it")) from None
+    return parse(text, path)
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise OSError
+    return data.decode()
+
+
+@cache
+def parse(text: str, path: Path) -> Configuration:
+    """Raises UsageProblem as `configuration` does."""
+    import tomllib
+
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = f"{shown(path)} is no TOML: {shown(error)}"
+        raise UsageProblem(Reason("config.syntax", message, "mend it")) from None
+    lines = {key: _line_of(key, text) for key in found}
+    values = {}
+    for key, value in found.items():
+        where = f"{shown(path)}, line {lines[key]}"
+        if key not in KEYS:
+            message = f"{where}: there is no setting {shown(key)}"
+            advice = f"there are {', '.join(KEYS)}"
+            raise UsageProblem(Reason("config.unknown_key", message, advice))
+        made_of, advice = KEYS[key]
+        try:
+            values[key] = made_of(value)
+        except IMPOSSIBLE:
+            message = f"{where}: {key} cannot be {shown(repr(value))}"
+            raise UsageProblem(Reason("config.bad_value", message, advice)) from None
+    return Configuration(**values, path=path, lines=lines)
+
+
+def _line_of(key: str, text: str) -> int:
+    """Where a key, or a table of this name, begins."""
+    begins = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
+    numbered = enumerate(text.splitlines(), start=1)
+    return next((number for number, line in numbered if begins.match(line)), 1)
+
+
+def _path(value: Any) -> Path:
+    """`~` is the user's home. A path that is relative would be so to whatever folder one is in."""
+    path = Path(value).expanduser()
+    if "\0" in value or not path.is_absolute():
+        raise ValueError
+    return path
+
+
+def _rate(value: Any) -> float:
+    if isinstance(value, bool | str):
+        raise TypeError
+    return asked_rate(float(value), claimed=True)
+
+
+PATH = "give a path in quotes that begins with / or ~"
+# What makes a setting of a value, or raises one of IMPOSSIBLE; and what to give instead.
+KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "store": (_path, PATH),
+    "key_file": (_path, PATH),
+    "fmr": (_rate, "give a share of strangers that may pass, such as 1e-4"),
+    "spoof_policy": (POLICIES.__getitem__, f"give one of {', '.join(POLICIES)}"),
+}
+IMPOSSIBLE = (UsageProblem, ValueError, TypeError, KeyError, OverflowError, RuntimeError)
