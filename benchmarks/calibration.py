@@ -6,7 +6,8 @@ FOLDER holds PERSON/IMAGE, such as LFW; encodings come from recognition.py, whos
 With --write it replaces facauth/decision/calibration.json. The tables are cross-validation over
 people: calibrated on some, measured on comparisons among all others.
 
-How the map is made, for each number of enrolment photos (all are compared as their mean):
+How the map is made, for each number of enrolment photos (all are compared as their mean), here and
+in facauth/measure/calibrating.py:
 - A rate that at least MIN_PAIRS different pairs of people show is measured: every ordered pair of
   people weighs the same ("rule of 30": G. R. Doddington et al., "The NIST speaker recognition
   evaluation", Speech Communication 31, 2000).
@@ -24,9 +25,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,40 +33,48 @@ from recognition import FACE_RECOGNITION_DISTANCE, Encoded, encoded, setting
 
 from facauth.decision import calibration as shipped
 from facauth.faces.encode import fuse
+from facauth.measure.calibrating import (
+    FMRS,
+    PHOTOS,
+    RESAMPLES,
+    SUSPECT_FMR,
+    Impostors,
+    Row,
+    deviates,
+    ends,
+    galleries,
+    impostors,
+    lowest_shown,
+    rates_at,
+    suspects,
+)
 from facauth.measure.comparisons import (
     SEED,
     Gallery,
     floor_for,
     genuine_comparisons,
     mean_templates,
-    single_photos,
 )
 from facauth.measure.matching import (
     Bools,
     Floats,
     ImpostorTail,
     Ints,
+    Resample,
     fmr_at,
     fnmr_at,
     matching_pairs,
     normal_tail,
-    pair_weight,
 )
 from facauth.networks import Checked, Networks
 from facauth.settings import CALIBRATION
 
-FMRS: Floats = np.array([float(f"{10 ** (-n / 2):.4g}") for n in range(2, 17)])
-PHOTOS = (1, 2, 3, 5)
 FIT_FROM = 1e-2
-MIN_PAIRS = 30
 # Chosen after looking at this data's tables, as was the line: from 6 % of the people 3.5 decades
 # down, "Beyond the data" has 1.8 times the rate asked on average, on two or three pairs of people.
 MAX_DECADES = 3.0  # below the lowest measured rate of any row
 MAX_FACTOR = 10.0  # the upper end of a rate's interval over the rate, where one is supported
-RESAMPLES = 500
 HALVINGS = 30
-SUSPECT_FMR = 1e-6
-BLOCK_ROWS = 1024
 
 # Of the pairs that suspects() finds, those whose pictures show when looked at that the names are
 # wrong. All others stay in: two women, twin sisters.
@@ -79,108 +86,14 @@ WRONG_LABELS = {
 }
 
 
-# --- impostor comparisons -------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Impostors:
-    """A tail of impostor comparisons, and which photo each probe was."""
-
-    tail: ImpostorTail
-    photo: Ints  # (n,)
-    gallery: Gallery
-
-    def where(self, kept: Bools, people: Bools) -> Impostors:
-        """Some of the comparisons; enrolled are only these people."""
-        old = self.tail
-        tail = ImpostorTail(
-            old.similarity[kept],
-            old.enrolled[kept],
-            old.probe[kept],
-            old.weight[kept],
-            old.enrollable & people,
-            old.floor,
-        )
-        return Impostors(tail, self.photo[kept], self.gallery)
-
-    def among(self, people: Bools) -> Impostors:
-        """Those between two of these people."""
-        return self.where(people[self.tail.enrolled] & people[self.tail.probe], people)
-
-    def without(self, pairs: list[tuple[int, int]]) -> Impostors:
-        """Those of all other pairs of people. (That the pairs still count in the denominator
-        changes a rate by one in a million.)"""
-        number = len(self.tail.enrollable)
-        code = self.tail.enrolled * number + self.tail.probe
-        codes = [a * number + b for pair in pairs for a, b in (pair, pair[::-1])]
-        return self.where(~np.isin(code, codes), np.ones(number, bool))
-
-
-def impostors(gallery: Gallery, floor: float) -> Impostors:
-    """Each template with all photos of other people, from the floor up, the most alike first."""
-    blocks = []
-    for start in range(0, len(gallery.owner), BLOCK_ROWS):
-        owner = gallery.owner[start : start + BLOCK_ROWS]
-        similarity = gallery.kernel(gallery.templates[start : start + BLOCK_ROWS], gallery.probes)
-        similarity[owner[:, None] == gallery.person[None]] = -np.inf
-        row, photo = np.nonzero(similarity >= floor)
-        blocks.append((similarity[row, photo], owner[row], photo))
-    similarity, enrolled, photo = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    falling = np.argsort(-similarity, kind="stable")
-    similarity, enrolled, photo = similarity[falling], enrolled[falling], photo[falling]
-    probe, templates = gallery.person[photo], gallery.templates_each()
-    weight = 1.0 / (templates[enrolled] * gallery.photos_each()[probe])
-    tail = ImpostorTail(similarity, enrolled, probe, weight, templates > 0, floor)
-    return Impostors(tail, photo, gallery)
-
-
-def pair_codes(tail: ImpostorTail) -> Ints:
-    """(n,): one number for each unordered pair of people."""
-    low, high = np.minimum(tail.enrolled, tail.probe), np.maximum(tail.enrolled, tail.probe)
-    codes: Ints = low.astype(np.int64) * len(tail.enrollable) + high
-    return codes
-
-
-def suspects(single: Impostors) -> dict[tuple[int, int], float]:
-    """Pairs of people of whom every photo matches one of the other at SUSPECT_FMR; with their
-    highest similarity. By chance there are a few."""
-    tail, everybody = single.tail, np.ones(len(single.tail.enrollable), np.int64)
-    shown = lowest_shown(tail, everybody)
-    made = curve(tail, everybody, FMRS, shown, slope_of(tail, everybody, shown))
-    matched = tail.similarity >= made[np.isclose(FMRS, SUSPECT_FMR)]
-    photos, found = single.gallery.photos_each(), {}
-    codes = pair_codes(tail)[matched]
-    for code in dict.fromkeys(codes.tolist()):
-        pair = divmod(code, len(everybody))
-        theirs = codes == code
-        if len(set(single.photo[matched][theirs].tolist())) == photos[list(pair)].sum():
-            found[pair] = float(tail.similarity[matched][theirs].max())
-    return found
-
-
 # --- the map --------------------------------------------------------------------------------
 
 
-def deviates(fmrs: Floats) -> Floats:
-    """The normal deviates that are exceeded at these rates."""
-    return np.array([-NormalDist().inv_cdf(fmr) for fmr in fmrs.tolist()])
-
-
-def lowest_shown(tail: ImpostorTail, people: Ints) -> float:
-    """The lowest of FMRS that MIN_PAIRS different pairs of these people show."""
-    first = np.sort(np.unique(pair_codes(tail), return_index=True)[1])
-    rate = tail.weight[: first[MIN_PAIRS - 1] + 1].sum() / pair_weight(tail.enrollable, people)
-    return float(FMRS[rate <= FMRS].min())
-
-
 def measured_thresholds(tail: ImpostorTail, people: Ints, fmrs: Floats) -> Floats:
-    """As rates.threshold_at_fmr, for several rates at once; `people`: copies of each."""
-    cumulated = (tail.weight * people[tail.enrolled] * people[tail.probe]).cumsum()
-    allowed = fmrs * pair_weight(tail.enrollable, people) * (1 + 1e-9)
-    below = np.searchsorted(cumulated, allowed, side="right")
-    if not below.max() < len(cumulated):
+    """The lowest thresholds that keep these rates; `people`: copies of each."""
+    thresholds = Resample(tail, people).thresholds_at(fmrs)
+    if np.isnan(thresholds).any():
         raise ValueError(f"the tail ends before a false match rate of {fmrs.max():g}")
-    thresholds: Floats = np.nextafter(tail.similarity[below], np.float32(np.inf)).astype(float)
     return thresholds
 
 
@@ -218,43 +131,6 @@ def pareto_curve(tail: ImpostorTail, people: Ints, fmrs: Floats) -> Floats:
     return thresholds
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """The map for one number of enrolment photos; arrays are (FMRS,)."""
-
-    photos: int | None  # None: the limit of ever more
-    people: int  # enrolled
-    shown: float  # the lowest measured rate
-    similarity: Floats
-    interval: Floats  # (2, FMRS), of the similarity
-    fmr_interval: Floats  # (2, FMRS): of the rate that the similarity really has
-    pairs: Ints  # of people that match falsely there
-
-    def as_json(self) -> dict[str, object]:
-        """As the file has it."""
-        points = [
-            {
-                "fmr": fmr,
-                "similarity": round(float(self.similarity[i]), 5),
-                "interval": [round(float(x), 5) for x in self.interval[:, i]],
-                "fmr_interval": [float(f"{x:.2g}") for x in self.fmr_interval[:, i]],
-                "pairs": int(self.pairs[i]),
-                "basis": "measured" if fmr >= self.shown else "extrapolated",
-            }
-            for i, fmr in enumerate(FMRS.tolist())
-        ]
-        return {"photos": self.photos, "people": self.people, "points": points}
-
-
-def rates_at(similarity: Floats, thresholds: Floats) -> Floats:
-    """The rates that similarities have on another curve, beyond its ends on its last lines."""
-    x, z = thresholds, deviates(FMRS)
-    rising = np.interp(similarity, x, z)
-    rising += np.maximum(similarity - x[-1], 0) * (z[-1] - z[-2]) / (x[-1] - x[-2])
-    rising += np.minimum(similarity - x[0], 0) * (z[1] - z[0]) / (x[1] - x[0])
-    return np.array([NormalDist().cdf(-value) for value in rising.tolist()])
-
-
 def limit(curves: list[Floats]) -> Floats:
     """(..., FMRS): where the rows of PHOTOS lead with ever more photos: on from the last one, with
     the slope that they have over 1 / photos."""
@@ -272,9 +148,11 @@ def curves(tails: dict[int, ImpostorTail], people: Ints, shown: dict[int, float]
     return np.stack([*made, limit(made)])
 
 
-def ends(resampled: Floats) -> Floats:
-    """(2, ...): of the 95 % interval, over the first axis."""
-    return np.asarray(np.quantile(resampled, [0.025, 0.975], axis=0))
+def map_of(single: Impostors) -> Floats:
+    """(FMRS,): the curve of single photos."""
+    tail, everybody = single.tail, np.ones(len(single.tail.enrollable), np.int64)
+    shown = lowest_shown(tail, everybody)
+    return curve(tail, everybody, FMRS, shown, slope_of(tail, everybody, shown))
 
 
 def all_rows(data: dict[int, Impostors]) -> list[Row]:
@@ -505,14 +383,6 @@ def named(people: list[str], found: dict[tuple[int, int], float]) -> dict[tuple[
     return {(people[a], people[b]): similarity for (a, b), similarity in found.items()}
 
 
-def galleries(fused: NDArray[np.float32], person: Ints) -> dict[int, Gallery]:
-    """For each number of enrolment photos."""
-    return {
-        k: single_photos(fused, person) if k == 1 else mean_templates(fused, person, k)
-        for k in PHOTOS
-    }
-
-
 def deep_enough(data: dict[int, Impostors], rows: list[Row]) -> dict[int, Impostors]:
     """What any part of the people needs for DEEP: comparisons from three times FIT_FROM on."""
     (place,) = np.flatnonzero(np.isclose(FMRS, FIT_FROM)) - 1
@@ -548,7 +418,7 @@ def main() -> None:
     data = {
         k: impostors(g, floor_for(g, 1.5 * FMRS[0])) for k, g in galleries(fused, person).items()
     }
-    found = suspects(data[1])
+    found = suspects(data[1], map_of(data[1]))
     wrong = [pair for pair in found if tuple(people[list(pair)].tolist()) in WRONG_LABELS]
     data = {k: each.without(wrong) for k, each in data.items()}
     rows = all_rows(data)

@@ -228,6 +228,14 @@ def default_key_file() -> Path | None:
     return folder / "facauth.key" if folder else None
 
 
+def local_calibration() -> Path | None:
+    """Where `facauth calibrate` keeps a map of the user's own, and sign-in looks for one."""
+    from platformdirs import user_config_path
+
+    folder = _folder(user_config_path)
+    return folder / "calibration.json" if folder else None
+
+
 def config_file() -> Path | None:
     """Where settings are looked for, e.g. ~/.config/facauth/config.toml."""
     from platformdirs import user_config_path

@@ -348,6 +348,14 @@ def _interruptible() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shipped_calibration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nobody's own calibration is in force, not even that of who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def networks() -> Networks:
     """The real networks, loaded once for all scenarios."""

@@ -46,6 +46,7 @@ def test_importing_loads_no_heavy_library(facauth: Facauth, module: str) -> None
         "--version",
         "sign-in --help",
         "evaluate spoof --help",
+        "calibrate --show",
         "list",
         "list --json --format csv",
     ],

@@ -10,6 +10,7 @@ import typer
 
 from facauth import __version__
 from facauth.cli import (
+    calibrate,
     checks,
     config,
     evaluate,
@@ -40,6 +41,7 @@ for commands in (
     checks,
     spoof_check,
     evaluate,
+    calibrate,
     log,
     keys,
     upkeep,

@@ -72,6 +72,7 @@ def examine(store: Path) -> Iterator[Finding]:
         ("threads", _threads),
         ("self-test", _self_test),
         ("parity", _parity),
+        ("calibration", _calibration),
     ):
         yield _looked(check, look)
     yield from _store(store)
@@ -169,6 +170,15 @@ def dlib_distance(face_recognition: Any, networks: Networks, image: str) -> floa
     left, top, right, bottom = dlib_box_px(face)
     (theirs,) = face_recognition.face_encodings(sighting.pixels, [(top, right, bottom, left)])
     return float(np.linalg.norm(ours - theirs))
+
+
+def _calibration() -> str:
+    """Which one is in force; one that cannot be trusted is raised."""
+    from facauth.cli.calibrate import kind_of, place, rests_on
+    from facauth.decision.calibration import in_force
+
+    used = in_force()
+    return f"{kind_of(used)}: {rests_on(used)}; {place(used)}"
 
 
 def _store(path: Path) -> Iterator[Finding]:

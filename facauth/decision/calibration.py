@@ -1,6 +1,8 @@
 """From an error rate to the similarity that keeps it, and back.
 
-The map is data: calibration.json, made by benchmarks/calibration.py, which says how.
+The map is data: calibration.json, made by benchmarks/calibration.py, which says how; or a local one
+that `facauth calibrate` made. A local one that cannot be trusted is refused, never passed over: the
+shipped one may let more in.
 """
 
 from __future__ import annotations
@@ -8,11 +10,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from facauth.errors import Reason, UsageProblem
+from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.settings import local_calibration
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,10 +96,121 @@ class Calibration:
         return np.asarray(-np.log10(self.fmrs))
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A map, all that its file says, and where that is; no path: the one that is shipped."""
+
+    calibration: Calibration
+    document: dict[str, Any]
+    path: Path | None = None
+
+    def fmr_intervals(self, place: int) -> Floats:
+        """(2, fmrs): of the rates that the similarities of the row in this place really have."""
+        import numpy as np
+
+        return np.array(
+            [point["fmr_interval"] for point in self.document["rows"][place]["points"]]
+        ).T
+
+
 @cache
+def shipped() -> InForce:
+    """The map that came with the package."""
+    document = json.loads(FILE.read_text(encoding="utf-8"))
+    return InForce(Calibration.of(document), document)
+
+
+def in_force() -> InForce:
+    """The local map if there is one, else the shipped one.
+
+    Raises SetupProblem for a local one that cannot be trusted.
+    """
+    path = local_calibration()
+    if path is None:
+        return shipped()
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return shipped()
+    except OSError as error:
+        raise unfit(path, f"cannot be looked for ({error.strerror})") from error
+    try:
+        of = path.stat()
+    except OSError as error:
+        raise unfit(path, f"cannot be read ({error.strerror})") from error
+    if of.st_mode & 0o022:
+        raise unfit(path, "can be changed by others")
+    return _local(path, of.st_mtime_ns, of.st_size)
+
+
+@lru_cache(maxsize=4)
+def _local(path: Path, _changed_ns: int, _size: int) -> InForce:
+    """The file as it is when it was last changed."""
+    try:
+        document = json.loads(path.read_bytes())
+        own = InForce(Calibration.of(document), document, path)
+        fault = fault_of(own)
+    except OSError as error:
+        raise unfit(path, f"cannot be read ({error.strerror})") from error
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+        raise unfit(path, "is damaged") from error
+    if fault:
+        raise unfit(path, fault)
+    return own
+
+
+def fault_of(local: InForce) -> str | None:
+    """Why a local map is not to be trusted; written so that NaN is not.
+
+    May raise what reading an unforeseen document raises.
+    """
+    import numpy as np
+
+    own, ours = local.calibration, shipped()
+    if local.document["contract"] != ours.document["contract"]:
+        return "was made for other networks"
+    if _points(own) != _points(ours.calibration):
+        return "was made by another version of facauth"
+    numbers = [own.min_fmr, *chain.from_iterable(own.similarities)]
+    counts = [local.document["people"], local.document["photos"]]
+    if not all(isinstance(number, float) for number in numbers) or not _is_told(local, counts):
+        return "is damaged"
+    if not ours.calibration.min_fmr <= own.min_fmr <= own.fmrs[0]:
+        return "promises more than can be known"
+    similarity = np.array(own.similarities)
+    rising = [(np.diff(similarity, axis=axis) >= 0).all() for axis in (0, 1)]
+    if not (all(rising) and (similarity > 0).all() and (similarity < 1).all()):
+        return "asks for similarities that do not rise as rates fall, within 0 and 1"
+    return None
+
+
+def _points(of: Calibration) -> tuple[tuple[float, ...], ...]:
+    return of.fmrs, of.inverse_photos
+
+
+def _is_told(local: InForce, counts: list[Any]) -> bool:
+    """Whether it says what it rests on."""
+    import numpy as np
+
+    texts = [local.document[name] for name in ("name", "source", "made", "facauth")]
+    places = range(len(local.calibration.similarities))
+    sure = [np.isfinite(local.fmr_intervals(place)).all() for place in places]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(count, int) for count in counts)
+        and all(sure)
+    )
+
+
+def unfit(path: Path, what: str) -> SetupProblem:
+    """That this local map is not used, and neither is another in its place."""
+    advice = "calibrate anew, or delete it to go back to the shipped calibration"
+    return SetupProblem(Reason("calibration.unfit", f"{shown(path)} {what}", advice))
+
+
 def calibration() -> Calibration:
-    """The one that is shipped."""
-    return Calibration.of(json.loads(FILE.read_text(encoding="utf-8")))
+    """The map in force; raises SetupProblem as in_force does."""
+    return in_force().calibration
 
 
 def min_similarity(fmr: float, photos: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facauth.decision.calibration import FILE, Calibration, calibration, fmr_of, min_similarity
-from facauth.errors import ExitCode, UsageProblem
+from facauth.decision.calibration import (
+    FILE,
+    Calibration,
+    calibration,
+    fmr_of,
+    in_force,
+    min_similarity,
+)
+from facauth.errors import ExitCode, SetupProblem, UsageProblem
 from facauth.networks import Checked, Networks
-from facauth.settings import CALIBRATION, RATES
+from facauth.settings import CALIBRATION, RATES, local_calibration
 
 DOCUMENT: dict[str, Any] = json.loads(FILE.read_text())
 ROWS: list[dict[str, Any]] = DOCUMENT["rows"]
@@ -232,3 +241,174 @@ def test_the_rates_in_use_are_in_their_order_and_supported() -> None:
     """To be the same face is asked for least, to be a duplicate most."""
     assert MIN_FMR <= RATES.duplicate_fmr <= RATES.verify_fmr <= RATES.same_person_fmr < 1
     assert MIN_FMR < RATES.identify_fpir < 1
+
+
+# --- a local one ---
+
+MOVE = 0.02
+Document = dict[str, Any]
+Change = Callable[[Document], object]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a local calibration would be; there is none yet."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = local_calibration()
+    assert path is not None
+    assert path.is_relative_to(tmp_path)
+    path.parent.mkdir()
+    return path
+
+
+def local(move: float = MOVE) -> Document:
+    """One that differs from the shipped one by so much."""
+    document: Document = json.loads(FILE.read_text())
+    for row in document["rows"]:
+        for point in row["points"]:
+            point["similarity"] = round(point["similarity"] + move, 5)
+    return document | {"made": "2026-11-23T12:00:00+00:00", "facauth": "0"}
+
+
+def write(path: Path, document: object, mode: int = 0o600) -> None:
+    path.write_text(json.dumps(document))
+    path.chmod(mode)
+
+
+def test_a_local_one_is_in_force_from_when_it_is_there_until_it_is_deleted(place: Path) -> None:
+    before = threshold(1e-4)
+    write(place, local())
+    assert threshold(1e-4) == pytest.approx(before + MOVE, abs=STEP)
+    assert fmr_of(before + MOVE, 1) == pytest.approx(1e-4, rel=1e-2)
+    assert in_force().path == place
+    write(place, local(-MOVE / 4))  # also if it is looser: it was measured
+    assert threshold(1e-4) == pytest.approx(before - MOVE / 4, abs=STEP)
+    place.unlink()
+    assert threshold(1e-4) == before
+    assert in_force().path is None
+
+
+def test_a_user_without_a_home_has_the_shipped_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(*_: object, **__: object) -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr("platformdirs.user_config_path", no_home)
+    assert in_force().path is None
+
+
+def test_a_file_in_the_place_of_the_folder_hides_no_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "facauth").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert in_force().path is None
+
+
+def at(*names: str | int, value: object) -> Change:
+    """Sets one of the values in a document."""
+
+    def change(document: Any) -> None:
+        for name in names[:-1]:
+            document = document[name]
+        document[names[-1]] = value
+
+    return change
+
+
+def without(name: str) -> Change:
+    return lambda document: document.pop(name)
+
+
+POINT = "rows", 0, "points", 6
+UNFIT: dict[str, Change] = {
+    "nan": at(*POINT, "similarity", value=math.nan),
+    "infinite": at(*POINT, "similarity", value=math.inf),
+    "infinite at the end": at("rows", 4, "points", -1, "similarity", value=math.inf),
+    "no number": at(*POINT, "similarity", value="0.8"),
+    "true": at(*POINT, "similarity", value=True),
+    "null": at(*POINT, "similarity", value=None),
+    "not rising": at(*POINT, "similarity", value=0.7),
+    "less with more photos": at("rows", 1, "points", 6, "similarity", value=0.8),
+    "negative": at("rows", 0, "points", 0, "similarity", value=-0.5),
+    "more than alike": at("rows", 4, "points", -1, "similarity", value=1.5),
+    "another rate": at(*POINT, "fmr", value=2e-4),
+    "rate nan": at(*POINT, "fmr", value=math.nan),
+    "another number of photos": at("rows", 1, "photos", value=4),
+    "a row less": lambda document: document["rows"].pop(),
+    "a point less": lambda document: document["rows"][2]["points"].pop(),
+    "no rows": at("rows", value=[]),
+    "rows of nothing": at("rows", value=[{}]),
+    "promises more": at("min_fmr", value=MIN_FMR / 2),
+    "promises nan": at("min_fmr", value=math.nan),
+    "promises nothing": at("min_fmr", value=1.0),
+    "promises zero": at("min_fmr", value=0.0),
+    "another contract": at("contract", value="dlib+sface/2/6993c5234f98"),
+    "interval nan": at(*POINT, "fmr_interval", value=[math.nan, 1.0]),
+    "no interval": at(*POINT, "fmr_interval", value=None),
+    "people": at("people", value="many"),
+    **{f"without {n}": without(n) for n in ("rows", "min_fmr", "contract", "people", "made")},
+}
+
+
+def refused(path: Path) -> str:
+    """The message with which every use of it is refused."""
+    uses = (lambda: threshold(1e-4), lambda: fmr_of(0.9, 1), calibration)
+    messages = set()
+    for use in uses:
+        with pytest.raises(SetupProblem) as problem:
+            use()
+        (reason,) = problem.value.reasons
+        assert reason.code == "calibration.unfit"
+        assert reason.message.startswith(str(path))
+        assert "calibrate anew, or delete it" in reason.advice
+        messages.add(reason.message)
+    (message,) = messages
+    return message
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_one_that_cannot_be_trusted_is_refused_and_none_taken_in_its_place(
+    place: Path, case: str
+) -> None:
+    document = local()
+    UNFIT[case](document)
+    write(place, document)
+    refused(place)
+    write(place, local())
+    assert in_force().path == place
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", '"x"', "[" * 100_000, "\x00", "{}"])
+def test_what_is_no_calibration_is_refused(place: Path, text: str) -> None:
+    place.write_text(text)
+    place.chmod(0o600)
+    assert refused(place).endswith("is damaged")
+
+
+def test_one_for_other_networks_says_so(place: Path) -> None:
+    write(place, local() | {"contract": "other/1"})
+    assert refused(place).endswith("was made for other networks")
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_one_that_others_can_change_is_refused(place: Path, mode: int) -> None:
+    write(place, local(), mode)
+    assert refused(place).endswith("can be changed by others")
+
+
+def test_a_folder_and_a_link_to_nowhere_are_refused(place: Path) -> None:
+    place.mkdir(mode=0o700)
+    assert "cannot be read" in refused(place)
+    place.rmdir()
+    place.symlink_to("nowhere")
+    assert "cannot be read" in refused(place)
+
+
+def test_one_that_cannot_be_looked_for_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("facauth.decision.calibration.Path.lstat", denied)
+    assert refused(place).endswith("cannot be looked for (Permission denied)")
