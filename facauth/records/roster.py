@@ -10,7 +10,7 @@ from itertools import groupby
 from secrets import token_hex
 
 from facauth.errors import Conflict, Reason, SetupProblem, shown
-from facauth.records import log
+from facauth.records import log, means
 from facauth.records.database import Database, unfit
 from facauth.records.sealing import (
     Person,
@@ -59,6 +59,7 @@ class Roster(ABC):
     def __init__(self, db: Database) -> None:
         self._db = db
         self.path = db.path
+        self.memory: means.Memory | None = None  # a process that lives long puts one here
 
     @abstractmethod
     def vault(self) -> Vault | None:
@@ -97,15 +98,45 @@ class Roster(ABC):
 
         name: as enrolled; of nobody else then.
         """
+        found = self._encodings(contract, "? IS NULL OR p.name = ?", name, name)
+        return [(whose, encoding) for _, whose, encoding in found]
+
+    def encodings_of(self, contract: str, people: Sequence[int]) -> list[tuple[str, bytes]]:
+        """As `encodings`, of the people with these ids (few), in the order of their ids."""
+        marks = ", ".join("?" * len(people))
+        found = self._encodings(contract, f"p.id IN ({marks})", *people)
+        return [(whose, encoding) for _, whose, encoding in found]
+
+    def blocks(self, contract: str, average: means.Average) -> means.Blocks | None:
+        """What this store is searched by; None where there are so few that all can be read.
+
+        Call it within a snapshot.
+        """
+        templates = self._source(contract, average)
+        return means.Blocks(templates, self.memory) if templates.many() else None
+
+    def refresh(self, contract: str, average: means.Average) -> None:
+        """Write down what a large store is searched by, as far as it is missing; or do not."""
+        means.refresh(self._source(contract, average))
+
+    def _source(self, contract: str, average: means.Average) -> means.Templates:
+        def read(first: int, last: int) -> list[tuple[int, str, bytes]]:
+            return self._encodings(contract, "p.id BETWEEN ? AND ?", first, last)
+
+        return means.Templates(self._db, self.vault(), contract, read, average)
+
+    def _encodings(
+        self, contract: str, where: str, *values: object
+    ) -> list[tuple[int, str, bytes]]:
+        """Person id, name and encoding; everything is read and verified, whatever the contract."""
         vault, found, keys = self.vault(), [], set()
         # typeof, for IS NULL would read the signatures, which are 70 times as long as all the rest.
         rows = self._db.all(
-            """SELECT p.id, p.uid, p.name, p.wrapped_key, p.name_key, t.encoding, t.contract,
+            f"""SELECT p.id, p.uid, p.name, p.wrapped_key, p.name_key, t.encoding, t.contract,
                 t.accepted_spoof, typeof(t.signature) <> 'null'
             FROM people p JOIN templates t ON t.person_id = p.id
-            WHERE ? IS NULL OR p.name = ? ORDER BY p.id, t.id""",
-            name,
-            name,
+            WHERE {where} ORDER BY p.id, t.id""",  # noqa: S608
+            *values,
         )
         for (person, name_key), theirs in groupby(rows, lambda row: (Person(*row[:4]), row[4])):
             if name_key != folded(str(person.name)) or name_key in keys:
@@ -118,7 +149,9 @@ class Roster(ABC):
                     (made_by, open_encoding(key, person.uid, made_by, encoding, spoof, signed=kept))
                     for encoding, made_by, spoof, kept in photos
                 ]
-            found += [(person.name, each) for made_by, each in opened if made_by == contract]
+            found += [
+                (person.id, person.name, each) for made_by, each in opened if made_by == contract
+            ]
         return found
 
     def signatures(self, name: str) -> list[bytes | None]:
@@ -202,6 +235,7 @@ class Roster(ABC):
         person = self._person(name)
         if person is None:
             raise unknown(name)
+        means.forget(self._db, person.id)
         self._db.write("DELETE FROM tries WHERE subject = ?", person.uid)
         self._db.write("DELETE FROM people WHERE id = ?", person.id)
 
@@ -269,6 +303,7 @@ class Roster(ABC):
     def _wrap(self, person: Person, key: bytes | None, vault: Vault | None = None) -> None:
         wrapped = wrap_key(vault or self.vault(), key, person, self._blobs(person))
         self._db.write("UPDATE people SET wrapped_key = ? WHERE id = ?", wrapped, person.id)
+        means.forget(self._db, person.id)
 
     @contextmanager
     def _sealing(self, person: Person) -> Iterator[None]:
