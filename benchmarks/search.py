@@ -19,13 +19,14 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import resource
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 from importlib import metadata
@@ -47,6 +48,7 @@ ENROLLED, PROBE = SAMPLES / "obama_2009.jpg", SAMPLES / "obama_2012.jpg"
 CONTRACT = "benchmark/1"
 FMR = 1e-8  # of a comparison: the lowest that is promised
 AT_ONCE = 10_000
+NEWCOMER = PersonName.parse("Newcomer")
 
 
 def main() -> None:
@@ -152,46 +154,54 @@ def measure_cold(folder: Path, asked: argparse.Namespace) -> None:
                 run(place, "key", "init", "-q", "--key-file", str(place / "key"))
             with opened(place) as store:
                 fill(store, contract, people - 1, asked.signature_bytes)
-    print("\nthe first sign-in, which makes what a large store is searched by, s")
+    print("\nthe first sign-in, which makes what a large store is searched by: wall s, processor s")
     for (people, kind), place in folders.items():
-        print(f"{people:12,} {kind:12} {run(place, 'sign-in', str(PROBE)):8.2f}")
-    print(f"\nsign-in, s: medians of {asked.runs} alternating runs, and what is more than with")
-    print(f"{asked.people[0]:,}: median of the differences within a round, and their quartiles")
-    rounds = []
-    for _ in range(asked.runs):
-        rounds.append({each: run(place, "sign-in", str(PROBE)) for each, place in folders.items()})
+        print(f"{people:12,} {kind:12}{spoken(sign_in(place))}")
+    rounds = [{each: sign_in(place) for each, place in folders.items()} for _ in range(asked.runs)]
+    print(f"\nsign-in: medians of {asked.runs} alternating runs, wall s, processor s; and how much")
+    print(f"more than with {asked.people[0]:,}: medians of the differences within a round")
     for people, kind in folders:
-        spent = [each[people, kind] for each in rounds]
-        more = [each[people, kind] - each[asked.people[0], kind] for each in rounds]
-        low, middle, high = statistics.quantiles(more, n=4)
-        line = f"{people:12,} {kind:12} {statistics.median(spent):8.3f}"
-        print(f"{line}   {middle:+.3f} ({low:+.3f} to {high:+.3f})")
+        spent = np.array([each[people, kind] for each in rounds])
+        more = spent - [each[asked.people[0], kind] for each in rounds]
+        print(f"{people:12,} {kind:12}{spoken(np.median(spent, axis=0))}", end="  ")
+        print(" ".join(f"{each:+8.3f}" for each in np.median(more, axis=0)))
     changed(folders)
+
+
+def spoken(spent_s: Iterable[float]) -> str:
+    """In columns."""
+    return "".join(f" {each:8.3f}" for each in spent_s)
 
 
 def changed(folders: dict[tuple[int, str], Path]) -> None:
     """The sign-in after a change, which makes one block anew."""
-    print("\nthe sign-in after somebody was enrolled, and after somebody was removed, s")
+    print("\nthe sign-in after somebody was enrolled, and after somebody was removed, as above")
+    template = Template(next(crowd(1)).tobytes(), None, accepted_spoof=False)
     for (people, kind), place in folders.items():
         with opened(place) as store, store.transaction():
-            template = Template(next(crowd(1)).tobytes(), None, accepted_spoof=False)
-            store.add(PersonName.parse("Newcomer"), "another/1", [template])
-        enrolled = run(place, "sign-in", str(PROBE))
+            store.add(NEWCOMER, Networks(Checked(None)).contract, [template])
+        enrolled = sign_in(place)
         with opened(place) as store, store.transaction(erasing=True):
-            store.remove(PersonName.parse("Newcomer"))
-        print(f"{people:12,} {kind:12} {enrolled:8.3f} {run(place, 'sign-in', str(PROBE)):8.3f}")
+            store.remove(NEWCOMER)
+        print(f"{people:12,} {kind:12}{spoken(enrolled)}  {spoken(sign_in(place))}")
 
 
-def run(folder: Path, *arguments: str) -> float:
-    """Seconds; raises CalledProcessError unless it ends well."""
+def sign_in(folder: Path) -> tuple[float, float]:
+    """Wall and processor seconds of a whole process."""
+    return run(folder, "sign-in", str(PROBE))
+
+
+def run(folder: Path, *arguments: str) -> tuple[float, float]:
+    """The same of any command; raises CalledProcessError unless it ends well."""
     folder.mkdir(mode=0o700, exist_ok=True)
     env = {**os.environ, "FACAUTH_STORE": str(folder / "people.sqlite3")}
     if (folder / "key").exists():
         env["FACAUTH_KEY_FILE"] = str(folder / "key")
     command = [sys.executable, "-P", "-m", "facauth", *arguments]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 # ---- one process
@@ -215,7 +225,7 @@ def measure_warm(folder: Path, asked: argparse.Namespace) -> None:
             f"the first decision, which reads them into memory: {time.perf_counter() - start:.2f} s"
         )
         matrix = np.concatenate([block.means for block in store.memory.values()])
-        works = {
+        works: dict[str, Callable[[], object]] = {
             "the matrix read once (max of its bits)": partial(read_once, matrix),
             "a decision": partial(decide, store, probe),
             "its matrix product alone (numpy float32)": lambda: matrix @ probe.vector,
@@ -251,7 +261,7 @@ def others(matrix: NDArray[np.float32], folder: Path) -> dict[str, Callable[[], 
 
     works: dict[str, Callable[[], object]] = {"face_distance (128 float64)": face_distance}
     with suppress(ImportError):
-        import sqlite_vec
+        import sqlite_vec  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
         db = sqlite3.connect(folder / "vec.sqlite3", isolation_level=None)
         db.enable_load_extension(True)

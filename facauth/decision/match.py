@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 ENCODING_BYTES = 256 * 4
 NEAREST = 64  # people looked at again; more than two only if they are as like as makes no odds
-ROUNDING = 1e-4  # by more than this no similarity is wrong: 256 products of float32
+# By more than this no similarity of a Crowd is wrong: half of 1 / 32767 in each of 256 numbers is
+# 2.5e-4 at worst (Cauchy and Schwarz), and 256 products of float32 are 2e-5.
+ROUNDING = 3e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +95,7 @@ class Block(Protocol):
         """The id of the first row."""
 
     @property
-    def photos(self) -> NDArray[np.int32]:
+    def photos(self) -> NDArray[np.intp]:
         """(rows,), templates of each; 0: nobody."""
 
     @property
@@ -166,7 +168,7 @@ def compare(probe: Encoding, gallery: Gallery | Crowd, fmr: float) -> Match:
 
 
 def shortlist(
-    similarities: NDArray[np.float32], photos: NDArray[np.integer], fmr: float
+    similarities: NDArray[np.float32], photos: NDArray[np.intp], fmr: float
 ) -> NDArray[np.intp]:
     """Where the best two surely are: all who come near the second best, NEAREST at most.
 
@@ -179,7 +181,7 @@ def shortlist(
     if len(clearances) <= 2:
         return np.flatnonzero(photos)
     second = np.partition(clearances, -2)[-2]
-    near = np.flatnonzero(~(clearances < second - ROUNDING))  # NaN stays, and refuses
+    near = np.flatnonzero(~(clearances < second - 2 * ROUNDING))  # NaN stays, and refuses
     if len(near) > NEAREST:
         near = np.sort(near[np.argpartition(clearances[near], -NEAREST)[-NEAREST:]])
     return near[photos[near] > 0]

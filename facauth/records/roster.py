@@ -98,13 +98,15 @@ class Roster(ABC):
 
         name: as enrolled; of nobody else then.
         """
-        found = self._encodings(contract, "? IS NULL OR p.name = ?", name, name)
+        where = "" if name is None else "WHERE p.name_key = ? AND p.name = ?"
+        whose = () if name is None else (folded(name), name)
+        found = self._encodings(contract, where, *whose)
         return [(whose, encoding) for _, whose, encoding in found]
 
     def encodings_of(self, contract: str, people: Sequence[int]) -> list[tuple[str, bytes]]:
         """As `encodings`, of the people with these ids (few), in the order of their ids."""
         marks = ", ".join("?" * len(people))
-        found = self._encodings(contract, f"p.id IN ({marks})", *people)
+        found = self._encodings(contract, f"WHERE p.id IN ({marks})", *people)
         return [(whose, encoding) for _, whose, encoding in found]
 
     def blocks(self, contract: str, average: means.Average) -> means.Blocks | None:
@@ -121,7 +123,7 @@ class Roster(ABC):
 
     def _source(self, contract: str, average: means.Average) -> means.Templates:
         def read(first: int, last: int) -> list[tuple[int, str, bytes]]:
-            return self._encodings(contract, "p.id BETWEEN ? AND ?", first, last)
+            return self._encodings(contract, "WHERE p.id BETWEEN ? AND ?", first, last)
 
         return means.Templates(self._db, self.vault(), contract, read, average)
 
@@ -135,7 +137,7 @@ class Roster(ABC):
             f"""SELECT p.id, p.uid, p.name, p.wrapped_key, p.name_key, t.encoding, t.contract,
                 t.accepted_spoof, typeof(t.signature) <> 'null'
             FROM people p JOIN templates t ON t.person_id = p.id
-            WHERE {where} ORDER BY p.id, t.id""",  # noqa: S608
+            {where} ORDER BY p.id, t.id""",  # noqa: S608
             *values,
         )
         for (person, name_key), theirs in groupby(rows, lambda row: (Person(*row[:4]), row[4])):

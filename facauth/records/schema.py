@@ -112,8 +112,7 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
             id INTEGER PRIMARY KEY,         -- random: another one whenever the block is made anew
             block INTEGER NOT NULL,         -- person ids from block * 256 on
             contract TEXT NOT NULL,
-            photos BLOB NOT NULL,           -- 256 int32, little-endian: templates of each, or 0
-            vectors BLOB NOT NULL,          -- 256 x 256 float32, little-endian; or sealed
+            vectors BLOB NOT NULL,          -- 256 x 256 int16, little-endian, by 32767; or sealed
             UNIQUE (block, contract)
         ) STRICT""",
         # Who can be compared is counted without a look at the rows, which are long.
