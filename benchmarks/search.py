@@ -153,7 +153,10 @@ def measure_cold(folder: Path, asked: argparse.Namespace) -> None:
             if kind == "encrypted":
                 run(place, "key", "init", "-q", "--key-file", str(place / "key"))
             with opened(place) as store:
-                fill(store, contract, people - 1, asked.signature_bytes)
+                if people > 1:
+                    with store.transaction():
+                        store.add(NEWCOMER, contract, [newcomer()])
+                fill(store, contract, people - 2, asked.signature_bytes)
     print("\nthe first sign-in, which makes what a large store is searched by: wall s, processor s")
     for (people, kind), place in folders.items():
         print(f"{people:12,} {kind:12}{spoken(sign_in(place))}")
@@ -175,15 +178,20 @@ def spoken(spent_s: Iterable[float]) -> str:
 
 def changed(folders: dict[tuple[int, str], Path]) -> None:
     """The sign-in after a change, which makes one block anew."""
-    print("\nthe sign-in after somebody was enrolled, and after somebody was removed, as above")
-    template = Template(next(crowd(1)).tobytes(), None, accepted_spoof=False)
+    print("\nthe sign-in after somebody was removed, and after somebody was enrolled, as above")
     for (people, kind), place in folders.items():
-        with opened(place) as store, store.transaction():
-            store.add(NEWCOMER, Networks(Checked(None)).contract, [template])
-        enrolled = sign_in(place)
-        with opened(place) as store, store.transaction(erasing=True):
-            store.remove(NEWCOMER)
-        print(f"{people:12,} {kind:12}{spoken(enrolled)}  {spoken(sign_in(place))}")
+        if people > 1:
+            with opened(place) as store, store.transaction(erasing=True):
+                store.remove(NEWCOMER)
+            removed = sign_in(place)
+            with opened(place) as store, store.transaction():
+                store.add(NEWCOMER, Networks(Checked(None)).contract, [newcomer()])
+            print(f"{people:12,} {kind:12}{spoken(removed)}  {spoken(sign_in(place))}")
+
+
+def newcomer() -> Template:
+    """Of somebody who comes and goes."""
+    return Template(next(crowd(1)).tobytes(), None, accepted_spoof=False)
 
 
 def sign_in(folder: Path) -> tuple[float, float]:

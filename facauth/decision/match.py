@@ -109,7 +109,8 @@ class Crowd:
 
     people: int
     blocks: Iterable[Block]
-    read: Callable[[Sequence[int]], Sequence[tuple[str, bytes]]]  # ids -> (name, encoding) rows
+    # From ids to (name, encoding) rows, in the order of the ids.
+    read: Callable[[Sequence[int]], Sequence[tuple[str, bytes]]]
 
     def __len__(self) -> int:
         """How many people."""
@@ -130,6 +131,7 @@ class Crowd:
         every_id, every_photos = np.concatenate(ids), np.concatenate(photos)
         found = np.concatenate(similarities)
         near = shortlist(found, every_photos, fmr)
+        near = near[np.argsort(every_id[near])]  # as they are read; blocks come in any order
         gallery = Gallery.of(self.read(every_id[near].tolist()))
         same = np.array_equal(gallery.photos, every_photos[near])
         if not (same and (np.abs(gallery.means @ probe.vector - found[near]) < ROUNDING).all()):
