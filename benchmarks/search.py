@@ -11,7 +11,7 @@ key file. All take turns, so that a machine that gets slower slows all.
 
 warm: one decision (`decision.match.compare` in a snapshot, the blocks in memory), against reading
 the matrix once from memory, numpy's float64 `face_distance` of face_recognition (128 numbers
-each, half as many as here) and sqlite-vec if it is installed.
+each, half as many as here), and sqlite-vec if it and apsw are installed.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def main() -> None:
 
 def machine() -> str:
     """What it runs on."""
-    versions = [f"{name} {version(name)}" for name in ("numpy", "cryptography", "sqlite-vec")]
+    versions = [
+        f"{name} {version(name)}" for name in ("numpy", "cryptography", "sqlite-vec", "apsw")
+    ]
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return (
         f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
@@ -269,21 +271,20 @@ def others(matrix: NDArray[np.float32], folder: Path) -> dict[str, Callable[[], 
 
     works: dict[str, Callable[[], object]] = {"face_distance (128 float64)": face_distance}
     with suppress(ImportError):
-        import sqlite_vec  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        import apsw  # many a Python's sqlite3 cannot load extensions
+        import sqlite_vec
 
-        db = sqlite3.connect(folder / "vec.sqlite3", isolation_level=None)
+        db = apsw.Connection(str(folder / "vec.sqlite3"))
         db.enable_load_extension(True)
-        sqlite_vec.load(db)
+        db.load_extension(sqlite_vec.loadable_path())
         db.execute("PRAGMA mmap_size = 4294967296")
         db.execute("CREATE VIRTUAL TABLE faces USING vec0(vector float[256])")
-        db.execute("BEGIN")
-        rows = ((row.tobytes(),) for row in matrix)
-        db.executemany("INSERT INTO faces (vector) VALUES (?)", rows)
-        db.execute("COMMIT")
+        with db:
+            rows = ((row.tobytes(),) for row in matrix)
+            db.executemany("INSERT INTO faces (vector) VALUES (?)", rows)
         query = "SELECT rowid, distance FROM faces WHERE vector MATCH ? AND k = 2"
-        works["sqlite-vec (vec0, k = 2)"] = lambda: db.execute(
-            query, (matrix[7].tobytes(),)
-        ).fetchall()
+        asked = (matrix[7].tobytes(),)
+        works["sqlite-vec (vec0, k = 2)"] = lambda: db.execute(query, asked).fetchall()
     return works
 
 
