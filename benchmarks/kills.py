@@ -54,7 +54,7 @@ import numpy as np
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
 from facauth.pipeline import register, sign_in
-from facauth.records import backup, people, rekey
+from facauth.records import backup, means, people, rekey
 from facauth.records.keys import KeyAccess, KeyKind, create, forget
 from facauth.records.log import FIELDS, entry_hash, now
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
@@ -208,6 +208,15 @@ def recognise(path: Path) -> None:
         sign_in(made_up(), store, f"{ADA.text} 100")
 
 
+def search(path: Path) -> None:
+    """Sign Ada in, as in a store that is so large that it is searched by blocks."""
+    few, means.SEARCHED_FROM = means.SEARCHED_FROM, 1
+    try:
+        recognise(path)
+    finally:
+        means.SEARCHED_FROM = few
+
+
 def refuse(path: Path) -> None:
     """A stranger."""
     with opened(path) as store, suppress(NoMatch):
@@ -265,6 +274,12 @@ def two_people(path: Path) -> None:
     """Ada and Bob, with two photos each."""
     for name in (ADA, BOB):
         enrol(path, name, (1, 2))
+
+
+def searched(path: Path) -> None:
+    """Ada and Bob, and the block that they are found by."""
+    two_people(path)
+    search(path)
 
 
 def tried(path: Path) -> None:
@@ -742,10 +757,12 @@ OPERATIONS = (
     on_store("register a photo more", partial(enrol, name=ADA, numbers=(3,))),
     on_store("register --replace", partial(enrol, name=ADA, numbers=(3,), replace=True), upgraded),
     Operation("sign-in, accepted", tried, recognise, read, newcomer, abandon),
+    Operation("sign-in, searched", tried, search, read, search, abandon),
     Operation("sign-in, refused", tried, refuse, read, newcomer, abandon),
     Operation("sign-in, an attack", tried, catch, read, newcomer, partial(abandon, claimed=ADA)),
     Operation("unlock", locked_out, unlock, read, recognise),
     on_store("remove", partial(remove, name=ADA), upgraded),
+    on_store("remove, searched", partial(remove, name=ADA), searched),
     on_store("rename", partial(rename, old=ADA, new=CAROL)),
     migration("migrate 1 to 3", backup.migrate, 1),
     migration("migrate 2 to 3", backup.migrate, 2),

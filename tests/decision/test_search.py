@@ -40,7 +40,8 @@ PROBE = Encoding("test/1", AXES[0].astype(np.float32))
 def like(similarity: float, index: int) -> bytes:
     """An encoding so similar to the probe, and beside that unlike any other index."""
     aside = math.sqrt(1 - similarity**2)
-    return (similarity * AXES[0] + aside * AXES[1 + index % 255]).astype("<f4").tobytes()
+    vector: Floats = (similarity * AXES[0] + aside * AXES[1 + index % 255]).astype("<f4")
+    return vector.tobytes()
 
 
 def enrolled(wanted: Sequence[Sequence[float]], dice: random.Random) -> People:
