@@ -9,8 +9,9 @@ signature is some 100 KB, so 100,000 would be 10 GB, and none but the matched pe
 --signature-bytes gives the others one as well. Plain stores, and stores that are encrypted with a
 key file. All take turns, so that a machine that gets slower slows all.
 
-warm: one decision (`decision.match.compare` in a snapshot, the blocks in memory), against reading
-the matrix once from memory, numpy's float64 `face_distance` of face_recognition (128 numbers
+warm: one decision (all that pipeline.sign_in does between the encoding of the photo and the
+signatures, the blocks in memory), against reading a float32 matrix of everybody once from memory,
+by one thread as all here, numpy's float64 `face_distance` of face_recognition (128 numbers
 each, half as many as here), and sqlite-vec if it and apsw are installed.
 """
 
@@ -31,6 +32,8 @@ from contextlib import closing, suppress
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the commands do
 
 import numpy as np
 from numpy.typing import NDArray
@@ -234,7 +237,7 @@ def measure_warm(folder: Path, asked: argparse.Namespace) -> None:
         print(
             f"the first decision, which reads them into memory: {time.perf_counter() - start:.2f} s"
         )
-        matrix = np.concatenate([block.means for block in store.memory.values()])
+        matrix = np.vstack(list(crowd(asked.people)))
         works: dict[str, Callable[[], object]] = {
             "the matrix read once (max of its bits)": partial(read_once, matrix),
             "a decision": partial(decide, store, probe),

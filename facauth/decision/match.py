@@ -123,17 +123,16 @@ class Crowd:
         """
         import numpy as np
 
-        ids, photos, similarities = [], [], []
-        for block in self.blocks:
-            ids.append(block.first + np.arange(len(block.photos)))
-            photos.append(block.photos)
-            similarities.append(block.means @ probe.vector)
-        every_id, every_photos = np.concatenate(ids), np.concatenate(photos)
-        found = np.concatenate(similarities)
-        near = shortlist(found, every_photos, fmr)
-        near = near[np.argsort(every_id[near])]  # as they are read; blocks come in any order
-        gallery = Gallery.of(self.read(every_id[near].tolist()))
-        same = np.array_equal(gallery.photos, every_photos[near])
+        blocks = [(each.first, each.photos, each.means @ probe.vector) for each in self.blocks]
+        photos = np.concatenate([each for _, each, _ in blocks])
+        found = np.concatenate([each for *_, each in blocks])
+        near = shortlist(found, photos, fmr)
+        ends = np.cumsum([len(each) for _, each, _ in blocks])
+        offsets = np.array([first for first, *_ in blocks]) - np.concatenate([[0], ends[:-1]])
+        ids = near + offsets[np.searchsorted(ends, near, side="right")]
+        near, ids = near[np.argsort(ids)], np.sort(ids)  # as they are read; blocks in any order
+        gallery = Gallery.of(self.read(ids.tolist()))
+        same = np.array_equal(gallery.photos, photos[near])
         if not (same and (np.abs(gallery.means @ probe.vector - found[near]) < ROUNDING).all()):
             raise _damaged()
         return gallery
@@ -182,7 +181,7 @@ def shortlist(
     clearances[photos == 0] = -np.inf
     if len(clearances) <= 2:
         return np.flatnonzero(photos)
-    second = np.partition(clearances, -2)[-2]
+    second = np.delete(clearances, clearances.argmax()).max()
     near = np.flatnonzero(~(clearances < second - 2 * ROUNDING))  # NaN stays, and refuses
     if len(near) > NEAREST:
         near = np.sort(near[np.argpartition(clearances[near], -NEAREST)[-NEAREST:]])

@@ -420,7 +420,8 @@ def test_only_what_changed_is_read_again(store: Store, monkeypatch: pytest.Monke
         assert decide(store, vector(7)) == full(store, vector(7))
         assert read == blocks
         read.clear()
-    assert len(store.memory) == 2
+    (shelf,) = store.memory.values()
+    assert len(shelf.slots) == 2
 
 
 def test_who_was_removed_is_not_in_memory(store: Store) -> None:
@@ -429,8 +430,9 @@ def test_who_was_removed_is_not_in_memory(store: Store) -> None:
     decide(store, vector(1))
     remove(store, 1)
     assert decide(store, vector(1)).person != "Person 1"
-    (block,) = store.memory.values()
-    assert np.abs(block.means @ vector(1)).max() < 0.9
+    (shelf,) = store.memory.values()
+    assert shelf.means is not None
+    assert np.abs(shelf.means @ vector(1)).max() < 0.9
 
 
 def test_another_process_changes_what_is_in_memory(store: Store, path: Path) -> None:
