@@ -155,8 +155,11 @@ def replaced(store: Store, number: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_after_any_changes_it_is_as_the_templates_are(store: Store, seed: int) -> None:
+def test_after_any_changes_it_is_as_the_templates_are(
+    store: Store, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a memory and without one; whether blocks were written between two changes or not."""
+    monkeypatch.setattr(means, "SHELF_BLOCKS", 1 + seed % 2)
     dice = random.Random(seed)
     enrol(store, *range(1, PEOPLE))
     memory: Memory = {}
@@ -422,6 +425,20 @@ def test_only_what_changed_is_read_again(store: Store, monkeypatch: pytest.Monke
         read.clear()
     (shelf,) = store.memory.values()
     assert len(shelf.slots) == 2
+
+
+def test_who_is_new_is_found_beside_what_is_in_memory(store: Store, path: Path) -> None:
+    """Although nothing can be written, and in a block of their own too."""
+    enrol(store, *range(1, BLOCK_PEOPLE))  # whose ids fill the first block
+    store.memory = {}
+    decide(store, vector(1))
+    enrol(store, 1000)
+    store._db._db.execute("PRAGMA query_only = ON")
+    for _ in range(2):
+        found = decide(store, vector(1000))
+        assert found == full(store, vector(1000))
+        assert found.compared == BLOCK_PEOPLE
+    assert list(written(path)) == [(CONTRACT, 0)]
 
 
 def test_who_was_removed_is_not_in_memory(store: Store) -> None:
