@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BLOCK_PEOPLE = 256
 NUMBERS = 256  # of a template
+MAX_BLOCKS = 2**16  # ids are given one after the other: those of 16 million people
 SHELF_BLOCKS = 64  # 16 MB in memory; all of it is copied when one block has changed
 SCALE = 32767  # of the whole numbers that are stored: half as long, and no NaN among them
 MAX_OFF_UNIT = 2e-3  # of a squared length: 5e-4 by 1 / SCALE, and what Gallery allows
@@ -108,7 +109,10 @@ class Templates:
         ) or (None, None)
         if first is None or last is None:
             return range(0)
-        return range(first // BLOCK_PEOPLE, last // BLOCK_PEOPLE + 1)
+        numbers = range(first // BLOCK_PEOPLE, last // BLOCK_PEOPLE + 1)
+        if len(numbers) > MAX_BLOCKS:
+            raise self._damaged()
+        return numbers
 
     def photos(self, number: int) -> NDArray[np.intp]:
         """(256,): how many templates each person of a block has; counted, not taken on trust."""
@@ -128,7 +132,10 @@ class Templates:
         first, last = _ids(number)
         means = np.zeros((BLOCK_PEOPLE, NUMBERS), np.float32)
         rows = self.read(first, last) if photos.any() else []
-        means[photos > 0] = self.average([(name, encoding) for _, name, encoding in rows]).means
+        averages = self.average([(name, encoding) for _, name, encoding in rows]).means
+        if len(averages) != (photos > 0).sum():  # templates of nobody, or an index that lies
+            raise self._damaged()
+        means[photos > 0] = averages
         return Block(first, photos, means)
 
     def write_missing(self) -> None:
@@ -177,6 +184,10 @@ class Templates:
             self.db.require_unchanged()  # or else that is why
             what = "was changed by something else: what it is searched by does not fit"
             raise unfit("store.altered", self.db.path, what, "bring back a copy of it") from None
+
+    def _damaged(self) -> SetupProblem:
+        what = "has people and templates that do not fit each other"
+        return unfit("store.damaged", self.db.path, what, "bring back a copy of it")
 
     def _bound(self, number: int, photos: NDArray[np.intp]) -> Bound:
         return ["means", self.contract, number, photos.astype("<i4").tobytes().hex()]

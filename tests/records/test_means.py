@@ -401,6 +401,21 @@ def test_a_damaged_template_is_not_averaged(store: Store, path: Path) -> None:
     assert written(path) == {}
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM people WHERE id = 2",
+        "UPDATE templates SET person_id = 77 WHERE id = 2",
+        "UPDATE templates SET person_id = 1 << 60 WHERE id = 2",
+        "UPDATE templates SET person_id = -(1 << 60) WHERE id = 2",
+    ],
+)
+def test_templates_of_nobody_are_no_people(store: Store, path: Path, statement: str) -> None:
+    enrol(store, 1, 2, 3)
+    alter(path, statement)
+    assert refused(store) == "store.damaged"
+
+
 # --- it is kept in memory ------------------------------------------------------------------------
 
 
