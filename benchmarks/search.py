@@ -161,7 +161,7 @@ def measure_cold(folder: Path, asked: argparse.Namespace) -> None:
                 if people > 1:
                     with store.transaction():
                         store.add(NEWCOMER, contract, [newcomer()])
-                fill(store, contract, people - 2, asked.signature_bytes)
+                fill(store, contract, max(people - 2, 0), asked.signature_bytes)
     print("\nthe first sign-in, which makes what a large store is searched by: wall s, processor s")
     for (people, kind), place in folders.items():
         print(f"{people:12,} {kind:12}{spoken(sign_in(place))}")
