@@ -55,7 +55,7 @@ from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
 from facauth.learning import learn
 from facauth.pipeline import register, sign_in
-from facauth.records import backup, people, rekey
+from facauth.records import backup, means, people, rekey
 from facauth.records.keys import KeyAccess, KeyKind, create, forget
 from facauth.records.log import FIELDS, entry_hash, now
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
@@ -216,6 +216,15 @@ def study(path: Path, number: int = 100) -> None:
         sign_in(made_up(), store, f"{ADA.text} {number}", learn=True)
 
 
+def search(path: Path) -> None:
+    """Sign Ada in, as in a store that is so large that it is searched by blocks."""
+    few, means.SEARCHED_FROM = means.SEARCHED_FROM, 1
+    try:
+        recognise(path)
+    finally:
+        means.SEARCHED_FROM = few
+
+
 def refuse(path: Path) -> None:
     """A stranger."""
     with opened(path) as store, suppress(NoMatch):
@@ -273,6 +282,12 @@ def two_people(path: Path) -> None:
     """Ada and Bob, with two photos each."""
     for name in (ADA, BOB):
         enrol(path, name, (1, 2))
+
+
+def searched(path: Path) -> None:
+    """Ada and Bob, and the block that they are found by."""
+    two_people(path)
+    search(path)
 
 
 def tried(path: Path) -> None:
@@ -762,10 +777,12 @@ OPERATIONS = (
     Operation("sign-in, accepted", tried, recognise, read, newcomer, abandon),
     Operation("sign-in --learn", tried, study, read, newcomer, abandon),
     Operation("sign-in --learn, one for another", studied, study, read, newcomer, abandon),
+    Operation("sign-in, searched", tried, search, read, search, abandon),
     Operation("sign-in, refused", tried, refuse, read, newcomer, abandon),
     Operation("sign-in, an attack", tried, catch, read, newcomer, partial(abandon, claimed=ADA)),
     Operation("unlock", locked_out, unlock, read, recognise),
     on_store("remove", partial(remove, name=ADA), upgraded),
+    on_store("remove, searched", partial(remove, name=ADA), searched),
     on_store("rename", partial(rename, old=ADA, new=CAROL)),
     migration("migrate 1 to 3", backup.migrate, 1),
     migration("migrate 2 to 3", backup.migrate, 2),

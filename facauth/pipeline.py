@@ -20,6 +20,7 @@ from facauth.decision.enrolment import (
     require_same_person,
 )
 from facauth.decision.match import (
+    Crowd,
     Gallery,
     asked_rate,
     fmr_of_each,
@@ -66,6 +67,8 @@ def sign_in(
     asked = asked_rate(rate, claimed=claimed is not None)
     with store.attempt(claimed, liveness=not skip_liveness, error_rate=asked) as accept:
         sighting = stages.sight(stages.decode(image))
+        if claimed is None:
+            store.refresh(stages.contract(), Gallery.of)
         with store.snapshot():  # the signatures are those of the photos that matched
             gallery = people(store, stages.contract(), claimed)
             fmr = fmr_of_each(gallery, asked, claimed=claimed is not None)
@@ -179,8 +182,10 @@ def check_spoof(
     return weigh(liveness, replay, policy)
 
 
-def people(store: Store, contract: str, claimed: str | None) -> Gallery:
+def people(store: Store, contract: str, claimed: str | None) -> Gallery | Crowd:
     """Whom to compare with: everybody, or the claimed person."""
+    if claimed is None and (blocks := store.blocks(contract, Gallery.of)):
+        return Crowd(blocks.people, blocks, partial(store.encodings_of, contract))
     name = None if claimed is None else store.known_as(PersonName.parse(claimed))
     gallery = Gallery.of(store.encodings(contract, name))
     if name is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from facauth.decision.match import Gallery, compare
+from facauth.decision.match import Crowd, Gallery, compare
 from facauth.faces.detect import sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
@@ -45,7 +45,7 @@ class Stages:
     measure: Callable[[Sighting, Face], Quality]
     liveness: Callable[[Sighting, Face, Quality, SpoofPolicy], Liveness]
     encode: Callable[[Sighting, Face], Encoding]
-    compare: Callable[[Encoding, Gallery, float], Match]
+    compare: Callable[[Encoding, Gallery | Crowd, float], Match]
     signature: Callable[[Sighting, Face], CaptureSignature]
     replay: Callable[[CaptureSignature, Sequence[CaptureSignature]], Replay]
     learn: Callable[[Store, Seen, Accept], Learned]

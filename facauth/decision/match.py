@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from facauth.decision.calibration import calibration, min_similarity
 from facauth.errors import NoMatch, Reason, SetupProblem, UsageProblem, shown
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from facauth.structs import Encoding
 
 ENCODING_BYTES = 256 * 4
+NEAREST = 64  # people looked at again; more than two only if they are as like as makes no odds
+# By more than this no similarity of a Crowd is wrong: half of 1 / 32767 in each of 256 numbers is
+# 2.5e-4 at worst (Cauchy and Schwarz), and 256 products of float32 are 2e-5.
+ROUNDING = 3e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +61,16 @@ class Gallery:
         means = sums / lengths
         return cls(tuple(names[starts]), means, np.diff([*starts, len(names)]))
 
+    def __len__(self) -> int:
+        """How many people."""
+        return len(self.photos)
+
+    def nearest(self, probe: Encoding, fmr: float) -> Gallery:
+        """Those among whom the two best are."""
+        near = shortlist(self.means @ probe.vector, self.photos, fmr)
+        names = tuple(self.names[index] for index in near)
+        return Gallery(names, self.means[near], self.photos[near])
+
     def only(self, name: str) -> Gallery:
         """The one person with this name, or nobody."""
         return self._where([candidate == name for candidate in self.names])
@@ -73,32 +87,105 @@ class Gallery:
         return Gallery(names, self.means[mask], self.photos[mask])
 
 
+class Block(Protocol):
+    """People with consecutive ids, one row each."""
+
+    @property
+    def first(self) -> int:
+        """The id of the first row."""
+
+    @property
+    def photos(self) -> NDArray[np.intp]:
+        """(rows,), templates of each; 0: nobody."""
+
+    @property
+    def means(self) -> NDArray[np.float32]:
+        """(rows, 256), rows of unit length where there is somebody."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crowd:
+    """Very many people: found by means that were made before, compared by their own templates."""
+
+    people: int
+    blocks: Iterable[Block]
+    # From ids to (name, encoding) rows, in the order of the ids.
+    read: Callable[[Sequence[int]], Sequence[tuple[str, bytes]]]
+
+    def __len__(self) -> int:
+        """How many people."""
+        return self.people
+
+    def nearest(self, probe: Encoding, fmr: float) -> Gallery:
+        """Those among whom the two best are, as they are enrolled.
+
+        Raises SetupProblem where that is not as the blocks have it.
+        """
+        import numpy as np
+
+        blocks = [(each.first, each.photos, each.means @ probe.vector) for each in self.blocks]
+        photos = np.concatenate([each for _, each, _ in blocks])
+        found = np.concatenate([each for *_, each in blocks])
+        near = shortlist(found, photos, fmr)
+        ends = np.cumsum([len(each) for _, each, _ in blocks])
+        offsets = np.array([first for first, *_ in blocks]) - np.concatenate([[0], ends[:-1]])
+        ids = near + offsets[np.searchsorted(ends, near, side="right")]
+        near, ids = near[np.argsort(ids)], np.sort(ids)  # as they are read; blocks in any order
+        gallery = Gallery.of(self.read(ids.tolist()))
+        same = np.array_equal(gallery.photos, photos[near])
+        if not (same and (np.abs(gallery.means @ probe.vector - found[near]) < ROUNDING).all()):
+            raise _damaged()
+        return gallery
+
+
 def _damaged() -> SetupProblem:
     return SetupProblem(
         Reason("store.damaged", "the store holds a damaged encoding", "bring back a copy of it")
     )
 
 
-def compare(probe: Encoding, gallery: Gallery, fmr: float) -> Match:
+def compare(probe: Encoding, gallery: Gallery | Crowd, fmr: float) -> Match:
     """The person who clears the threshold best (or misses it least); says no more than that.
 
     fmr: false match rate of each single comparison. The gallery holds at least one person.
     """
     import numpy as np
 
-    similarities = gallery.means @ probe.vector
-    thresholds = min_similarity(fmr, gallery.photos)
+    near = gallery.nearest(probe, fmr)
+    # Row by row, so that it does not depend on who else is compared, as it would by BLAS.
+    similarities = (near.means.astype(np.float64) * probe.vector).sum(axis=1)
+    thresholds = min_similarity(fmr, near.photos)
     clearances = similarities - thresholds
-    order = np.argsort(-clearances)
+    order = np.argsort(-clearances, kind="stable")
     best = int(order[0])
     return Match(
-        person=gallery.names[best],
+        person=near.names[best],
         similarity=float(similarities[best]),
         min_similarity=float(thresholds[best]),
         fmr=fmr,
         margin=float(clearances[best] - clearances[order[1]]) if len(order) > 1 else None,
-        compared=len(gallery.names),
+        compared=len(gallery),
     )
+
+
+def shortlist(
+    similarities: NDArray[np.float32], photos: NDArray[np.intp], fmr: float
+) -> NDArray[np.intp]:
+    """Where the best two surely are: all who come near the second best, NEAREST at most.
+
+    photos: templates of each; 0 is nobody.
+    """
+    import numpy as np
+
+    clearances = similarities - min_similarity(fmr, photos)
+    clearances[photos == 0] = -np.inf
+    if len(clearances) <= 2:
+        return np.flatnonzero(photos)
+    second = np.delete(clearances, clearances.argmax()).max()
+    near = np.flatnonzero(~(clearances < second - 2 * ROUNDING))  # NaN stays, and refuses
+    if len(near) > NEAREST:
+        near = np.sort(near[np.argpartition(clearances[near], -NEAREST)[-NEAREST:]])
+    return near[photos[near] > 0]
 
 
 def asked_rate(rate: float | None, *, claimed: bool) -> float:
@@ -116,12 +203,12 @@ def asked_rate(rate: float | None, *, claimed: bool) -> float:
     return rate
 
 
-def fmr_of_each(gallery: Gallery, asked: float, *, claimed: bool) -> float:
+def fmr_of_each(gallery: Gallery | Crowd, asked: float, *, claimed: bool) -> float:
     """The false match rate of each comparison that keeps the rate of the whole sign-in.
 
     Raises UsageProblem where that is lower than what can be promised.
     """
-    compared = 1 if claimed else len(gallery.names)
+    compared = 1 if claimed else len(gallery)
     lowest = calibration().min_fmr * compared
     if asked < lowest * (1 - 1e-9):  # 1e-8 * 1,000 is a little more than 1e-5
         among = "" if claimed else f" among {compared:,} people"

@@ -83,6 +83,15 @@ class Database:
                 raise
 
     @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within, nothing waits for another process: what cannot be had is refused as busy."""
+        self.write("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            self.write(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+
+    @contextmanager
     def snapshot(self) -> Iterator[None]:
         """What is read within is of one moment, whatever others write; write nothing yourself."""
         self.write("BEGIN")

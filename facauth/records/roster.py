@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from secrets import token_hex
 
 from facauth.errors import Conflict, Reason, SetupProblem, shown
-from facauth.records import log
+from facauth.records import log, means
 from facauth.records.database import Database, unfit
 from facauth.records.sealing import (
     Person,
@@ -62,6 +62,11 @@ class Roster(ABC):
     def __init__(self, db: Database) -> None:
         self._db = db
         self.path = db.path
+        self.memory: means.Memory | None = None  # a process that lives long puts one here
+
+    @abstractmethod
+    def transaction(self, *, erasing: bool = False) -> AbstractContextManager[None]:
+        """All or nothing, and alone."""
 
     @abstractmethod
     def vault(self) -> Vault | None:
@@ -102,15 +107,56 @@ class Roster(ABC):
 
         name: as enrolled; of nobody else then.
         """
+        where = "" if name is None else "WHERE p.name_key = ? AND p.name = ?"
+        whose = () if name is None else (folded(name), name)
+        found = self._encodings(contract, where, *whose)
+        return [(whose, encoding) for _, whose, encoding in found]
+
+    def encodings_of(self, contract: str, people: Sequence[int]) -> list[tuple[str, bytes]]:
+        """As `encodings`, of the people with these ids (few), in the order of their ids."""
+        marks = ", ".join("?" * len(people))
+        found = self._encodings(contract, f"WHERE p.id IN ({marks})", *people)
+        return [(whose, encoding) for _, whose, encoding in found]
+
+    def blocks(self, contract: str, average: means.Average) -> means.Blocks | None:
+        """What this store is searched by; None where there are so few that all can be read.
+
+        Call it within a snapshot.
+        """
+        templates = self._source(contract, average)
+        return means.Blocks(templates, self.memory) if templates.many() else None
+
+    def refresh(self, contract: str, average: means.Average) -> None:
+        """Write down what a large store is searched by, as far as it is missing; or do not.
+
+        Learned templates that have expired go first, for blocks hold everything that there is.
+        """
+        templates = self._source(contract, average)
+        if not templates.many():
+            return
+        if self._expired():
+            with self.transaction(erasing=True):
+                self.forget_expired()
+        means.refresh(templates)
+
+    def _source(self, contract: str, average: means.Average) -> means.Templates:
+        def read(first: int, last: int) -> list[tuple[int, str, bytes]]:
+            return self._encodings(contract, "WHERE p.id BETWEEN ? AND ?", first, last)
+
+        return means.Templates(self._db, self.vault(), contract, read, average)
+
+    def _encodings(
+        self, contract: str, where: str, *values: object
+    ) -> list[tuple[int, str, bytes]]:
+        """Person id, name and encoding; everything is read and verified, whatever the contract."""
         vault, found, keys = self.vault(), [], set()
         # typeof, for IS NULL would read the signatures, which are 70 times as long as all the rest.
         rows = self._db.all(
-            """SELECT p.id, p.uid, p.name, p.wrapped_key, p.name_key, t.encoding, t.contract,
+            f"""SELECT p.id, p.uid, p.name, p.wrapped_key, p.name_key, t.encoding, t.contract,
                 t.accepted_spoof, typeof(t.signature) <> 'null', t.learned, t.enrolled_at
             FROM people p JOIN templates t ON t.person_id = p.id
-            WHERE ? IS NULL OR p.name = ? ORDER BY p.id, t.id""",
-            name,
-            name,
+            {where} ORDER BY p.id, t.id""",  # noqa: S608
+            *values,
         )
         for (person, name_key), theirs in groupby(rows, lambda row: (Person(*row[:4]), row[4])):
             if name_key != folded(str(person.name)) or name_key in keys:
@@ -124,7 +170,7 @@ class Roster(ABC):
                         *(key, person.uid, made_by, encoding, spoof), signed=signed, learned=learned
                     )
                     if made_by == contract and not expired(learned, at):
-                        found.append((person.name, opened))
+                        found.append((person.id, person.name, opened))
         return found
 
     def signatures(self, name: str) -> list[bytes | None]:
@@ -204,7 +250,7 @@ class Roster(ABC):
         """The learned templates that go when one more is learned: expired ones, then the oldest."""
         rows = self._db.all(
             """SELECT t.id, t.enrolled_at FROM templates t JOIN people p ON p.id = t.person_id
-            WHERE p.name_key = ? AND t.learned ORDER BY t.enrolled_at, t.id""",
+            WHERE p.name_key = ? AND t.learned = 1 ORDER BY t.enrolled_at, t.id""",
             name.key,
         )
         kept = [number for number, at in rows if not expired(True, at)]
@@ -232,13 +278,16 @@ class Roster(ABC):
 
         Call it within a transaction that is `erasing`.
         """
-        rows = self._db.all(
-            """SELECT p.name, t.id, t.enrolled_at FROM templates t
-            JOIN people p ON p.id = t.person_id WHERE t.learned ORDER BY p.id"""
-        )
-        gone = [(name, number) for name, number, at in rows if expired(True, at)]
+        gone = self._expired()
         for name, theirs in groupby(gone, lambda row: row[0]):
             self.forget(PersonName.parse(name), [number for _, number in theirs])
+
+    def _expired(self) -> list[tuple[str, int]]:
+        rows = self._db.all(
+            """SELECT p.name, t.id, t.enrolled_at FROM templates t
+            JOIN people p ON p.id = t.person_id WHERE t.learned = 1 ORDER BY p.id"""
+        )
+        return [(name, number) for name, number, at in rows if expired(True, at)]
 
     def remove(self, name: PersonName) -> None:
         """Delete a person and all templates. Call it within a transaction that is `erasing`.
@@ -248,6 +297,7 @@ class Roster(ABC):
         person = self._person(name)
         if person is None:
             raise unknown(name)
+        means.forget(self._db, person.id)
         self._db.write("DELETE FROM tries WHERE subject = ?", person.uid)
         self._db.write("DELETE FROM people WHERE id = ?", person.id)
 
@@ -315,6 +365,7 @@ class Roster(ABC):
     def _wrap(self, person: Person, key: bytes | None, vault: Vault | None = None) -> None:
         wrapped = wrap_key(vault or self.vault(), key, person, self._blobs(person))
         self._db.write("UPDATE people SET wrapped_key = ? WHERE id = ?", wrapped, person.id)
+        means.forget(self._db, person.id)
 
     @contextmanager
     def _sealing(self, person: Person) -> Iterator[None]:
@@ -331,8 +382,10 @@ class Roster(ABC):
 
 def expired(learned: bool, enrolled_at: str) -> bool:
     """Whether a template is too old to be compared with, as only learned ones become."""
+    if not learned:
+        return False
     oldest = datetime.now(UTC) - timedelta(days=LEARNED.max_days)
-    return bool(learned) and not enrolled_at >= oldest.isoformat(timespec="seconds")
+    return not enrolled_at >= oldest.isoformat(timespec="seconds")
 
 
 def unknown(name: PersonName) -> Conflict:

@@ -109,12 +109,15 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
         "ALTER TABLE templates ADD COLUMN learned INTEGER NOT NULL DEFAULT 0",
         # What a large store is searched by (records.means): made of templates, and made anew.
         """CREATE TABLE means (
-            contract TEXT NOT NULL,
+            id INTEGER PRIMARY KEY,         -- random: another one whenever the block is made anew
             block INTEGER NOT NULL,         -- person ids from block * 256 on
-            photos BLOB NOT NULL,           -- 256 int32, little-endian: templates of each, or 0
-            vectors BLOB NOT NULL,          -- 256 x 256 float32, little-endian; or sealed
-            PRIMARY KEY (contract, block)
+            contract TEXT NOT NULL,
+            vectors BLOB NOT NULL,          -- 256 x 256 int16, little-endian, by 32767; or sealed
+            UNIQUE (block, contract)
         ) STRICT""",
+        # Who can be compared is counted without a look at the rows, which are long.
+        "CREATE INDEX templates_of_contract ON templates (contract, person_id)",
+        "CREATE INDEX templates_learned ON templates (person_id) WHERE learned = 1",
     ),
 )
 

@@ -19,7 +19,7 @@ from facauth.records.roster import Roster, unknown
 from facauth.records.sealing import bound_master
 from facauth.records.vault import SealBroken, Vault
 from facauth.settings import LIMITS, LIMITS_WITHOUT_LIVENESS, AttemptLimits
-from facauth.structs import PersonName
+from facauth.structs import PersonName, folded
 
 NO_KEYS = KeyAccess()
 
@@ -196,7 +196,9 @@ class Store(Roster):
         return uid
 
     def _uid(self, name: str) -> str | None:
-        row = self._db.one("SELECT uid FROM people WHERE name = ?", name)
+        row = self._db.one(
+            "SELECT uid FROM people WHERE name_key = ? AND name = ?", folded(name), name
+        )
         return row[0] if row else None
 
     @contextmanager

@@ -60,13 +60,12 @@ def nonce_of(sealed: bytes) -> str:
 class Vault:
     """An open store's master key, which wraps people's keys. It is neither shown nor pickled."""
 
-    __slots__ = ("_log_key", "_master")
+    __slots__ = ("_log_key", "_master", "_means_key")
 
     def __init__(self, master: bytes) -> None:
-        from hashlib import blake2b
-
         self._master = master
-        self._log_key = blake2b(key=master, person=b"facauth-log/1", digest_size=KEY_BYTES).digest()
+        self._log_key = _derived(master, b"facauth-log/1")
+        self._means_key = _derived(master, b"facauth-means/1")
 
     @classmethod
     def new(cls) -> Self:
@@ -94,6 +93,14 @@ class Vault:
         """A person's key; raises SealBroken."""
         return unseal(self._master, wrapped, bound)
 
+    def seal_means(self, plain: bytes, bound: Bound) -> bytes:
+        """What a large store is searched by (records.means)."""
+        return seal(self._means_key, plain, bound)
+
+    def unseal_means(self, sealed: bytes, bound: Bound) -> bytes:
+        """The same, opened; raises SealBroken."""
+        return unseal(self._means_key, sealed, bound)
+
     def anchor(self, data: bytes) -> bytes:
         """32 bytes that only a holder of the master key can make of `data`: keyed BLAKE2b."""
         from hashlib import blake2b
@@ -105,6 +112,12 @@ class Vault:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a vault stays in its process")
+
+
+def _derived(master: bytes, purpose: bytes) -> bytes:
+    from hashlib import blake2b
+
+    return blake2b(key=master, person=purpose, digest_size=KEY_BYTES).digest()
 
 
 def _nonce(sealed: bytes) -> bytes:
