@@ -12,7 +12,10 @@ from tampering import encrypt
 
 from facauth.records import means
 from facauth.records.keys import KeyAccess
+from facauth.records.sealing import Template
+from facauth.records.store import Store
 from facauth.settings import default_key_file
+from facauth.structs import Encoding, PersonName
 
 
 @pytest.fixture
@@ -70,3 +73,21 @@ def test_a_sealed_block_that_was_altered_lets_nobody_in(enrolled: Facauth) -> No
     result = enrolled("sign-in", "ada.jpg", "--json", exit_code=7)
     assert result.codes == ["store.altered"]
     assert enrolled("sign-in", "ada.jpg", "--as", "Ada").stdout == "Ada\n"
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_was_learned_and_has_expired_is_in_no_block(enrolled: Facauth, sealed: bool) -> None:
+    """Time alone makes it so: nobody wrote to the store since its block was made."""
+    learned = Template(Encoding(cheap.CONTRACT, cheap.vector("bob")).as_bytes(), None, False, True)
+    with Store.open(enrolled.store) as store, store.transaction():
+        store.add(PersonName.parse("Ada"), cheap.CONTRACT, [learned])
+    if sealed:
+        encrypt(enrolled.store, KeyAccess(default_key_file=default_key_file()))
+    enrolled("sign-in", "ada.jpg", exit_code=1)  # half of her mean is Bob's face
+    assert blocks(enrolled) == 1
+    with closing(sqlite3.connect(enrolled.store)) as db, db:
+        db.execute("UPDATE templates SET enrolled_at = '2020-01-01T00:00:00+00:00' WHERE learned")
+    for _ in range(2):
+        assert enrolled("sign-in", "ada.jpg").stdout == "Ada\n"
+        assert enrolled("sign-in", "bob.jpg").stdout == "Bob\n"
+    assert enrolled.rows("SELECT count(*) FROM templates WHERE learned = 1") == [(0,)]

@@ -112,7 +112,7 @@ def test_the_readme_names_options_that_exist(facauth: Facauth, readme: str) -> N
 def test_the_readme_names_reason_codes_that_exist(readme: str) -> None:
     words = (
         "face image name photos match quality liveness replay enrolment explain store weights"
-        " key limit log consent period purge export import time"
+        " key limit log consent period purge export import time calibrate calibration config learn"
     )
     families = rf"(?:{'|'.join(words.split())}|remove|samples|evaluate)"
     named = {each for each in snippets(readme) if re.fullmatch(families + r"\.[a-z_]+", each)}
