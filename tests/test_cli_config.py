@@ -121,6 +121,8 @@ def test_a_key_file_of_the_settings_is_where_the_key_is(
         ("spoof_policy = []\n", "config.bad_value", "line 1: spoof_policy cannot be []"),
         ("fmr = 1e-4\nfmr = 1e-5\n", "config.syntax", "line 2"),
         ("fmr 1e-4\n", "config.syntax", "line 1"),
+        pytest.param(f"fmr = {'9' * 5000}\n", "config.syntax", "is no TOML; mend it", id="digits"),
+        pytest.param(f"fmr = {'[' * 50_000}\n", "config.syntax", "is no TOML", id="nested"),
     ],
 )
 @pytest.mark.parametrize("command", [["config", "show"], ["list"], ["sign-in", "ada.jpg"]])

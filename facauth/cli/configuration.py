@@ -61,8 +61,9 @@ def parse(text: str, path: Path) -> Configuration:
 
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message = f"{shown(path)} is no TOML: {shown(error)}"
+    except (ValueError, RecursionError) as error:  # of numbers and nesting beyond Python's limits
+        known = isinstance(error, tomllib.TOMLDecodeError)
+        message = f"{shown(path)} is no TOML" + f": {shown(error)}" * known
         raise UsageProblem(Reason("config.syntax", message, "mend it")) from None
     lines = {key: _line_of(key, text) for key in found}
     values = {}
