@@ -192,13 +192,15 @@ def _is_told(local: InForce, counts: list[Any]) -> bool:
     """Whether it says what it rests on."""
     import numpy as np
 
+    rows = local.document["rows"]
     texts = [local.document[name] for name in ("name", "source", "made", "facauth")]
-    places = range(len(local.calibration.similarities))
-    sure = [np.isfinite(local.fmr_intervals(place)).all() for place in places]
+    points = [point for row in rows for point in row["points"]]
+    sure = [local.fmr_intervals(place) for place in range(len(rows))]
     return (
-        all(isinstance(text, str) for text in texts)
-        and all(isinstance(count, int) for count in counts)
-        and all(sure)
+        all(isinstance(text, str) and text.isprintable() for text in texts)
+        and all(isinstance(count, int) for count in [*counts, *(each["pairs"] for each in points)])
+        and all(each["basis"] in ("measured", "extrapolated") for each in points)
+        and all(each.shape[0] == 2 and np.isfinite(each).all() for each in sure)
     )
 
 

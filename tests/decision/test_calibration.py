@@ -346,7 +346,14 @@ UNFIT: dict[str, Change] = {
     "another contract": at("contract", value="dlib+sface/2/6993c5234f98"),
     "interval nan": at(*POINT, "fmr_interval", value=[math.nan, 1.0]),
     "no interval": at(*POINT, "fmr_interval", value=None),
+    "interval of three": lambda document: [
+        point["fmr_interval"].append(1.0) for point in document["rows"][0]["points"]
+    ],
     "people": at("people", value="many"),
+    "pairs": at(*POINT, "pairs", value="\x1b[31mmany"),
+    "basis": at(*POINT, "basis", value="\x1b[31mmeasured"),
+    "without a basis": lambda document: document["rows"][0]["points"][0].pop("basis"),
+    "source": at("source", value="\x1b[31mlfw"),
     **{f"without {n}": without(n) for n in ("rows", "min_fmr", "contract", "people", "made")},
 }
 
