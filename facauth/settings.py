@@ -137,7 +137,7 @@ class LearningRules:
 
     max_templates: int = 2  # with one registered photo the three that compare well (README)
     max_days: int = 365  # then a face looks different, and whoever learns has a newer photo
-    stricter: float = 100.0  # the sign-in's false match rate over the one that learning asks
+    stricter: float = 100.0  # the sign-in's false match rate (verify_fmr at most) over learning's
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ MAX_PIPELINE_LINES = 200
 
 # Every import goes to a lower floor, or stays within its own package.
 FLOORS = (
-    {"facauth", "facauth.errors"},
+    {"facauth", "facauth.errors", "facauth.trusted"},
     {"facauth.structs", "facauth.settings", "facauth.trace"},
     {"facauth.networks"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings

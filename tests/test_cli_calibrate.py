@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -272,6 +273,14 @@ def test_calls_that_cannot_be_meant(facauth: Facauth, arguments: tuple[str, ...]
 
 
 # ---- one that cannot be trusted
+
+
+def test_a_pipe_in_the_place_of_a_calibration_is_not_waited_for(facauth: Facauth) -> None:
+    place = facauth.home / "config" / "facauth" / "calibration.json"
+    place.parent.mkdir(parents=True)
+    os.mkfifo(place, 0o600)
+    told = facauth("calibrate", "--show", "--json", exit_code=7)
+    assert told.codes == ["calibration.unfit"]
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,13 @@ BARACK, AGAIN = "obama_2012.jpg", "obama_2010.jpg"
 
 
 @pytest.fixture
-def configure(facauth: Facauth) -> Path:
-    """Where the settings file is looked for."""
+def configure(facauth: Facauth) -> Iterator[Path]:
+    """Where the settings file is looked for; what is written there only its owner can change."""
     path = facauth.home / "config" / "facauth" / "config.toml"
     path.parent.mkdir(parents=True)
-    return path
+    before = os.umask(0o022)
+    yield path
+    os.umask(before)
 
 
 def origins(facauth: Facauth, *options: str) -> dict[str, tuple[str | float | None, str]]:
@@ -117,6 +121,8 @@ def test_a_key_file_of_the_settings_is_where_the_key_is(
         ("spoof_policy = []\n", "config.bad_value", "line 1: spoof_policy cannot be []"),
         ("fmr = 1e-4\nfmr = 1e-5\n", "config.syntax", "line 2"),
         ("fmr 1e-4\n", "config.syntax", "line 1"),
+        pytest.param(f"fmr = {'9' * 5000}\n", "config.syntax", "is no TOML; mend it", id="digits"),
+        pytest.param(f"fmr = {'[' * 50_000}\n", "config.syntax", "is no TOML", id="nested"),
     ],
 )
 @pytest.mark.parametrize("command", [["config", "show"], ["list"], ["sign-in", "ada.jpg"]])
@@ -136,16 +142,29 @@ def test_what_cannot_be_is_refused_with_the_line(
     assert said in result.json["reasons"][0]["message"] + "; " + result.json["reasons"][0]["advice"]
 
 
-@pytest.mark.parametrize("kind", ["folder", "binary", "huge"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "binary", "huge"])
 def test_what_cannot_be_read_is_refused(
     facauth: Facauth, configure: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FACAUTH_STORE")
     if kind == "folder":
         configure.mkdir()
+    elif kind == "pipe":  # which is not waited for
+        os.mkfifo(configure, 0o600)
     else:
         configure.write_bytes(b"\xff\xfe" if kind == "binary" else b"#" * 2**21)
     assert facauth("list", "--json", exit_code=7).codes == ["config.unreadable"]
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_one_that_others_can_change_is_refused(
+    facauth: Facauth, photo: Photo, configure: Path, mode: int
+) -> None:
+    facauth("register", "Ada", photo(BARACK))
+    configure.write_text('fmr = 0.1\nspoof_policy = "lenient"\n')
+    configure.chmod(mode)
+    result = facauth("sign-in", photo(AGAIN), "--json", exit_code=7)
+    assert result.codes == ["config.exposed"]
 
 
 def test_an_impossible_rate_in_the_environment_is_refused(

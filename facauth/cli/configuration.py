@@ -12,6 +12,7 @@ from typing import Any
 from facauth.decision.match import asked_rate
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy, config_file
+from facauth.trusted import Exposed, read_trusted
 
 POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT)}
 MAX_BYTES = 2**20  # more is no settings file
@@ -33,29 +34,25 @@ def configuration() -> Configuration:
     """What the user's settings file says; nothing where there is none.
 
     Raises UsageProblem, with the line, for an unknown key or an impossible value; SetupProblem
-    for a file that cannot be read.
+    for a file that cannot be read, or that others can change.
     """
     path = config_file()
     if path is None:
         return Configuration()
     try:
-        text = _read(path)
+        text = read_trusted(path, MAX_BYTES).decode()
     except (FileNotFoundError, NotADirectoryError):
         return Configuration()
+    except Exposed:
+        message = f"others can change the settings in {shown(path)}"
+        advice = "see what it says, make it your own and chmod go-w it"
+        raise SetupProblem(Reason("config.exposed", message, advice)) from None
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text file"
         message = f"the settings in {shown(path)} cannot be read ({why})"
         advice = "check its folder and permissions"
         raise SetupProblem(Reason("config.unreadable", message, advice)) from None
     return parse(text, path)
-
-
-def _read(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise OSError
-    return data.decode()
 
 
 @cache
@@ -65,8 +62,9 @@ def parse(text: str, path: Path) -> Configuration:
 
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message = f"{shown(path)} is no TOML: {shown(error)}"
+    except (ValueError, RecursionError) as error:  # of numbers and nesting beyond Python's limits
+        known = isinstance(error, tomllib.TOMLDecodeError)
+        message = f"{shown(path)} is no TOML" + f": {shown(error)}" * known
         raise UsageProblem(Reason("config.syntax", message, "mend it")) from None
     lines = {key: _line_of(key, text) for key in found}
     values = {}

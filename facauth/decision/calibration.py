@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.settings import local_calibration
+from facauth.trusted import Exposed, read_trusted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FILE = Path(__file__).with_name("calibration.json")
+MAX_BYTES = 2**20  # a local map has 20 KB
 ROUNDING = 1e-9  # a rate that misses another by less than this share of it is that rate
 
 
@@ -135,23 +137,21 @@ def in_force() -> InForce:
     except OSError as error:
         raise unfit(path, f"cannot be looked for ({error.strerror})") from error
     try:
-        of = path.stat()
+        data = read_trusted(path, MAX_BYTES)
+    except Exposed as error:
+        raise unfit(path, "can be changed by others") from error
     except OSError as error:
         raise unfit(path, f"cannot be read ({error.strerror})") from error
-    if of.st_mode & 0o022:
-        raise unfit(path, "can be changed by others")
-    return _local(path, of.st_mtime_ns, of.st_size)
+    return _local(path, data)
 
 
 @lru_cache(maxsize=4)
-def _local(path: Path, _changed_ns: int, _size: int) -> InForce:
-    """The file as it is when it was last changed."""
+def _local(path: Path, data: bytes) -> InForce:
+    """What the file holds."""
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(data)
         own = InForce(Calibration.of(document), document, path)
         fault = fault_of(own)
-    except OSError as error:
-        raise unfit(path, f"cannot be read ({error.strerror})") from error
     except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise unfit(path, "is damaged") from error
     if fault:
@@ -192,13 +192,15 @@ def _is_told(local: InForce, counts: list[Any]) -> bool:
     """Whether it says what it rests on."""
     import numpy as np
 
+    rows = local.document["rows"]
     texts = [local.document[name] for name in ("name", "source", "made", "facauth")]
-    places = range(len(local.calibration.similarities))
-    sure = [np.isfinite(local.fmr_intervals(place)).all() for place in places]
+    points = [point for row in rows for point in row["points"]]
+    sure = [local.fmr_intervals(place) for place in range(len(rows))]
     return (
-        all(isinstance(text, str) for text in texts)
-        and all(isinstance(count, int) for count in counts)
-        and all(sure)
+        all(isinstance(text, str) and text.isprintable() for text in texts)
+        and all(isinstance(count, int) for count in [*counts, *(each["pairs"] for each in points)])
+        and all(each["basis"] in ("measured", "extrapolated") for each in points)
+        and all(each.shape[0] == 2 and np.isfinite(each).all() for each in sure)
     )
 
 

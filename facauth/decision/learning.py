@@ -35,8 +35,12 @@ def spoof_doubts(liveness: Liveness | None, replay: Replay, photos: int) -> Iter
 
 
 def strict_fmr(fmr: float) -> float:
-    """The false match rate at which a probe must match to be learned, or the lowest supported."""
-    return max(fmr / LEARNED.stricter, calibration().min_fmr)
+    """The false match rate at which a probe must match to be learned, or the lowest supported.
+
+    A sign-in that asked for little earns no more than one by default: what is learned there is
+    compared with by stricter ones.
+    """
+    return max(min(fmr, RATES.verify_fmr) / LEARNED.stricter, calibration().min_fmr)
 
 
 def match_doubts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -348,7 +349,14 @@ UNFIT: dict[str, Change] = {
     "another contract": at("contract", value="dlib+sface/2/6993c5234f98"),
     "interval nan": at(*POINT, "fmr_interval", value=[math.nan, 1.0]),
     "no interval": at(*POINT, "fmr_interval", value=None),
+    "interval of three": lambda document: [
+        point["fmr_interval"].append(1.0) for point in document["rows"][0]["points"]
+    ],
     "people": at("people", value="many"),
+    "pairs": at(*POINT, "pairs", value="\x1b[31mmany"),
+    "basis": at(*POINT, "basis", value="\x1b[31mmeasured"),
+    "without a basis": lambda document: document["rows"][0]["points"][0].pop("basis"),
+    "source": at("source", value="\x1b[31mlfw"),
     **{f"without {n}": without(n) for n in ("rows", "min_fmr", "contract", "people", "made")},
 }
 
@@ -397,6 +405,23 @@ def test_one_for_other_networks_says_so(place: Path) -> None:
 def test_one_that_others_can_change_is_refused(place: Path, mode: int) -> None:
     write(place, local(), mode)
     assert refused(place).endswith("can be changed by others")
+
+
+def test_one_that_belongs_to_others_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(place, local())
+    if os.geteuid() == 0:
+        os.chown(place, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert refused(place).endswith("can be changed by others")
+
+
+def test_one_that_is_too_large_is_refused(place: Path) -> None:
+    place.write_bytes(b" " * 2**21)
+    place.chmod(0o600)
+    assert "cannot be read" in refused(place)
 
 
 def test_a_folder_and_a_link_to_nowhere_are_refused(place: Path) -> None:

@@ -14,7 +14,7 @@ from facauth.decision.calibration import calibration, min_similarity
 from facauth.decision.learning import match_doubts, spoof_doubts, strict_fmr
 from facauth.decision.match import Gallery
 from facauth.errors import SetupProblem
-from facauth.settings import DEFAULT, LEARNED
+from facauth.settings import DEFAULT, LEARNED, RATES
 from facauth.structs import (
     NOTHING_COMPARED,
     Encoding,
@@ -101,6 +101,12 @@ def test_the_rate_is_a_hundredth_as_far_as_it_is_supported() -> None:
     assert strict_fmr(1e-4) == pytest.approx(1e-6)
     assert strict_fmr(calibration().min_fmr) == calibration().min_fmr
     assert strict_fmr(calibration().min_fmr * LEARNED.stricter / 2) == calibration().min_fmr
+
+
+def test_a_loose_sign_in_learns_no_more_than_one_by_default() -> None:
+    assert strict_fmr(RATES.max_asked) == strict_fmr(RATES.verify_fmr)
+    ada, probe = person(photo()), alike(threshold(1e-3) + 0.001)  # as 1 in 1,000 strangers are
+    assert match_codes(probe, ada, ada, fmr=RATES.max_asked) == ["learn.similarity"]
 
 
 @given(rates)
