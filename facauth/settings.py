@@ -142,12 +142,14 @@ class LearningRules:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSource:
-    """Photos that false match rates were measured on."""
+    """Photos that false match rates were measured on, and how well they tell the usual one."""
 
     name: str
     source: str
     people: int
     photos: int
+    min_similarity: float  # at verify_fmr, with one enrolment photo
+    fmr_interval: tuple[float, float]  # of the rate that it really has, 95 %
 
 
 IMAGE = ImageLimits()
@@ -203,7 +205,9 @@ FNMR_WITH_PHOTOS = {1: 0.011, 2: 0.0019, 3: 0.0015}
 
 # What decision/calibration.json was made of, the map from similarity to false match rate;
 # benchmarks/calibration.py makes it.
-CALIBRATION = CalibrationSource("lfw", "Labeled Faces in the Wild, a part", 2339, 5166)
+CALIBRATION = CalibrationSource(
+    "lfw", "Labeled Faces in the Wild, a part", 2339, 5166, 0.78985, (8.2e-5, 1.2e-4)
+)
 
 
 def default_store() -> Path:

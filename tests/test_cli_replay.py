@@ -153,6 +153,7 @@ def test_without_a_signature_a_replay_is_not_found_and_that_is_said(
     assert result.stderr == (
         "facauth: no signature of Barack is stored, "
         "so a replay of an enrolled photo is not looked for\n"
+        "facauth: 1 in 1,000 strangers would pass as somebody enrolled here\n"
     )
     assert facauth("sign-in", photo(AGAIN), "--json").json["replay"]["verdict"] == "not_compared"
     assert facauth("list", "--json").json["people"][0]["without_signature"] == 1

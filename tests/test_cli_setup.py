@@ -418,7 +418,7 @@ def test_a_home_that_is_locked(facauth: Facauth, abroad: Path) -> None:
     result = as_somebody(facauth, abroad, "list", home=abroad / "locked")
     assert (result.exit_code, result.stdout) == (7, "")
     assert result.stderr.endswith(
-        "cannot be used (Permission denied); check its folder and permissions\n"
+        "config.toml cannot be read (Permission denied); check its folder and permissions\n"
     )
 
 

@@ -48,9 +48,10 @@ def configuration() -> Configuration:
         advice = "see what it says, make it your own and chmod go-w it"
         raise SetupProblem(Reason("config.exposed", message, advice)) from None
     except (OSError, UnicodeError) as error:
-        what = "is no text" if isinstance(error, UnicodeError) else "cannot be read"
-        message = f"the settings in {shown(path)} {what}"
-        raise SetupProblem(Reason("config.unreadable", message, "mend or delete it")) from None
+        why = getattr(error, "strerror", None) or "it is no text file"
+        message = f"the settings in {shown(path)} cannot be read ({why})"
+        advice = "check its folder and permissions"
+        raise SetupProblem(Reason("config.unreadable", message, advice)) from None
     return parse(text, path)
 
 

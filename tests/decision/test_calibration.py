@@ -175,6 +175,9 @@ def test_beyond_the_counts_that_were_measured_thresholds_rise_to_a_limit() -> No
 def test_it_says_what_the_settings_say() -> None:
     for name in ("name", "source", "people", "photos"):
         assert DOCUMENT[name] == getattr(CALIBRATION, name)
+    point = ROWS[0]["points"][FMRS.index(RATES.verify_fmr)]
+    assert point["similarity"] == CALIBRATION.min_similarity
+    assert tuple(point["fmr_interval"]) == CALIBRATION.fmr_interval
 
 
 def test_it_was_made_for_the_networks_that_are_shipped() -> None:
