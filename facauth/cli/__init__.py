@@ -18,6 +18,7 @@ from facauth.cli import (
     operator,
     output,
     people,
+    serve,
     spoof_check,
     transfer,
     upkeep,
@@ -45,6 +46,7 @@ for commands in (
     upkeep,
     config,
     operator,
+    serve,
 ):
     commands.add_to(app)
 
