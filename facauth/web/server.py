@@ -38,13 +38,12 @@ def serve(site: Site, say: Say, *, quiet: bool) -> signal.Signals | None:
         for warning in require_store(site):
             say(warning)
         log = partial(write_line, None if quiet else stderr)
-        with Workers(site) as workers:
-            address = f"{'https' if site.tls else 'http'}://{name_of(listener)}"
-            server = Server(
-                site, make_app(site, workers, log), log, lambda: say(f"listening on {address}")
-            )
-            with without_signals():
-                server.run([listener])
+        workers = Workers(site)
+        address = f"{'https' if site.tls else 'http'}://{name_of(listener)}"
+        ready = partial(say, f"listening on {address}")
+        server = Server(site, make_app(site, workers, log), log, ready)
+        with workers, without_signals():
+            server.run([listener])
         return server.ended_by
 
 
