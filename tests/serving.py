@@ -17,12 +17,29 @@ from typing import Any
 import httpx
 from conftest import PATIENCE_S, ROOT, SAMPLES, killing
 
+from facauth.records.keys import KeyAccess
 from facauth.records.store import Store
+from facauth.settings import DEFAULT
+from facauth.web.site import Site
 
 BARACK, BARACK_AGAIN, BARACK_LATER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
 JOE, EILEEN, NOBODY, TWO = "biden_2010.jpg", "collins.png", "no_face.png", "two_faces.jpg"
 SIMULATED = "simulated_recapture.jpg"
 CLIENT = httpx.Client(timeout=PATIENCE_S, trust_env=False, verify=False)
+
+SITE = Site(
+    host="127.0.0.1",
+    port=0,
+    store=Path("store"),
+    keys=KeyAccess(),
+    token="t" * 43,
+    policy=DEFAULT,
+    rate=None,
+    workers=1,
+    behind_proxy=False,
+    per_minute=60,
+    weight_memory=None,
+)
 
 
 def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:

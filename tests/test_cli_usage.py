@@ -24,6 +24,8 @@ COMMANDS = (
     "migrate",
     "demo",
     "doctor",
+    "serve",
+    "token",
     "evaluate",
     "log",
     "key",

@@ -11,6 +11,7 @@ import typer
 
 from facauth.cli.arguments import (
     Fmr,
+    Json,
     KeyFile,
     Lenient,
     Quiet,
@@ -21,6 +22,7 @@ from facauth.cli.arguments import (
     rate_of,
     store_path,
 )
+from facauth.cli.batch import MAX_JOBS
 from facauth.cli.output import answering, complain
 from facauth.decision.match import asked_rate
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
@@ -58,7 +60,7 @@ Workers = Annotated[
         min=1,
         max=64,
         metavar="N",
-        help="Photos looked at side by side; without it, one for each processor.",
+        help="Photos looked at side by side; without it, one a processor, up to 8.",
         show_default=False,
     ),
 ]
@@ -83,13 +85,14 @@ def serve(
     lenient: Lenient = False,
     store: StorePath = None,
     key_file: KeyFile = None,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Serve the page and the HTTP API until Ctrl-C or SIGTERM; /docs says what there is.
 
     Everybody may sign in; the rest takes what facauth token prints. No picture is kept.
     """
-    with answering("serve", as_json=False, quiet=quiet) as answer:
+    with answering("serve", as_json=as_json, quiet=quiet) as answer:
         require_extra()
         rate = rate_of(fmr)
         asked_rate(rate, claimed=False)
@@ -107,13 +110,14 @@ def serve(
             token=operator_token(default_token_file()),
             policy=policy_of(answer, strict, lenient),
             rate=rate,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or min(os.cpu_count() or 1, MAX_JOBS),
             behind_proxy=behind_proxy,
             per_minute=per_minute,
             weight_memory=weight_memory(),
             tls=tls_files(tls_cert, tls_key),
         )
         ended_by = run(site, lambda text: None if quiet else complain(text), quiet=quiet)
+        answer.verdict = "stopped"
         if ended_by is signal.SIGINT:
             answer.exit_code = ExitCode.INTERRUPTED
 
@@ -139,7 +143,7 @@ def require_extra() -> None:
         raise SetupProblem(Reason("web.missing", message, 'pip install "facauth[web]"')) from None
 
 
-def token(quiet: Quiet = False) -> None:
+def token(as_json: Json = False, quiet: Quiet = False) -> None:
     """Print the token by which an operator of the server is known; make it if there is none.
 
     To have another one, delete the file it is kept in (README, The server) and start the server
@@ -147,5 +151,8 @@ def token(quiet: Quiet = False) -> None:
     """
     from facauth.web.token import operator_token
 
-    with answering("token", as_json=False, quiet=quiet) as answer:
-        answer.lines.append(operator_token(default_token_file()))
+    with answering("token", as_json=as_json, quiet=quiet) as answer:
+        answer.more["token"] = None
+        answer.more["token"] = operator_token(default_token_file())
+        answer.verdict = "shown"
+        answer.lines.append(answer.more["token"])

@@ -121,6 +121,6 @@ def client_of(peer: str, forwarded_for: str | None) -> str:
         address = ip_address(said)
     except ValueError:
         return peer
-    if isinstance(address, IPv6Address) and not address.ipv4_mapped:
-        return address.exploded[:19]  # the first 64 bits
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or address.exploded[:19])  # the first 64 bits
     return str(address)

@@ -179,7 +179,9 @@ class Desk:
         return self._reply(request, await self._workers.run(partial(jobs.list_people, self._site)))
 
     async def remove(self, request: Request, name: str) -> Response:
-        """Delete a person."""
+        """Delete a person, whose name may have slashes in it."""
+        if not name:
+            raise HTTPException(405, headers={"Allow": "GET"})
         session = self._operator(request)
         self._access.require_meant(session, request.headers.get("x-csrf-token"))
         return self._reply(request, await self._workers.run(partial(jobs.remove, self._site, name)))

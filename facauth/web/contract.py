@@ -65,15 +65,19 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def body(kind: str, **fields: str) -> dict[str, Any]:
     """The form of a request: what each field is for, with a * before those that must be there."""
-    properties = {name: _field(name, text.lstrip("*")) for name, text in fields.items()}
+    properties = {name: _field(name, text) for name, text in fields.items()}
     required = [name for name, text in fields.items() if text.startswith("*")]
     schema = {"type": "object", "properties": properties, "required": required}
     return {"requestBody": {"required": True, "content": {kind: {"schema": schema}}}}
 
 
 def _field(name: str, text: str) -> dict[str, Any]:
-    binary = {"contentMediaType": "application/octet-stream"} if name == "file" else {}
-    return {"type": "string", "description": text, **binary}
+    field: dict[str, Any] = {"type": "string", "description": text.lstrip("*")}
+    if text.startswith("*"):
+        field["minLength"] = 1
+    if name == "file":
+        field["contentMediaType"] = "application/octet-stream"
+    return field
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,6 @@ API = (
         "session-end",
         "Make this browser anybody's again",
         (200, 303, *OF_A_FORM),
-        form=body(URLENCODED, csrf="*As the page has it."),
+        form=body(URLENCODED, csrf="As the page has it; whoever sends the token needs none."),
     ),
 )

@@ -29,17 +29,18 @@ class Workers:
         self._mine = threading.local()
         self._places = threading.BoundedSemaphore(site.workers * (1 + site.limits.waiting_each))
         self._pool = ThreadPoolExecutor(site.workers, "worker")
-        self._stack = ExitStack()
 
     def __enter__(self) -> Workers:
         if self._site.workers > 1:
             networks.THREADS = 1  # the other processors have workers of their own
-        # Warnings are the process's: were each photo to set and restore them, those decoded side
-        # by side would restore what the other had set.
-        self._stack.enter_context(strict())
-        self._stack.callback(self._pool.shutdown, cancel_futures=True)
-        everybody = threading.Barrier(self._site.workers)
-        list(self._pool.map(self._load, [everybody] * self._site.workers))
+        with ExitStack() as stack:
+            # Warnings are the process's: were each photo to set and restore them, those decoded
+            # side by side would restore what the other had set.
+            stack.enter_context(strict())
+            stack.callback(self._pool.shutdown, cancel_futures=True)
+            everybody = threading.Barrier(self._site.workers)
+            list(self._pool.map(self._load, [everybody] * self._site.workers))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

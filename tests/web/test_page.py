@@ -113,7 +113,7 @@ def test_a_session_alone_changes_nothing(
     """Another site can have the browser send its cookie (were it not SameSite), but not this."""
     begin(browser, server)
     form = {"name": "Joe"} if csrf is None else {"name": "Joe", "csrf": csrf}
-    headers = {} if csrf is None else {"X-CSRF-Token": csrf.encode()}
+    headers = {} if csrf is None else {b"X-CSRF-Token": csrf.encode()}
     answers = [
         browser.post("/register/", data=form, files={"file": sent(JOE)}),
         browser.post("/session/end", data=form),
