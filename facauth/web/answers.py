@@ -14,7 +14,7 @@ from facauth.envelope import Answer, envelope
 from facauth.errors import FacauthError, LockedOut, Reason, SetupProblem
 from facauth.web.refusals import said, status_of
 
-BUSY_S = 2  # after which to ask again: a sign-in takes about .1 s
+BUSY_S = 2  # after which to ask again: about what is waiting then has been done
 STOPPED_S = 3600  # until somebody unlocks it, which nobody knows
 
 

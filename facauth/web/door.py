@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -21,7 +22,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from facauth.web.answers import failed
+from facauth.envelope import Answer
+from facauth.web.answers import Reply, failed, refused
+from facauth.web.refusals import busy
 
 Log = Callable[[dict[str, Any]], None]  # writes one line
 GONE = 499  # nobody was there to be answered; never sent
@@ -83,16 +86,25 @@ class Door:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_on)
-        except ClientDisconnect:
-            pass
-        except Exception as error:  # noqa: BLE001 - the last resort: 500 without a word of it
-            scope[PROBLEM] = f"{type(error).__name__} at {_place_of(error)}"
-            if status == GONE:
-                answer = JSONResponse(failed(None, number).body, 500)
-                await answer(scope, receive, send_on)
+            failure = await self._through(scope, receive, send_on)
+            if failure and status == GONE:
+                response = JSONResponse(failure.body, failure.status, failure.headers)
+                await response(scope, receive, send_on)
         finally:
             self._note(scope, status, perf_counter() - start)
+
+    async def _through(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
+        """What to answer if nothing was, since something went wrong."""
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            pass
+        except CancelledError:  # the server is to stop, and this took too long
+            return refused(busy(), Answer(None))
+        except Exception as error:  # noqa: BLE001 - the last resort: 500 without a word of it
+            scope[PROBLEM] = f"{type(error).__name__} at {_place_of(error)}"
+            return failed(None, scope[NUMBER])
+        return None
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get(ROUTE), "path", "(none)")

@@ -131,12 +131,12 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_the_queue_is_bounded(busy: Served) -> None:
-    """1 at work and 16 that wait; the rest is told so at once."""
+    """1 at work and 8 that wait; the rest is told so at once."""
     with ThreadPoolExecutor(28) as pool:
         answers = list(pool.map(busy.sign_in, [BARACK_AGAIN] * 28))
     found = Counter(answer.status_code for answer in answers)
     assert set(found) == {200, 503}, found
-    assert found[503] <= 11
+    assert found[200] >= 9
     assert all(each.headers["Retry-After"] for each in answers if each.status_code == 503)
 
 
