@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
+from fastapi.responses import JSONResponse
+
 from facauth.envelope import Answer, envelope
 from facauth.errors import FacauthError, LockedOut, Reason, SetupProblem
 from facauth.web.refusals import said, status_of
@@ -25,6 +27,14 @@ class Reply:
     status: int
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
+
+
+class Json(JSONResponse):
+    """One line, which does not run into the prompt of a shell."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return super().render(content) + b"\n"
 
 
 def answered(command: str, job: Callable[[Answer], None]) -> Reply:

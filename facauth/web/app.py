@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from fastapi import FastAPI, Request, Response, Security
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -16,7 +16,7 @@ from facauth.envelope import Answer
 from facauth.errors import FacauthError, Reason, UsageProblem
 from facauth.web import jobs
 from facauth.web.access import Access, Buckets, client_of, foreign
-from facauth.web.answers import Reply, failed, public, refused
+from facauth.web.answers import Json, Reply, failed, public, refused
 from facauth.web.body import Bodies
 from facauth.web.contract import API, Route, responses
 from facauth.web.door import NUMBER, PROBLEM, Counts, Door, Log
@@ -113,7 +113,7 @@ class Desk:
 
     async def document(self) -> Response:
         """The OpenAPI document."""
-        return JSONResponse(self._app.openapi())
+        return Json(self._app.openapi())
 
     async def docs(self) -> Response:
         """The OpenAPI document, to be read."""
@@ -228,7 +228,7 @@ class Desk:
     def _reply(self, request: Request, reply: Reply) -> Response:
         """As JSON, or to a browser as a page."""
         if not _is_browser(request):
-            return JSONResponse(reply.body, reply.status, reply.headers)
+            return Json(reply.body, reply.status, reply.headers)
         page = self._pages.page(self._csrf(request), reply.body)
         return HTMLResponse(page, reply.status, reply.headers)
 

@@ -19,11 +19,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facauth.envelope import Answer
-from facauth.web.answers import Reply, failed, refused
+from facauth.web.answers import Json, Reply, failed, refused
 from facauth.web.refusals import busy
 
 Log = Callable[[dict[str, Any]], None]  # writes one line
@@ -88,7 +87,7 @@ class Door:
         try:
             failure = await self._through(scope, receive, send_on)
             if failure and status == GONE:
-                response = JSONResponse(failure.body, failure.status, failure.headers)
+                response = Json(failure.body, failure.status, failure.headers)
                 await response(scope, receive, send_on)
         finally:
             self._note(scope, status, perf_counter() - start)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from serving import SITE
 
 from facauth.errors import LockedOut
+from facauth.records.keys import KeyAccess, KeyKind, Lock
 from facauth.web import access
 from facauth.web.access import Access, Buckets, client_of
+from facauth.web.jobs import HeldKeys
 from facauth.web.refusals import Forbidden
 
 OPEN = Access(SITE)
@@ -127,3 +129,17 @@ def test_no_client_is_remembered_for_ever() -> None:
 )
 def test_whom_a_request_counts_against(peer: str, forwarded_for: str | None, client: str) -> None:
     assert client_of(peer, forwarded_for) == client
+
+
+def test_a_passphrase_is_turned_into_a_key_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Lock] = []
+
+    def slow(_: KeyAccess, lock: Lock) -> bytes:
+        made.append(lock)
+        return b"k" * 32
+
+    monkeypatch.setattr(KeyAccess, "kek", slow)
+    first, rotated = (Lock("s", KeyKind.PASSPHRASE, each, b"salt", b"w") for each in (1, 2))
+    keys = HeldKeys(None, None, lambda _: "correct horse battery staple")
+    assert [keys.kek(lock) for lock in (first, first, rotated)] == [b"k" * 32] * 3
+    assert made == [first, rotated]
