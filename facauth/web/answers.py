@@ -5,15 +5,16 @@ A score that is told to whom it judges is a hill to climb: the next picture can 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 from fastapi.responses import JSONResponse
 
 from facauth.envelope import Answer, envelope
-from facauth.errors import FacauthError, LockedOut, Reason, SetupProblem
+from facauth.errors import FacauthError, LockedOut, Reason
 from facauth.web.refusals import said, status_of
 
 BUSY_S = 2  # after which to ask again: about what is waiting then has been done
@@ -37,23 +38,27 @@ class Json(JSONResponse):
         return super().render(content) + b"\n"
 
 
-def answered(command: str, job: Callable[[Answer], None]) -> Reply:
+def answered(
+    command: str, job: Callable[[Answer], None], own: Mapping[str, int] = MappingProxyType({})
+) -> Reply:
     """What a job answers or refuses. What is wrong here, and not with the request, is raised."""
     answer = Answer(command)
     try:
         job(answer)
-    except SetupProblem:
-        raise
     except FacauthError as refusal:
-        return refused(refusal, answer)
+        if status_of(refusal, own) == 500:
+            raise
+        return refused(refusal, answer, own)
     return Reply(200, public(answer))
 
 
-def refused(refusal: FacauthError, answer: Answer) -> Reply:
-    """A refusal: no, for these reasons."""
+def refused(
+    refusal: FacauthError, answer: Answer, own: Mapping[str, int] = MappingProxyType({})
+) -> Reply:
+    """A refusal: no, for these reasons. own: as for status_of."""
     answer.refuse(refusal)
     answer.reasons = [said(reason) for reason in refusal.reasons]
-    status = status_of(refusal)
+    status = status_of(refusal, own)
     headers = {}
     if isinstance(refusal, LockedOut):
         seconds = ceil(refusal.retry_after_s or STOPPED_S)

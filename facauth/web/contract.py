@@ -9,7 +9,7 @@ MEANING = {
     200: "Done; for a sign-in: this is the person.",
     303: "The page, which shows what changed.",
     400: "The photo cannot be used: no face, several, too dark, liveness cannot be judged.",
-    401: "No match, or an attack: the verdict says which.",
+    401: "No match, an attack, or at a sign-in no face: the verdict says which.",
     403: "Not the operator, or not sent by the page.",
     404: "Nobody has this name.",
     408: "The upload took too long.",

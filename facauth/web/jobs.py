@@ -17,6 +17,7 @@ from facauth.stages import Stages, bind
 from facauth.structs import PersonName
 from facauth.web.answers import Reply, answered
 from facauth.web.form import Form
+from facauth.web.refusals import SIGN_IN_STATUS
 from facauth.web.site import Site
 
 Allowed = Callable[[str | None], None]  # given the form's CSRF token; raises Forbidden
@@ -69,7 +70,7 @@ def sign_in(site: Site, upload: Upload, networks: Networks) -> Reply:
         answer.verdict, answer.person = "signed_in", match.person
         answer.notes += turned(answer.trace)
 
-    return answered("sign-in", job)
+    return answered("sign-in", job, SIGN_IN_STATUS)
 
 
 def _stranger(claimed: str | None) -> NoMatch:

@@ -6,6 +6,9 @@ The status of a refusal is that of its reason, if the reason has one, or else of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from facauth.errors import (
     Attack,
     Conflict,
@@ -65,6 +68,8 @@ STATUS_OF_REASON = {
     "store.busy": 503,
     "store.changed": 503,
 }
+# Of a sign-in alone: so answered the demo that facauth grew from.
+SIGN_IN_STATUS = {"face.none": 401}
 # Texts that speak of options, commands or paths, as they are said to somebody at a page.
 SAID = {
     "face.several": ("several faces were found", "give a photo of one person"),
@@ -74,6 +79,8 @@ SAID = {
     "match.nobody_enrolled": ("nobody is enrolled yet", "have somebody registered"),
     "match.ambiguous": (None, "say who you are as well"),
     "match.needs_new_photo": ("the enrolled photos cannot be compared any more", "register again"),
+    "store.busy": ("the store is in use", "try again"),
+    "store.changed": ("the store was changed", "try again"),
     "name.needs_new_photo": (None, "have the operator replace them on the command line"),
     "name.unknown": (None, "see who is enrolled"),
     "name.other_face": (None, "choose another name"),
@@ -81,11 +88,15 @@ SAID = {
 }
 
 
-def status_of(refusal: FacauthError) -> int:
-    """The one HTTP status that goes with a refusal."""
+def status_of(refusal: FacauthError, own: Mapping[str, int] = MappingProxyType({})) -> int:
+    """The one HTTP status that goes with a refusal.
+
+    own: those of reasons which the route has statuses of its own for.
+    """
+    statuses = {**STATUS_OF_REASON, **own}
     for reason in refusal.reasons:
-        if reason.code in STATUS_OF_REASON:
-            return STATUS_OF_REASON[reason.code]
+        if reason.code in statuses:
+            return statuses[reason.code]
     return next(STATUS[kind] for kind in type(refusal).__mro__ if kind in STATUS)
 
 

@@ -77,7 +77,7 @@ def test_a_slash_at_the_end_is_optional(server: Served) -> None:
     ("photo", "status", "verdict", "code"),
     [
         (JOE, 401, "no_match", "match.none"),
-        (NOBODY, 400, "unusable_image", "face.none"),
+        (NOBODY, 401, "unusable_image", "face.none"),
         (TWO, 400, "unusable_image", "face.several"),
         (BARACK, 401, "attack", "replay.enrolled_picture"),
         (SIMULATED, 401, "attack", "liveness.presentation_attack"),

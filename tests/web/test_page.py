@@ -66,7 +66,7 @@ def test_anybody_signs_in_with_a_plain_form(browser: httpx.Client) -> None:
     ("photo", "status", "said"),
     [
         (JOE, 401, "the face matches nobody"),
-        (NOBODY, 400, "no face was found"),
+        (NOBODY, 401, "no face was found"),
         (BARACK, 401, "this is the enrolled photo again"),
         (b"x", 415, "this is not an image"),
     ],
