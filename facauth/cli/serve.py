@@ -28,8 +28,6 @@ from facauth.decision.match import asked_rate
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
 from facauth.settings import default_token_file, weight_memory
 
-EXTRA = {"fastapi", "starlette", "uvicorn", "jinja2", "python_multipart", "prometheus_client"}
-
 
 def add_to(app: typer.Typer) -> None:
     """The commands of this module."""
@@ -137,7 +135,9 @@ def require_extra() -> None:
     try:
         import facauth.web.server  # noqa: F401
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRA:
+        from facauth.cli.doctor import SERVER
+
+        if (error.name or "").partition(".")[0] not in (*SERVER, "starlette"):
             raise
         message = "the server needs an extra that is not installed"
         raise SetupProblem(Reason("web.missing", message, 'pip install "facauth[web]"')) from None

@@ -29,7 +29,7 @@ class Form:
     limits: WebLimits
 
     @classmethod
-    def parse(cls, content_type: str, body: bytes, limits: WebLimits) -> Form:
+    def parse(cls, content_type: str, body: bytes | bytearray, limits: WebLimits) -> Form:
         """Raises UsageProblem for whatever is not a whole form, each field there once."""
         kind, options = parse_options_header(content_type)
         fields: dict[str, bytes] = {}
@@ -80,7 +80,7 @@ def _explained() -> Iterator[None]:
         raise malformed("the form is damaged or cut off", "send it again") from error
 
 
-def _pairs(body: bytes, limits: WebLimits) -> Iterator[tuple[str, bytes]]:
+def _pairs(body: bytes | bytearray, limits: WebLimits) -> Iterator[tuple[str, bytes]]:
     text = body.decode("ascii")
     pairs = parse_qsl(
         text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=limits.max_fields
@@ -89,13 +89,13 @@ def _pairs(body: bytes, limits: WebLimits) -> Iterator[tuple[str, bytes]]:
         yield name, value.encode("utf-8", "surrogateescape")
 
 
-def _parts(boundary: bytes, body: bytes, max_parts: int) -> Iterator[tuple[str, bytes]]:
+def _parts(boundary: bytes, body: bytes | bytearray, max_parts: int) -> Iterator[tuple[str, bytes]]:
     """(name, content) of each part of RFC 7578; raises ValueError unless the end is there."""
     if not boundary:
         raise ValueError
     reader = _Reader(max_parts)
     parser = MultipartParser(boundary, reader.callbacks())
-    parser.write(body)
+    parser.write(body)  # type: ignore[arg-type]  # which it only searches and slices
     parser.finalize()
     if not reader.ended:
         raise ValueError
@@ -139,7 +139,7 @@ class _Reader:
         self._header, self._value = b"", b""
 
     def _add_content(self, data: bytes, start: int, end: int) -> None:
-        self._content.append(data[start:end])
+        self._content.append(memoryview(data)[start:end].tobytes())
 
     def _end(self) -> None:
         if self._name is None or len(self.parts) == self._max_parts:

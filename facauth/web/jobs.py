@@ -48,7 +48,7 @@ class Upload:
     """A form that is not read yet: whoever sends it must not keep the event loop busy."""
 
     content_type: str
-    body: bytes
+    body: bytearray
 
     def form(self, site: Site) -> Form:
         """Raises UsageProblem."""

@@ -17,7 +17,7 @@ class WebLimits:
 
     max_body_bytes: int = 32 * 2**20  # of a form with a photo; no phone's JPEG has 25 MB
     max_small_body_bytes: int = 4096  # of a form without one
-    max_buffered_bytes: int = 256 * 2**20  # of all that is being uploaded, waits or is worked on
+    max_buffered_bytes: int = 128 * 2**20  # of all that is being uploaded, waits or is worked on
     max_text_bytes: int = 4096  # of a field that is no file; a consent has 1,000 characters
     max_fields: int = 8
     upload_s: float = 60.0  # 32 MB at 4.5 Mbit/s

@@ -72,7 +72,7 @@ def refusing(refusal: FacauthError) -> None:
 @pytest.mark.parametrize(
     "refusal",
     [
-        SetupProblem(Reason("store.damaged", "/home/x/store is damaged", "bring back a copy")),
+        SetupProblem(Reason("store.damaged", "/srv/x/store is damaged", "bring back a copy")),
         UsageProblem(Reason("match.unsupported_rate", "less than can be promised", "--fmr 1")),
     ],
 )
@@ -82,10 +82,10 @@ def test_what_the_operator_did_is_not_told_to_the_client(refusal: FacauthError) 
 
 
 def test_a_busy_store_is_told_without_its_path() -> None:
-    busy = unfit("store.busy", Path("/home/x/store"), "is held by another process", "try again")
+    busy = unfit("store.busy", Path("/srv/x/store"), "is held by another process", "try again")
     reply = refused(busy, Answer("sign-in"))
     assert (reply.status, reply.headers) == (503, {"Retry-After": "2"})
-    assert "/home" not in str(reply.body)
+    assert "/srv" not in str(reply.body)
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "1"), (29.01, "30"), (None, "3600")])
