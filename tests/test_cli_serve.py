@@ -74,24 +74,29 @@ def test_nobody_else_is_served_in_the_clear(facauth: Facauth) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "exit_code", "said"),
+    ("options", "exit_code", "code"),
     [
-        (("--host", "no.such.host.invalid"), 2, "there is no host no.such.host.invalid"),
-        (("--host", "x" * 300), 2, "there is no host"),
-        (("--port", "70000"), 2, "70000"),
-        (("--strict", "--lenient"), 2, "contradict each other"),
-        (("--fmr", "2"), 2, "no share of strangers"),
-        (("--tls-cert", "cert.pem"), 2, "go together"),
-        (("--tls-cert", "no.pem", "--tls-key", "no.pem"), 7, "TLS certificate"),
-        (("--workers", "0"), 2, "0"),
+        (("--host", "0.0.0.0"), 2, "server.unencrypted"),
+        (("--host", "no.such.host.invalid"), 2, "server.no_host"),
+        (("--host", "x" * 300), 2, "server.no_host"),
+        (("--host", "192.0.2.1", "--behind-proxy"), 7, "server.port"),  # not of this machine
+        (("--port", "70000"), 2, "usage"),
+        (("--strict", "--lenient"), 2, "usage"),
+        (("--fmr", "2"), 2, "match.impossible_rate"),
+        (("--tls-cert", "cert.pem"), 2, "usage"),
+        (("--tls-key", "key.pem"), 2, "usage"),
+        (("--tls-cert", "no.pem", "--tls-key", "no.pem"), 7, "server.tls"),
+        (("--workers", "0"), 2, "usage"),
+        (("--per-minute", "0"), 2, "usage"),
     ],
 )
 def test_what_cannot_be_served(
-    facauth: Facauth, options: tuple[str, ...], exit_code: int, said: str
+    facauth: Facauth, options: tuple[str, ...], exit_code: int, code: str
 ) -> None:
     result = facauth("serve", "--port", "0", *options, exit_code=exit_code)
-    assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
+    again = facauth("serve", "--port", "0", "--json", *options, exit_code=exit_code)
+    assert (again.codes, again.stderr) == ([code], "")
 
 
 def test_a_port_in_use(facauth: Facauth) -> None:
