@@ -180,8 +180,9 @@ def test_behind_a_proxy(tmp_path: Path) -> None:
     options = ("--behind-proxy", "--host", "0.0.0.0", "--per-minute", "3")
     with serving(tmp_path, *options) as server:
         served = Served(server.process, tmp_path, f"http://127.0.0.1:{server.port}", server.token)
-        first = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
-        other = {"X-Forwarded-For": "203.0.113.9, 198.51.100.8"}
+        name = "X-Forwarded-For"
+        first = [(name, "203.0.113.9"), (name, "198.51.100.7")]
+        other = [(name, "203.0.113.9, 198.51.100.8")]
         tries = [served.call("POST", "/sign-in/", headers=first).status_code for _ in range(4)]
         assert tries == [422, 422, 422, 429]
         assert served.call("POST", "/sign-in/", headers=other).status_code == 422

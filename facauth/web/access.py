@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 from time import monotonic, time
 
@@ -111,12 +111,12 @@ class Buckets:
         self._full_at_s = waiting if len(waiting) < self._max_clients else {}
 
 
-def client_of(peer: str, forwarded_for: str | None) -> str:
+def client_of(peer: str, forwarded_for: Sequence[str]) -> str:
     """Whom a request is counted against: an address, or for IPv6 the network of a household.
 
-    forwarded_for: what the proxy says, of which only the last was written by the proxy itself.
+    forwarded_for: these headers, of which only the last address was written by the proxy itself.
     """
-    said = (forwarded_for or "").rpartition(",")[2].strip() or peer
+    said = ",".join(forwarded_for).rpartition(",")[2].strip() or peer
     try:
         address = ip_address(said)
     except ValueError:

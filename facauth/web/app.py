@@ -80,8 +80,9 @@ class Desk:
         }
         for path, page in pages.items():
             self._app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
-        for path, text in (("/healthz", self.health), ("/metrics", self.metrics)):
-            self._app.add_api_route(path, text, response_class=PlainTextResponse)
+        text = partial(self._app.add_api_route, response_class=PlainTextResponse)
+        text("/healthz", self.health)
+        text("/metrics", self.metrics, responses=responses(403))
         self._app.add_exception_handler(FacauthError, self.refuse)
         self._app.add_exception_handler(HTTPException, self.lose)
 
@@ -191,7 +192,7 @@ class Desk:
     def _admit(self, request: Request) -> None:
         """Raises LockedOut for too many requests, Forbidden for one that another site sent."""
         peer = request.client.host if request.client else ""
-        said = request.headers.get("x-forwarded-for") if self._site.behind_proxy else None
+        said = request.headers.getlist("x-forwarded-for") if self._site.behind_proxy else []
         self._buckets.take(client_of(peer, said))
         if request.headers.get("sec-fetch-site") == "cross-site":
             raise foreign()

@@ -48,7 +48,7 @@ def serve(site: Site, say: Say, *, quiet: bool) -> signal.Signals | None:
 
 
 def bound(site: Site) -> socket.socket:
-    """A socket that is bound, and so the port is ours, but does not listen yet."""
+    """A socket at the port; who connects already waits until the server is ready."""
     try:
         family, kind, *_, address = socket.getaddrinfo(
             site.host, site.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -115,19 +115,20 @@ def test_no_client_is_remembered_for_ever() -> None:
 @pytest.mark.parametrize(
     ("peer", "forwarded_for", "client"),
     [
-        ("192.0.2.1", None, "192.0.2.1"),
-        ("127.0.0.1", "", "127.0.0.1"),
-        ("127.0.0.1", "198.51.100.7", "198.51.100.7"),
-        ("127.0.0.1", "1.1.1.1, 198.51.100.7", "198.51.100.7"),  # the rest is what the client said
-        ("127.0.0.1", "1.1.1.1, unknown", "127.0.0.1"),
-        ("127.0.0.1", "x" * 9999, "127.0.0.1"),
-        ("::1", "2001:db8:1:2:3:4:5:6", "2001:0db8:0001:0002"),
-        ("::1", "2001:db8:1:2::7", "2001:0db8:0001:0002"),  # of the same household
-        ("::ffff:192.0.2.1", None, "192.0.2.1"),
-        ("", None, ""),
+        ("192.0.2.1", [], "192.0.2.1"),
+        ("127.0.0.1", [""], "127.0.0.1"),
+        ("127.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+        ("127.0.0.1", ["1.1.1.1, 198.51.100.7"], "198.51.100.7"),  # the client said the rest
+        ("127.0.0.1", ["1.1.1.1", "198.51.100.7"], "198.51.100.7"),
+        ("127.0.0.1", ["1.1.1.1, unknown"], "127.0.0.1"),
+        ("127.0.0.1", ["x" * 9999], "127.0.0.1"),
+        ("::1", ["2001:db8:1:2:3:4:5:6"], "2001:0db8:0001:0002"),
+        ("::1", ["2001:db8:1:2::7"], "2001:0db8:0001:0002"),  # of the same household
+        ("::ffff:192.0.2.1", [], "192.0.2.1"),
+        ("", [], ""),
     ],
 )
-def test_whom_a_request_counts_against(peer: str, forwarded_for: str | None, client: str) -> None:
+def test_whom_a_request_counts_against(peer: str, forwarded_for: list[str], client: str) -> None:
     assert client_of(peer, forwarded_for) == client
 
 
