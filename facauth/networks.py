@@ -173,6 +173,12 @@ class Networks:
             for role in roles:
                 self._dnn(role)
 
+    def load(self) -> None:
+        """All of them now, for whoever runs long; raises SetupProblem."""
+        for role in sorted(self._weights.keys() - {"detect", "landmarks"}):
+            self._dnn(role)
+        _ = self.detector, self.landmarks
+
     @cached_property
     def detector(self) -> cv2.FaceDetectorYN:
         """YuNet: BGR pixels of a size to be set -> boxes, five landmarks, scores."""

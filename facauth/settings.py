@@ -248,6 +248,14 @@ def config_file() -> Path | None:
     return folder / "config.toml" if folder else None
 
 
+def default_token_file() -> Path | None:
+    """Where the token of the server's operator is kept, e.g. ~/.config/facauth/operator.token."""
+    from platformdirs import user_config_path
+
+    folder = _folder(user_config_path)
+    return folder / "operator.token" if folder else None
+
+
 def weight_memory() -> Path | None:
     """Where it is remembered which weights were found intact (networks.Checked)."""
     from platformdirs import user_cache_path

@@ -51,11 +51,14 @@ class Stages:
     learn: Callable[[Store, Seen, Accept], Learned]
 
 
-def bind(networks: Networks, trace: Trace) -> Stages:
-    """The real stages."""
+def bind(networks: Networks, trace: Trace, read: Callable[[str], bytes] = read_image) -> Stages:
+    """The real stages.
+
+    read: gives the bytes of the image of a name; without it names are paths.
+    """
     return Stages(
         contract=lambda: networks.contract,
-        decode=trace.watch("decode", lambda image: decode(read_image(image), image)),
+        decode=trace.watch("decode", lambda image: decode(read(image), image)),
         sight=trace.watch("detect", lambda pixels: sight(pixels, networks.detector)),
         measure=trace.watch("quality", measure),
         liveness=trace.watch("liveness", partial(judge_liveness, networks=networks)),

@@ -33,6 +33,7 @@ from facauth.cli import checks, evaluate, people, run, spoof_check
 
 if TYPE_CHECKING:
     from PIL import Image
+    from serving import Served
 
     from facauth.networks import Networks
     from facauth.stages import Stages
@@ -392,6 +393,23 @@ def facauth(
 ) -> Facauth:
     """The command line, with a fresh home and no store yet."""
     return Facauth(tmp_path, networks, known, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server, which knows Barack, for all tests that leave it as it was."""
+    from serving import BARACK, serving
+
+    with serving(tmp_path_factory.mktemp("served"), "--per-minute", "1000000") as served:
+        assert served.register("Barack", BARACK).status_code == 200
+        yield served
+
+
+@pytest.fixture
+def server(one_server: Served) -> Served:
+    """The same, whatever sign-ins failed before."""
+    one_server.unlock()
+    return one_server
 
 
 @pytest.fixture(scope="session")

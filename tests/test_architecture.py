@@ -17,13 +17,14 @@ MAX_PIPELINE_LINES = 200
 FLOORS = (
     {"facauth", "facauth.errors", "facauth.trusted"},
     {"facauth.structs", "facauth.settings", "facauth.trace"},
-    {"facauth.networks"},
+    {"facauth.networks", "facauth.envelope"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
     {"facauth.learning"},
     {"facauth.stages"},
     {"facauth.pipeline"},
     {"facauth.transfer"},
     {"facauth.measure"},
+    {"facauth.web"},
     {"facauth.cli"},
     {"facauth.__main__"},
 )
@@ -36,6 +37,12 @@ DOORKEEPERS = {
     "typer": {"facauth.cli"},
     "rich": {"facauth.cli"},
     "matplotlib": {"facauth.measure"},
+    "fastapi": {"facauth.web"},
+    "starlette": {"facauth.web"},
+    "uvicorn": {"facauth.web"},
+    "jinja2": {"facauth.web"},
+    "python_multipart": {"facauth.web"},
+    "prometheus_client": {"facauth.web"},
     "platformdirs": {"facauth.settings"},
 }
 # What reads a weight file, and the name of their folder.

@@ -25,6 +25,8 @@ COMMANDS = (
     "migrate",
     "demo",
     "doctor",
+    "serve",
+    "token",
     "evaluate",
     "log",
     "key",

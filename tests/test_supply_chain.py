@@ -49,7 +49,9 @@ def test_doctor_knows_every_package_and_extra_of_pyproject() -> None:
         name: [canonicalize_name(Requirement(line).name) for line in lines]
         for name, lines in project["optional-dependencies"].items()
     }
-    assert extras == {extra.name: [canonicalize_name(extra.module)] for extra in EXTRAS}
+    assert extras == {
+        extra.name: [canonicalize_name(module) for module in extra.modules] for extra in EXTRAS
+    }
 
 
 def test_every_package_network_and_picture_is_listed(facauth: Facauth) -> None:

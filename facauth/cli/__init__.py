@@ -19,6 +19,7 @@ from facauth.cli import (
     operator,
     output,
     people,
+    serve,
     spoof_check,
     transfer,
     upkeep,
@@ -47,6 +48,7 @@ for commands in (
     upkeep,
     config,
     operator,
+    serve,
 ):
     commands.add_to(app)
 

@@ -40,14 +40,16 @@ class Extra:
     """What `pip install 'facauth[name]'` adds."""
 
     name: str
-    module: str  # to import; the package is called the same
+    modules: tuple[str, ...]  # to import; the packages are called the same
     purpose: str
 
 
+SERVER = ("fastapi", "uvicorn", "jinja2", "python_multipart", "prometheus_client")
 EXTRAS = (
-    Extra("heic", "pi_heif", "to read HEIC"),
-    Extra("keyring", "keyring", "to keep a store's key in the system's keyring"),
-    Extra("plot", "matplotlib", "for evaluate --plot"),
+    Extra("heic", ("pi_heif",), "to read HEIC"),
+    Extra("keyring", ("keyring",), "to keep a store's key in the system's keyring"),
+    Extra("plot", ("matplotlib",), "for evaluate --plot"),
+    Extra("web", SERVER, "for serve"),
 )
 
 
@@ -88,7 +90,7 @@ def _package(name: str) -> Finding:
 
 def _extra(extra: Extra) -> Finding:
     cure = f"not installed: pip install 'facauth[{extra.name}]' {extra.purpose}"
-    detail = "installed" if find_spec(extra.module) else cure
+    detail = "installed" if all(map(find_spec, extra.modules)) else cure
     return Finding(f"{extra.name} extra", True, detail)
 
 

@@ -84,7 +84,8 @@ def _packages() -> Iterator[tuple[str, metadata.Distribution | None]]:
 
     A condition, such as an operating system, is not evaluated: what is there is listed.
     """
-    waiting = [(name, True) for name in PACKAGES] + [(extra.module, False) for extra in EXTRAS]
+    waiting = [(name, True) for name in PACKAGES]
+    waiting += [(module, False) for extra in EXTRAS for module in extra.modules]
     seen = set[str]()
     for name, needed in waiting:  # grows meanwhile
         if _canonical(name) in seen:

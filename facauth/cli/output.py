@@ -9,34 +9,16 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from facauth.errors import ExitCode, FacauthError, LockedOut, Reason
-from facauth.structs import Liveness, Match, Quality, Replay, Sighting
-from facauth.trace import Trace
+from facauth.envelope import Answer as Answer  # the commands take it from here
+from facauth.envelope import envelope, turned
+from facauth.errors import ExitCode, FacauthError, Reason
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-SCHEMA = "facauth/1"
-
-
-@dataclass(slots=True)
-class Answer:
-    """What a command found, as it is filled in by the command and written by `answering`."""
-
-    command: str | None
-    trace: Trace = field(default_factory=Trace)
-    verdict: str | None = None
-    person: str | None = None
-    exit_code: ExitCode = ExitCode.OK
-    lines: list[str] = field(default_factory=list)  # stdout, for people and simple scripts
-    notes: list[str] = field(default_factory=list)  # stderr, unless --quiet
-    reasons: Sequence[Reason] = ()
-    more: dict[str, Any] = field(default_factory=dict)  # further fields of the envelope
 
 
 @contextmanager
@@ -46,23 +28,11 @@ def answering(command: str, *, as_json: bool, quiet: bool) -> Iterator[Answer]:
     try:
         yield answer
     except FacauthError as refusal:
-        answer.verdict, answer.exit_code = refusal.verdict, refusal.exit_code
-        answer.reasons, answer.lines, answer.person = refusal.reasons, [], None
-        if isinstance(refusal, LockedOut):
-            answer.more["retry_after_s"] = refusal.retry_after_s
+        answer.refuse(refusal)
     answer.notes += turned(answer.trace)
     _write(answer, as_json=as_json, quiet=quiet)
     if answer.exit_code:
         raise typer.Exit(answer.exit_code)
-
-
-def turned(trace: Trace) -> list[str]:
-    """A note for each photo that was not upright."""
-    return [
-        f"the photo was turned by {sighting.turned_deg} degrees to find the face"
-        for sighting in trace.all(Sighting)
-        if sighting.turned_deg
-    ]
 
 
 def _write(answer: Answer, *, as_json: bool, quiet: bool) -> None:
@@ -74,87 +44,6 @@ def _write(answer: Answer, *, as_json: bool, quiet: bool) -> None:
     if not quiet:
         for text in [*answer.notes, *map(str, answer.reasons)]:
             complain(text)
-
-
-def envelope(answer: Answer) -> dict[str, Any]:
-    """The documented JSON object of one answer; fields that do not apply are null."""
-    trace = answer.trace
-    return {
-        "schema": SCHEMA,
-        "command": answer.command,
-        "ok": answer.exit_code == ExitCode.OK,
-        "exit_code": int(answer.exit_code),
-        "verdict": answer.verdict,
-        "person": answer.person,
-        "match": match_fields(trace.last(Match)),
-        "liveness": liveness_fields(trace.last(Liveness)),
-        "replay": replay_fields(trace.last(Replay)),
-        "quality": quality_fields(trace.last(Quality)),
-        "reasons": [asdict(reason) for reason in answer.reasons],
-        "notes": answer.notes,
-        "elapsed_ms": {stage: round(ms, 1) for stage, ms in trace.elapsed_ms.items()},
-        **answer.more,
-    }
-
-
-def match_fields(match: Match | None) -> dict[str, Any] | None:
-    """Without the person: who is only nearly matched is nobody's business."""
-    if match is None:
-        return None
-    return {
-        "similarity": _number(match.similarity),
-        "threshold": _number(match.min_similarity),
-        "fmr": match.fmr,
-        "margin": _number(match.margin),
-        "compared": match.compared,
-    }
-
-
-def liveness_fields(liveness: Liveness | None) -> dict[str, Any] | None:
-    """The verdict and the numbers behind it."""
-    if liveness is None:
-        return None
-    return {
-        "verdict": str(liveness.verdict),
-        "live_score": _number(liveness.live_score),
-        "threshold": liveness.min_live_score,
-        "sure_threshold": liveness.sure_live_score,
-        "conditions": {
-            condition.name: {
-                "value": _number(condition.value),
-                "min" if condition.at_least else "max": condition.limit,
-                "met": condition.met,
-            }
-            for condition in liveness.conditions
-        },
-    }
-
-
-def replay_fields(replay: Replay | None) -> dict[str, Any] | None:
-    """The verdict and the comparison it rests on."""
-    if replay is None:
-        return None
-    return {
-        "verdict": str(replay.verdict),
-        "compared": replay.compared,
-        "part": replay.part,
-        "pairs": replay.pairs,
-        "inliers": replay.inliers,
-        "displacement": _number(replay.displacement),
-        "correlation": _number(replay.correlation),
-        "mirrored": replay.mirrored,
-    }
-
-
-def quality_fields(quality: Quality | None) -> dict[str, Any] | None:
-    """Every measure."""
-    if quality is None:
-        return None
-    return {name: _number(value) for name, value in asdict(quality).items()}
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or value != value else round(value, 4)
 
 
 def say(text: str) -> None:

@@ -29,17 +29,8 @@ from facauth.cli.arguments import (
 from facauth.cli.batch import in_order, jobs_for, photos_in
 from facauth.cli.checks import enrolled_as, not_compared
 from facauth.cli.explain import explain
-from facauth.cli.output import (
-    Answer,
-    answering,
-    liveness_fields,
-    on_terminal,
-    progress,
-    quality_fields,
-    replay_fields,
-    table,
-    turned,
-)
+from facauth.cli.output import Answer, answering, on_terminal, progress, table
+from facauth.envelope import liveness_fields, quality_fields, replay_fields, turned
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
 from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
 from facauth.trace import Trace

@@ -145,7 +145,7 @@ def decode(data: bytes, source: str) -> Pixels:
     if _is_avif(data) and len(data) > IMAGE.max_avif_bytes:
         raise _too_large(source, IMAGE.max_avif_bytes)
     try:
-        with _strict(), _silent(data):
+        with strict(), _silent(data):
             require_few_parts(data)
             formats = [*FORMATS, *_heif_formats()]
             with Image.open(WatchedFile(data), formats=formats) as image:
@@ -167,7 +167,7 @@ def decode(data: bytes, source: str) -> Pixels:
 
 
 @contextmanager
-def _strict() -> Iterator[None]:
+def strict() -> Iterator[None]:
     """Pillow with our limits, half an image being none, and no word about the rest."""
     from PIL import Image, ImageFile
 

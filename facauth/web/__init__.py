@@ -1,0 +1,1 @@
+"""The page and the HTTP API: another door to the same pipeline, for `facauth serve`."""

@@ -1,0 +1,348 @@
+"""The API on the real server: the calls of the old demo, and every status there is."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import httpx
+import pytest
+from serving import (
+    BARACK,
+    BARACK_AGAIN,
+    BARACK_LATER,
+    EILEEN,
+    JOE,
+    NOBODY,
+    SIMULATED,
+    TWO,
+    Served,
+    sent,
+)
+
+from facauth.records.store import Store
+
+KEYS = [
+    *("schema", "command", "ok", "exit_code", "verdict", "person", "match", "liveness", "replay"),
+    *("quality", "reasons", "notes", "elapsed_ms"),
+]
+
+
+def codes(response: httpx.Response) -> list[str]:
+    return [reason["code"] for reason in response.json()["reasons"]]
+
+
+def numbers(value: Any) -> list[float]:
+    """Every number that is not whole, anywhere in a body."""
+    if isinstance(value, dict):
+        return [each for inner in value.values() for each in numbers(inner)]
+    if isinstance(value, list):
+        return [each for inner in value for each in numbers(inner)]
+    return [value] if isinstance(value, float) else []
+
+
+def test_who_is_registered_signs_in(server: Served) -> None:
+    answer = server.sign_in(BARACK_AGAIN)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "schema": "facauth/1",
+        "command": "sign-in",
+        "ok": True,
+        "exit_code": 0,
+        "verdict": "signed_in",
+        "person": "Barack",
+        "match": None,
+        "liveness": {"verdict": "live"},
+        "replay": {"verdict": "new"},
+        "quality": None,
+        "reasons": [],
+        "notes": [],
+        "elapsed_ms": {},
+        "retry_after_s": None,
+    }
+
+
+def test_a_claimed_name_is_compared(server: Served) -> None:
+    assert server.sign_in(BARACK_AGAIN, "barack").json()["person"] == "Barack"
+
+
+def test_a_slash_at_the_end_is_optional(server: Served) -> None:
+    for path in ("/sign-in", "/sign-in/"):
+        answer = server.call("POST", path, files={"file": sent(BARACK_AGAIN)})
+        assert (answer.status_code, answer.history) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("photo", "status", "verdict", "code"),
+    [
+        (JOE, 401, "no_match", "match.none"),
+        (NOBODY, 401, "unusable_image", "face.none"),
+        (TWO, 400, "unusable_image", "face.several"),
+        (BARACK, 401, "attack", "replay.enrolled_picture"),
+        (SIMULATED, 401, "attack", "liveness.presentation_attack"),
+        (b"no image at all", 415, "unusable_image", "image.format"),
+        (b"", 422, "usage", "form.malformed"),
+    ],
+)
+def test_sign_in_refuses(
+    server: Served, photo: str | bytes, status: int, verdict: str, code: str
+) -> None:
+    answer = server.sign_in(photo)
+    assert (answer.status_code, answer.json()["verdict"]) == (status, verdict), answer.text
+    assert code in codes(answer)
+    assert answer.json()["person"] is None
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+
+
+@pytest.mark.parametrize("photo", [BARACK_AGAIN, JOE, BARACK, SIMULATED, TWO])
+def test_no_score_leaves_the_server(server: Served, photo: str) -> None:
+    """Nor a measure, nor how long a stage took; not in words either."""
+    for answer in (server.sign_in(photo), server.spoof_check(photo)):
+        body = answer.json()
+        assert list(body)[: len(KEYS)] == KEYS
+        assert numbers(body) == []
+        assert all(set(body[each] or {}) <= {"verdict"} for each in ("liveness", "replay"))
+        assert (body["match"], body["quality"], body["elapsed_ms"]) == (None, None, {})
+        assert "." not in "".join(reason["message"] for reason in body["reasons"])
+
+
+def test_an_unknown_name_is_answered_as_a_stranger_is(server: Served) -> None:
+    unknown, stranger = server.sign_in(JOE, "Nobody"), server.sign_in(JOE, "Barack")
+    assert unknown.status_code == stranger.status_code == 401
+    text = unknown.json()["reasons"][0]["message"].replace("Nobody", "Barack")
+    assert text == stranger.json()["reasons"][0]["message"]
+    assert codes(unknown) == codes(stranger) == ["match.none"]
+
+
+def test_too_many_failures_lock_out(server: Served) -> None:
+    answers = [server.sign_in(BARACK) for _ in range(6)]  # each is an attack, which counts twice
+    assert [each.status_code for each in answers] == [401] * 5 + [429]
+    assert codes(answers[-1]) == ["limit.delay"]
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 30
+    assert answers[-1].json()["retry_after_s"] == int(answers[-1].headers["Retry-After"])
+
+
+def test_a_person_is_registered_listed_and_removed(server: Served) -> None:
+    done = server.register("Eileen", EILEEN, consent="door 3, until June")
+    assert (done.status_code, done.json()["photos"]) == (200, 1), done.text
+    listed = server.get("/people", headers=server.operator).json()["people"]
+    assert [(row["name"], row["consent"]) for row in listed] == [
+        ("Barack", None),
+        ("Eileen", "door 3, until June"),
+    ]
+    gone = server.call("DELETE", "/people/Eileen", headers=server.operator)
+    assert (gone.status_code, gone.json()["person"]) == (200, "Eileen")
+    again = server.call("DELETE", "/people/Eileen", headers=server.operator)
+    assert (again.status_code, codes(again)) == (404, ["name.unknown"])
+
+
+@pytest.mark.parametrize("name", ["a/b", "../..", "50 %", "Zoë ☃", "/", "?x=1#y"])
+def test_any_name_can_be_removed(server: Served, name: str) -> None:
+    from urllib.parse import quote
+
+    assert server.register(name, EILEEN).status_code == 200
+    gone = server.call("DELETE", f"/people/{quote(name, safe='')}", headers=server.operator)
+    assert (gone.status_code, gone.json()["person"]) == (200, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "photo", "status", "code"),
+    [
+        ("Somebody", BARACK_LATER, 409, "face.enrolled_elsewhere"),
+        ("Barack", JOE, 409, "name.other_face"),
+        ("Barack", BARACK, 409, "enrolment.same_picture"),
+        ("Joe", NOBODY, 400, "face.none"),
+        ("Joe", SIMULATED, 401, "liveness.presentation_attack"),
+        ("x" * 129, JOE, 422, "name.invalid"),
+        ("", JOE, 422, "form.malformed"),
+        ("Joe", b"text", 415, "image.format"),
+    ],
+)
+def test_register_refuses(
+    server: Served, name: str, photo: str | bytes, status: int, code: str
+) -> None:
+    answer = server.register(name, photo)
+    assert (answer.status_code, codes(answer)) == (status, [code]), answer.text
+    listed = server.get("/people/", headers=server.operator).json()["people"]
+    assert [row["name"] for row in listed] == ["Barack"]
+
+
+@pytest.mark.parametrize(
+    ("photo", "status", "verdict"),
+    [
+        (EILEEN, 200, "live"),
+        (SIMULATED, 401, "attack"),
+        (NOBODY, 400, "unusable_image"),
+    ],
+)
+def test_spoof_check(server: Served, photo: str, status: int, verdict: str) -> None:
+    answer = server.spoof_check(photo)
+    assert (answer.status_code, answer.json()["verdict"]) == (status, verdict)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/register/"),
+        ("POST", "/spoof-check/"),
+        ("GET", "/people/"),
+        ("DELETE", "/people/Barack"),
+        ("POST", "/session/end"),
+    ],
+)
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Bearer", "Bearer wrong", "Basic {}", "Bearer {}x", "{}", "Bearer é"],
+)
+def test_the_rest_is_for_the_operator(
+    server: Served, method: str, path: str, authorization: str | None
+) -> None:
+    given = None if authorization is None else authorization.format(server.token)
+    headers = {} if given is None else {"Authorization": given.encode()}
+    answer = server.call(method, path, headers=headers)
+    assert (answer.status_code, codes(answer)) == (403, ["operator.required"])
+    assert answer.json()["verdict"] == "forbidden"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"{}"),
+        ("", b""),
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b", b""),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\nx\r\n--b--\r\n"),
+        ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="file"'),
+        (f"multipart/form-data; boundary={'b' * 999}", b"--b"),
+        ("application/x-www-form-urlencoded", b"name"),
+        ("application/x-www-form-urlencoded", b"\xff"),
+    ],
+)
+def test_a_malformed_form(server: Served, content_type: str, body: bytes) -> None:
+    headers = {"Content-Type": content_type}
+    answer = server.call("POST", "/sign-in/", content=body, headers=headers)
+    assert (answer.status_code, codes(answer)) == (422, ["form.malformed"])
+
+
+def test_a_field_must_not_come_twice(server: Served) -> None:
+    files = [("file", sent(BARACK_AGAIN)), ("file", sent(JOE))]
+    assert server.call("POST", "/sign-in/", files=files).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("GET", "/sign-in/", 405), ("PUT", "/", 405)],
+)
+def test_what_is_not_there(server: Served, method: str, path: str, status: int) -> None:
+    answer = server.call(method, path)
+    assert (answer.status_code, codes(answer)) == (status, [f"http.{status}"])
+
+
+def test_a_damaged_store_is_told_to_the_log_alone(server: Served) -> None:
+    kept = server.store.rename(server.store.with_name("kept"))
+    wal = server.store.with_name("store.sqlite3-wal")
+    try:
+        wal.unlink(missing_ok=True)
+        server.store.write_bytes(b"no store at all " * 64)
+        answer = server.sign_in(BARACK_AGAIN)
+    finally:
+        server.store.unlink()
+        kept.rename(server.store)
+    assert (answer.status_code, codes(answer)) == (500, ["internal"])
+    number = answer.headers["X-Request-Id"]
+    assert number in answer.text
+    assert "store" not in answer.text
+    (line,) = [line for line in server.log() if line["id"] == number]
+    assert "is not a facauth store" in line["problem"]
+
+
+def test_health_and_metrics(server: Served) -> None:
+    assert server.get("/healthz").text == "ok\n"
+    server.sign_in(BARACK_AGAIN)
+    shown = server.get("/metrics").text
+    assert 'facauth_requests_total{method="POST",route="/sign-in/",status="200"}' in shown
+    assert "Barack" not in shown
+
+
+def test_every_route_and_status_is_documented(server: Served) -> None:
+    document = server.get("/openapi.json").json()
+    documented = {
+        (method.upper(), path): set(route["responses"])
+        for path, methods in document["paths"].items()
+        for method, route in methods.items()
+    }
+    assert set(documented) == {
+        ("POST", "/sign-in/"),
+        ("POST", "/register/"),
+        ("POST", "/spoof-check/"),
+        ("GET", "/people/"),
+        ("DELETE", "/people/{name}"),
+        ("POST", "/session"),
+        ("POST", "/session/end"),
+        ("GET", "/healthz"),
+        ("GET", "/metrics"),
+    }
+    for line in server.log():
+        path = line["route"].replace(":path", "")
+        for known in ((line["method"], path), (line["method"], path + "/")):
+            if known in documented and line["status"] not in (405, 499):
+                assert str(line["status"]) in documented[known], line
+    assert document["components"]["securitySchemes"]["operator"]["scheme"] == "bearer"
+
+
+def test_the_log_holds_nothing_of_anybody(server: Served) -> None:
+    server.sign_in(BARACK_AGAIN, "Barack")
+    server.call("DELETE", "/people/Somebody%20Special?secret=1", headers=server.operator)
+    said = server.said()
+    assert server.log()
+    for word in ("Barack", "Somebody", "Special", "secret", '127.0.0.1"', "score", server.token):
+        assert word not in said.replace("http://127.0.0.1", "")
+    for line in server.log():
+        known = {"time", "method", "route", "status", "duration_ms", "id", "problem", "server"}
+        assert set(line) <= known
+        if "server" not in line:
+            assert line["route"] in ROUTES
+
+
+ROUTES = {
+    *("/", "/style.css", "/docs", "/openapi.json", "/healthz", "/metrics", "(none)"),
+    *("/sign-in", "/sign-in/", "/register", "/register/", "/spoof-check", "/spoof-check/"),
+    *("/people", "/people/", "/people/{name:path}", "/session", "/session/end"),
+}
+
+
+def test_attempts_are_in_the_stores_own_log(server: Served) -> None:
+    with Store.open(server.store) as store:
+        before = sum(1 for _ in store.events())
+    server.sign_in(BARACK_AGAIN)
+    server.sign_in(JOE)
+    with Store.open(server.store) as store:
+        after = [(event.command, event.verdict) for event in store.events()][before:]
+    assert after == [("sign-in", "signed_in"), ("sign-in", "no_match")]
+
+
+def picture(width: int, height: int) -> bytes:
+    from PIL import Image
+
+    made = io.BytesIO()
+    Image.new("L", (width, height)).save(made, "PNG")
+    return made.getvalue()
+
+
+def test_a_bomb_is_too_large(server: Served) -> None:
+    bomb = picture(9000, 9000)
+    assert len(bomb) < 200_000
+    answer = server.sign_in(bomb)
+    assert (answer.status_code, codes(answer)) == (413, ["image.too_many_pixels"])
+
+
+def test_a_truncated_photo_is_unusable(server: Served) -> None:
+    from conftest import SAMPLES
+
+    answer = server.sign_in((SAMPLES / BARACK_AGAIN).read_bytes()[:-5000])
+    assert (answer.status_code, codes(answer)) == (400, ["image.damaged"])
+
+
+def test_answers_are_json(server: Served) -> None:
+    assert json.loads(server.sign_in(JOE).content)["ok"] is False

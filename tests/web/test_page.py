@@ -1,0 +1,218 @@
+"""The page as a browser without script uses it: sessions, forms, and what each answer says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+from serving import BARACK, BARACK_AGAIN, EILEEN, JOE, NOBODY, Served, sent
+
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def all(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.found if tag in tags]
+
+
+@pytest.fixture
+def browser(server: Served) -> Iterator[httpx.Client]:
+    """With cookies of its own, and no script."""
+    with httpx.Client(
+        base_url=server.url,
+        headers=HTML,
+        trust_env=False,
+        verify=False,
+        timeout=60,
+    ) as client:
+        yield client
+
+
+def csrf_of(page: str) -> str:
+    (token, *_) = re.findall(r'name="csrf" type="hidden" value="([0-9a-f]{64})"', page)
+    return str(token)
+
+
+def begin(browser: httpx.Client, server: Served) -> str:
+    """Become the operator; what the page's forms send along."""
+    done = browser.post("/session", data={"token": server.token})
+    assert (done.status_code, done.headers["Location"]) == (303, "/")
+    return csrf_of(browser.get("/").text)
+
+
+def test_anybody_signs_in_with_a_plain_form(browser: httpx.Client) -> None:
+    form = {"name": ""}  # as browsers send a field that was left empty
+    done = browser.post("/sign-in/", data=form, files={"file": sent(BARACK_AGAIN)})
+    assert done.status_code == 200
+    assert done.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "<h2>Signed in as Barack</h2>" in done.text
+    assert 'action="/sign-in/"' in done.text  # and can go on from there
+
+
+@pytest.mark.parametrize(
+    ("photo", "status", "said"),
+    [
+        (JOE, 401, "the face matches nobody"),
+        (NOBODY, 401, "no face was found"),
+        (BARACK, 401, "this is the enrolled photo again"),
+        (b"x", 415, "this is not an image"),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    browser: httpx.Client, photo: str | bytes, status: int, said: str
+) -> None:
+    done = browser.post("/sign-in/", files={"file": sent(photo)})
+    assert done.status_code == status
+    assert said in done.text
+    assert 'role="alert"' in done.text
+
+
+def test_who_has_the_token_registers_with_plain_forms(
+    browser: httpx.Client, server: Served
+) -> None:
+    assert "register-file" not in browser.get("/").text
+    csrf = begin(browser, server)
+    form = {"csrf": csrf, "name": "<b>Eileen", "consent": ""}
+    done = browser.post("/register/", data=form, files={"file": sent(EILEEN)})
+    assert done.status_code == 200
+    assert "Registered &lt;b&gt;Eileen" in done.text
+    gone = browser.delete("/people/%3Cb%3EEileen", headers={"X-CSRF-Token": csrf})
+    assert gone.status_code == 200
+
+
+def test_a_session_that_ended_is_none(browser: httpx.Client, server: Served) -> None:
+    csrf = begin(browser, server)
+    assert browser.post("/session/end", data={"csrf": csrf}).status_code == 303
+    assert not browser.cookies
+    assert browser.get("/people/").status_code == 403
+
+
+def test_the_cookie(browser: httpx.Client, server: Served) -> None:
+    cookie = browser.post("/session", data={"token": server.token}).headers["Set-Cookie"]
+    assert re.match(r"facauth=[\w.-]+; HttpOnly; Max-Age=28800; Path=/; SameSite=strict$", cookie)
+    assert server.token not in cookie
+
+
+@pytest.mark.parametrize("csrf", ["", "0" * 64, None, "é"])
+def test_a_session_alone_changes_nothing(
+    browser: httpx.Client, server: Served, csrf: str | None
+) -> None:
+    """Another site can have the browser send its cookie (were it not SameSite), but not this."""
+    begin(browser, server)
+    form = {"name": "Joe"} if csrf is None else {"name": "Joe", "csrf": csrf}
+    headers = {} if csrf is None else {b"X-CSRF-Token": csrf.encode()}
+    answers = [
+        browser.post("/register/", data=form, files={"file": sent(JOE)}),
+        browser.post("/session/end", data=form),
+        browser.request("DELETE", "/people/Barack", headers=headers),
+    ]
+    assert [each.status_code for each in answers] == [403, 403, 403]
+    names = [row["name"] for row in server.get("/people", headers=server.operator).json()["people"]]
+    assert names == ["Barack"]
+
+
+def test_the_csrf_token_is_of_one_session(browser: httpx.Client, server: Served) -> None:
+    of_another = begin(browser, server)
+    browser.cookies.clear()
+    assert begin(browser, server) != of_another
+    assert browser.post("/session/end", data={"csrf": of_another}).status_code == 403
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "é", "x" * 43])
+def test_a_wrong_token_begins_nothing(browser: httpx.Client, token: str) -> None:
+    done = browser.post("/session", data={"token": token})
+    assert done.status_code == (403 if token else 422)
+    assert "Set-Cookie" not in done.headers
+
+
+@pytest.mark.parametrize("change", ["x", "", "9"])
+def test_a_session_cannot_be_made_up(browser: httpx.Client, server: Served, change: str) -> None:
+    begin(browser, server)
+    (cookie,) = browser.cookies.values()
+    browser.cookies.clear()
+    headers = {"Cookie": f"facauth={change}{cookie[len(change) or 1 :]}"}
+    assert browser.get("/people/", headers=headers).status_code == 403
+
+
+def test_what_another_site_sends_is_refused(server: Served) -> None:
+    sign_in = server.sign_in(BARACK_AGAIN, headers={"Sec-Fetch-Site": "cross-site"})
+    assert (sign_in.status_code, sign_in.json()["reasons"][0]["code"]) == (403, "operator.csrf")
+    assert (
+        server.sign_in(BARACK_AGAIN, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/style.css", "/docs", "/openapi.json", "/nothing", "/people/", "/metrics"]
+)
+def test_headers_are_on_every_answer(server: Served, path: str) -> None:
+    headers = server.get(path).headers
+    policy = dict(
+        part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";")
+    )
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    assert all("unsafe" not in each and "http" not in each for each in policy.values())
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] == "no-store"
+    assert "camera=(self)" in headers["Permissions-Policy"]
+    assert "server" not in headers
+    assert re.fullmatch("[0-9a-f]{16}", headers["X-Request-Id"])
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+@pytest.mark.parametrize("operator", [False, True])
+def test_pages_need_nothing_from_elsewhere(
+    browser: httpx.Client, server: Served, path: str, operator: bool
+) -> None:
+    """Nor what the policy forbids, which a browser would leave out without a word."""
+    if operator:
+        begin(browser, server)
+    page = Elements(browser.get(path).text)
+    for tag, attributes in page.found:
+        assert tag != "style"
+        assert not {each for each in attributes if each == "style" or each.startswith("on")}
+        for name in ("src", "href", "action"):
+            assert (attributes.get(name) or "/").startswith("/")
+    assert all(script.get("src") for script in page.all("script"))
+
+
+@pytest.mark.parametrize("operator", [False, True])
+def test_every_field_has_a_label(browser: httpx.Client, server: Served, operator: bool) -> None:
+    if operator:
+        begin(browser, server)
+    page = Elements(browser.get("/").text)
+    labelled = {label["for"] for label in page.all("label")}
+    fields = [each for each in page.all("input") if each["type"] != "hidden"]
+    assert {field["id"] for field in fields} == labelled
+    identifiers = [attributes["id"] for _, attributes in page.found if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == len(page.all("main")) == 1
+    assert len(page.all("form")) == 2 + operator
+
+
+def test_the_docs_name_every_route(server: Served) -> None:
+    page = server.get("/docs").text
+    document = server.get("/openapi.json").json()
+    for path, methods in document["paths"].items():
+        for method in methods:
+            assert f"<code>{method.upper()} {path}</code>" in page
+
+
+def test_a_look_at_the_head_of_the_page(server: Served) -> None:
+    answer = server.call("HEAD", "/")
+    assert (answer.status_code, answer.content) == (200, b"")

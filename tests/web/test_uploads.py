@@ -1,0 +1,177 @@
+"""Whatever is sent, the answer is the right one, and the server goes on."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import SAMPLES, tree
+from serving import BARACK, BARACK_AGAIN, JOE, Served, sent, serving
+
+LARGEST = 32 * 2**20
+AT_ONCE = 40
+
+
+def connected(server: Served) -> closing[socket.socket]:
+    return closing(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+
+
+def head(path: str, *headers: str) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def status(connection: socket.socket) -> int:
+    """Of the answer, which must have come before whatever is sent next."""
+    return int(connection.recv(65536).split()[1])
+
+
+def memory_mb(server: Served) -> int:
+    """The most that the process had at a time."""
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    (peak,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return peak // 1024
+
+
+def test_too_large_is_refused_before_a_byte_is_sent(server: Served) -> None:
+    with connected(server) as connection:
+        declared = f"Content-Length: {LARGEST + 1}"
+        connection.sendall(head("/sign-in/", "Content-Type: multipart/form-data", declared))
+        assert status(connection) == 413
+
+
+def test_too_large_is_refused_while_it_is_sent(server: Served) -> None:
+    """Nobody said how much it would be, and it never ends."""
+    with connected(server) as connection:
+        connection.sendall(head("/sign-in/", "Transfer-Encoding: chunked"))
+        piece = b"%x\r\n%s\r\n" % (2**20, b"x" * 2**20)
+        for _ in range(LARGEST // 2**20 + 1):
+            connection.sendall(piece)
+        assert status(connection) == 413
+
+
+def test_the_answer_reaches_a_client_that_goes_on_sending(server: Served) -> None:
+    answer = server.sign_in(b"x" * (LARGEST + 1))
+    assert answer.status_code == 413
+    assert answer.json()["reasons"][0]["code"] == "upload.too_large"
+    assert server.register("Joe", b"x" * 2**22, headers={}).status_code == 403
+
+
+def test_a_token_needs_no_megabytes(server: Served) -> None:
+    answer = server.call("POST", "/session", data={"token": "x" * 5000})
+    assert answer.status_code == 413
+
+
+def test_slow_uploads_hold_nobody_up(server: Served) -> None:
+    with connected(server) as slow, connected(server) as silent:
+        slow.sendall(head("/sign-in/", "Content-Type: multipart/form-data", "Content-Length: 999"))
+        slow.sendall(b"-")
+        silent.sendall(b"POST /sign")
+        assert server.sign_in(BARACK_AGAIN).status_code == 200
+
+
+def test_who_hangs_up_ends_nothing(server: Served) -> None:
+    body = httpx.Request("POST", server.url, files={"file": sent(BARACK_AGAIN)})
+    sent_bytes = body.read()
+    kind = f"Content-Type: {body.headers['Content-Type']}"
+    for share in (2, 1):  # in the middle of the upload; while it is worked on
+        with connected(server) as connection:
+            connection.sendall(head("/sign-in/", kind, f"Content-Length: {len(sent_bytes)}"))
+            connection.sendall(sent_bytes[: len(sent_bytes) // share])
+    assert server.sign_in(BARACK_AGAIN).status_code == 200
+
+
+@pytest.mark.parametrize("piece", [b"\r\n--b", b"\r", b"\r\n-", b"\n", b"--b\r\nA: b\r\n\r\n\r\n"])
+def test_forms_made_to_be_slow_hold_nobody_up(server: Served, piece: bytes) -> None:
+    """They are read by a worker, and the page still answers at once."""
+    begin = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+    body = begin + piece * (2**21 // len(piece))
+    with ThreadPoolExecutor(1) as pool:
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        long = pool.submit(server_call, server, body, headers)
+        time.sleep(0.1)
+        start = time.monotonic()
+        with httpx.Client(trust_env=False, verify=False) as other:
+            assert other.get(f"{server.url}/healthz").is_success
+        assert time.monotonic() - start < 10
+        assert long.result() == 422
+
+
+def server_call(server: Served, body: bytes, headers: dict[str, str]) -> int:
+    return server.call("POST", "/sign-in/", content=body, headers=headers).status_code
+
+
+def test_many_at_once_are_answered_or_told_to_come_back(server: Served) -> None:
+    before_mb = memory_mb(server)
+    photos = [BARACK_AGAIN, JOE] * (AT_ONCE // 2)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(lambda photo: server.sign_in(photo, "Barack"), photos))
+    found = Counter(answer.status_code for answer in answers)
+    assert set(found) <= {200, 401, 503, 429}, found
+    assert found[200]
+    for answer in answers:
+        assert ("retry-after" in answer.headers) == (answer.status_code in (503, 429))
+    assert memory_mb(server) < before_mb + 500
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One worker, and few requests for each client."""
+    options = ("--workers", "1", "--per-minute", "40")
+    with serving(tmp_path_factory.mktemp("busy"), *options) as served:
+        assert served.register("Barack", BARACK).status_code == 200
+        yield served
+
+
+def test_the_queue_is_bounded(busy: Served) -> None:
+    """1 at work and 8 that wait; the rest is told so at once."""
+    with ThreadPoolExecutor(28) as pool:
+        answers = list(pool.map(busy.sign_in, [BARACK_AGAIN] * 28))
+    found = Counter(answer.status_code for answer in answers)
+    assert set(found) == {200, 503}, found
+    assert found[200] >= 9
+    assert all(each.headers["Retry-After"] for each in answers if each.status_code == 503)
+
+
+def test_a_client_may_only_try_so_often(busy: Served) -> None:
+    answers = [busy.call("POST", "/sign-in/") for _ in range(60)]
+    assert {each.status_code for each in answers} == {422, 429}
+    refused = answers[-1]
+    assert refused.json()["reasons"][0]["code"] == "client.rate"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 3
+    assert busy.get("/").status_code == 200  # to look is free
+    # Without --behind-proxy nobody is asked who they are.
+    assert busy.call("POST", "/sign-in/", headers={"X-Forwarded-For": "9.9.9.9"}).status_code == 429
+
+
+def open_files(server: Served) -> list[str]:
+    """What the server has open, but its store."""
+    found = []
+    for each in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed just now
+            found.append(str(each.readlink()))
+    return [each for each in found if "store.sqlite3" not in each]
+
+
+def test_no_picture_reaches_a_disk(server: Served) -> None:
+    """Not even one that is larger than what others keep in memory; looked at all the while."""
+    large = (SAMPLES / BARACK_AGAIN).read_bytes() + b"\0" * (3 * 2**20)
+    before = tree(server.folder / "tmp"), set(tree(server.folder / "home"))
+    files = set(open_files(server))
+    seen = set()
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(server.sign_in, large)
+        while not done.done():
+            seen |= set(open_files(server)) - files
+    assert done.result().status_code == 200
+    assert {each for each in seen if each.startswith("/") and "/dev/" not in each} == set()
+    assert (tree(server.folder / "tmp"), set(tree(server.folder / "home"))) == before
+    stored = {path.name for path in (server.folder / "data").iterdir()}
+    assert stored <= {"store.sqlite3", "store.sqlite3-wal", "store.sqlite3-shm"}
