@@ -303,6 +303,18 @@ def killing(process: subprocess.Popen[bytes]) -> Iterator[None]:
         timer.cancel()
 
 
+@contextmanager
+def piped(path: Path) -> Iterator[None]:
+    """A pipe at `path`; whoever waits for it waits a while, and then finds it empty."""
+    os.mkfifo(path, 0o600)
+    end = Timer(10, lambda: os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK)))
+    end.start()
+    try:
+        yield
+    finally:
+        end.cancel()
+
+
 def tree(folder: Path) -> Tree:
     """Whatever is below a folder: relative path -> mode and a hash of the content."""
     return {

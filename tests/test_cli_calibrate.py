@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import cheap
 import numpy as np
 import pytest
-from conftest import ROOT, Facauth, Photo, tree
+from conftest import ROOT, Facauth, Photo, piped, tree
 from numpy.typing import NDArray
 
 from facauth.decision.calibration import FILE, shipped
@@ -278,8 +277,8 @@ def test_calls_that_cannot_be_meant(facauth: Facauth, arguments: tuple[str, ...]
 def test_a_pipe_in_the_place_of_a_calibration_is_not_waited_for(facauth: Facauth) -> None:
     place = facauth.home / "config" / "facauth" / "calibration.json"
     place.parent.mkdir(parents=True)
-    os.mkfifo(place, 0o600)
-    told = facauth("calibrate", "--show", "--json", exit_code=7)
+    with piped(place):
+        told = facauth("calibrate", "--show", "--json", exit_code=7)
     assert told.codes == ["calibration.unfit"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cheap import CONTRACT, FACE, GOOD
-from conftest import SAMPLES, TERMINAL_COLUMNS, Facauth, tree
+from conftest import SAMPLES, TERMINAL_COLUMNS, Facauth, piped, tree
 from PIL import Image
 from portraits import filled, vector
 
@@ -307,6 +307,13 @@ def test_an_unknown_name_in_groups_is_refused_before_any_photo(
         f"facauth: {people}/groups.csv names on line 3 somebody, which is not here; "
         "give columns group and person, or group and image (PERSON/IMAGE), each named once\n"
     )
+
+
+def test_a_pipe_in_the_place_of_groups_is_not_waited_for(facauth: Facauth, people: Path) -> None:
+    with piped(people / "groups.csv"):
+        told = facauth("evaluate", "match", str(people), "--json", exit_code=2)
+    assert told.codes == ["evaluate.groups"]
+    assert "is no file" in told.json["reasons"][0]["message"]
 
 
 # ---- what is written

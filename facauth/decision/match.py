@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
@@ -216,10 +217,17 @@ def fmr_of_each(gallery: Gallery | Crowd, asked: float, *, claimed: bool) -> flo
             Reason(
                 "match.unsupported_rate",
                 f"that {asked:.2g} of strangers pass{among} is less than can be promised",
-                f"ask for --fmr {lowest:.2g} or more" + (", or name one with --as" * (not claimed)),
+                f"ask for --fmr {_rounded_up(lowest):.2g} or more"
+                + (", or name one with --as" * (not claimed)),
             )
         )
     return asked / compared
+
+
+def _rounded_up(rate: float) -> float:
+    """To two digits, so that whoever asks for what is shown gets it."""
+    step = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return math.ceil(rate / step - 1e-8) * step
 
 
 def require_anybody(gallery: Gallery, store: object) -> None:

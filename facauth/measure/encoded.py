@@ -188,6 +188,8 @@ def _known(photos: list[list[Any]], body: bytes) -> dict[Stamp | None, Found]:
     vectors = np.frombuffer(body, "<f4").reshape(-1, DIMENSIONS).astype(np.float32)
     if not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3).all():  # NaN is none
         raise ValueError("not unit vectors")
+    if len(vectors) != sum(bool(usable) for *_, usable in photos):
+        raise ValueError("not a vector for each usable photo")
     rows, known = iter(vectors), dict[Stamp | None, Found]()
     for file, size, changed_ns, codes, usable in photos:
         vector = next(rows) if usable else None

@@ -61,6 +61,8 @@ def read_groups(folder: Path, photos: Sequence[Portrait]) -> dict[str, str] | No
     Raises UsageProblem for a file that cannot be understood, with the line.
     """
     source = folder / FILE
+    if source.is_fifo():  # which would be waited for
+        raise _bad(source, "is no file")
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             return dict(_of_photos(source, csv.DictReader(file), photos))

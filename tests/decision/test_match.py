@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from itertools import chain
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facauth.decision.calibration import calibration
-from facauth.decision.match import Gallery, asked_rate, compare, fmr_of_each, require_match
+from facauth.decision.match import Crowd, Gallery, asked_rate, compare, fmr_of_each, require_match
 from facauth.errors import FacauthError, NoMatch, SetupProblem, UsageProblem
 from facauth.settings import MIN_MARGIN, RATES
 from facauth.structs import Encoding, Match
@@ -251,6 +252,15 @@ def test_the_rate_of_all_comparisons_together_is_the_one_asked_for(asked: float,
     else:
         assert each * n == pytest.approx(asked)
         assert each >= calibration().min_fmr * 0.999999
+
+
+@given(st.integers(2, 10**7))
+def test_the_rate_that_is_advised_is_supported(people: int) -> None:
+    many = Crowd(people, (), lambda _: [])
+    with pytest.raises(UsageProblem) as refusal:
+        fmr_of_each(many, 1e-8, claimed=False)
+    (advised,) = re.findall(r"--fmr (\S+)", refusal.value.reasons[0].advice)
+    assert fmr_of_each(many, float(advised), claimed=False) < 1.2e-8
 
 
 def test_a_probe_unlike_everybody_is_nobody() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -120,6 +121,18 @@ def test_a_well_made_cache_of_nonsense_is_made_anew(folder: Path, tmp_path: Path
     stamp = encoded._stamp(photo)
     assert stamp
     cache.write({stamp: Found(vector("a", "b") * 2)})
+    assert cache.read() == {}
+
+
+@pytest.mark.parametrize("vectors", [0, 2])
+def test_a_cache_of_more_or_fewer_vectors_than_photos_is_made_anew(
+    folder: Path, tmp_path: Path, vectors: int
+) -> None:
+    cache = Cache(tmp_path / "c", folder, "c/1", largest=False)
+    header = json.dumps({"key": cache._key, "photos": [["ada/1.jpg", 1, 1, [], True]]}).encode()
+    rest = header + b"\n" + vector("a", "b").astype("<f4").tobytes() * vectors
+    (tmp_path / "c").write_bytes(encoded._first_line(rest) + rest)
+    (tmp_path / "c").chmod(0o600)
     assert cache.read() == {}
 
 
