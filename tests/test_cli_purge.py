@@ -169,13 +169,13 @@ def test_who_is_used_while_the_question_waits_stays(
 @pytest.mark.parametrize(
     "statement",
     [
-        f"UPDATE people SET enrolled_at = '{ago(-2)}' WHERE name = 'Eileen'",
-        f"UPDATE templates SET enrolled_at = '{ago(-2)}' WHERE person_id = 1",
+        "UPDATE people SET enrolled_at = '{soon}' WHERE name = 'Eileen'",
+        "UPDATE templates SET enrolled_at = '{soon}' WHERE person_id = 1",
         "UPDATE people SET enrolled_at = 'soon' WHERE name = 'Eileen'",
     ],
 )
 def test_a_clock_that_cannot_be_right_purges_nobody(enrolled: Facauth, statement: str) -> None:
-    enrolled.change(statement)
+    enrolled.change(statement.format(soon=ago(-2)))
     before = tree(enrolled.store.parent)
     for more in ("--yes", "--dry-run"):
         result = enrolled("purge", "--unused-for", "1y", more, "--json", exit_code=7)
