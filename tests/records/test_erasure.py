@@ -390,8 +390,11 @@ def test_what_is_sorted_is_not_left_in_a_temporary_file(path: Path) -> None:
     with Store.open(path, create=True) as store:
         store._db._db.executemany(
             """INSERT INTO people (uid, name, name_key, enrolled_at, consent)
-            VALUES (?1, ?1, ?1, '', ?2)""",
-            [(f"person {number}", "a long consent".ljust(1000, ".")) for number in range(MANY)],
+            VALUES (?, ?, ?, '', ?)""",
+            [
+                (*[f"person {number}"] * 3, "a long consent".ljust(1000, "."))
+                for number in range(MANY)
+            ],
         )
         assert spilled_to(store) == set()
         store._db._db.execute("PRAGMA temp_store = FILE")
