@@ -143,12 +143,13 @@ def test_the_queue_is_bounded(busy: Served) -> None:
 def test_a_client_may_only_try_so_often(busy: Served) -> None:
     answers = [busy.call("POST", "/sign-in/") for _ in range(60)]
     assert {each.status_code for each in answers} == {422, 429}
-    refused = answers[-1]
+    refused = next(each for each in answers if each.status_code == 429)
     assert refused.json()["reasons"][0]["code"] == "client.rate"
     assert 1 <= int(refused.headers["Retry-After"]) <= 3
     assert busy.get("/").status_code == 200  # to look is free
     # Without --behind-proxy nobody is asked who they are.
-    assert busy.call("POST", "/sign-in/", headers={"X-Forwarded-For": "9.9.9.9"}).status_code == 429
+    claimed = [{"X-Forwarded-For": f"9.9.9.{number}"} for number in range(9)]
+    assert 429 in {busy.call("POST", "/sign-in/", headers=each).status_code for each in claimed}
 
 
 def open_files(server: Served) -> list[str]:
