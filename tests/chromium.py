@@ -44,6 +44,10 @@ class Camera:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self.flags = (
+            "--use-fake-device-for-media-stream",
+            f"--use-file-for-fake-video-capture={file}",
+        )
         self.show(Image.new("RGB", (WIDTH, HEIGHT)))
 
     def show(self, picture: Image.Image) -> None:

@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missi
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-FAKE = "--use-fake-device-for-media-stream"
 AT_THE_CAMERA = {
     BARACK_AGAIN: scene(BARACK_AGAIN, (777, 500), 1000),
     BARACK: scene(BARACK, (313, 460), 760),
@@ -64,8 +63,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Camera:
 
 @pytest.fixture(scope="module")
 def chrome(tmp_path_factory: pytest.TempPathFactory, camera: Camera) -> Iterator[Chrome]:
-    video = f"--use-file-for-fake-video-capture={camera.file}"
-    with chromium(tmp_path_factory.mktemp("chromium"), FAKE, video) as driver:
+    with chromium(tmp_path_factory.mktemp("chromium"), *camera.flags) as driver:
         yield driver
 
 
