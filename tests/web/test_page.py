@@ -65,10 +65,10 @@ def test_anybody_signs_in_with_a_plain_form(browser: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("photo", "status", "said"),
     [
-        (JOE, 401, "the face matches nobody"),
-        (NOBODY, 401, "no face was found"),
-        (BARACK, 401, "this is the enrolled photo again"),
-        (b"x", 415, "this is not an image"),
+        (JOE, 401, "The face matches nobody"),
+        (NOBODY, 401, "No face was found"),
+        (BARACK, 401, "This is the enrolled photo again"),
+        (b"x", 415, "This is not an image"),
     ],
 )
 def test_a_refusal_says_what_to_do(
@@ -156,7 +156,18 @@ def test_what_another_site_sends_is_refused(server: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/style.css", "/docs", "/openapi.json", "/nothing", "/people/", "/metrics"]
+    "path",
+    [
+        "/",
+        "/style.css",
+        "/page.js",
+        "/icon.svg",
+        "/docs",
+        "/openapi.json",
+        "/nothing",
+        "/people/",
+        "/metrics",
+    ],
 )
 def test_headers_are_on_every_answer(server: Served, path: str) -> None:
     headers = server.get(path).headers
