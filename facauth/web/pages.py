@@ -8,13 +8,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 HTML = Path(__file__).parent / "html"
-HEADINGS = {  # of each verdict that a page shows
+HEADINGS = {  # of each verdict that a page shows, and of reasons that need another one
     "signed_in": "Signed in as {person}",
     "registered": "Registered {person}",
     "removed": "Removed {person}",
     "listed": "Who is enrolled",
     "live": "A live face",
     "attack": "This is not a live face",
+    "replay.enrolled_picture": "This is not a new photo",
+    "replay.same_sitting": "This is not a new photo",
     "no_match": "Not signed in",
     "locked_out": "Please wait",
     "unusable_image": "Please take another photo",
@@ -54,5 +56,7 @@ class Pages:
 
 
 def _heading(answer: dict[str, Any]) -> str:
-    """What happened, in a few words."""
-    return HEADINGS.get(answer["verdict"], OTHERWISE).format(person=answer["person"])
+    """What happened, in a few words; a replay is no live face that looked like a screen."""
+    said = [*(reason["code"] for reason in answer["reasons"]), answer["verdict"]]
+    heading = next((HEADINGS[each] for each in said if each in HEADINGS), OTHERWISE)
+    return heading.format(person=answer["person"])

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
-from serving import BARACK, BARACK_AGAIN, EILEEN, JOE, NOBODY, Served, sent
+from serving import BARACK, BARACK_AGAIN, EILEEN, JOE, NOBODY, SIMULATED, Served, sent
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -63,19 +63,21 @@ def test_anybody_signs_in_with_a_plain_form(browser: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("photo", "status", "said"),
+    ("photo", "status", "heading", "said"),
     [
-        (JOE, 401, "The face matches nobody"),
-        (NOBODY, 401, "No face was found"),
-        (BARACK, 401, "This is the enrolled photo again"),
-        (b"x", 415, "This is not an image"),
+        (JOE, 401, "Not signed in", "The face matches nobody"),
+        (NOBODY, 401, "Please take another photo", "No face was found"),
+        (BARACK, 401, "This is not a new photo", "This is the enrolled photo again"),
+        (SIMULATED, 401, "This is not a live face", "This looks like a photo of a screen"),
+        (b"x", 415, "Please take another photo", "This is not an image"),
     ],
 )
 def test_a_refusal_says_what_to_do(
-    browser: httpx.Client, photo: str | bytes, status: int, said: str
+    browser: httpx.Client, photo: str | bytes, status: int, heading: str, said: str
 ) -> None:
     done = browser.post("/sign-in/", files={"file": sent(photo)})
     assert done.status_code == status
+    assert f"<h2>{heading}</h2>" in done.text
     assert said in done.text
     assert 'role="alert"' in done.text
 
