@@ -38,6 +38,7 @@ def test_the_curl_lines_do_what_they_say(tmp_path: Path) -> None:
         ("register", "registered"),
         ("sign-in", "signed_in"),
         ("sign-in", "signed_in"),
+        ("quality", "usable"),
         ("spoof-check", "attack"),
         ("list", "listed"),
         ("remove", "removed"),
