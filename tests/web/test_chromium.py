@@ -152,7 +152,7 @@ def test_by_the_camera(browser: Browser, camera: Camera) -> None:
     ("photo", "heading", "said"),
     [
         (JOE, "Not signed in", "matches nobody"),
-        (BARACK, "This is not a live face", "the enrolled photo again"),
+        (BARACK, "This is not a new photo", "the enrolled photo again"),
         (NOBODY, "Please take another photo", "no face was found"),
         (TWO, "Please take another photo", "several faces"),
     ],
@@ -167,7 +167,7 @@ def test_a_file_that_is_refused(browser: Browser, photo: str, heading: str, said
     ("photo", "heading", "said"),
     [
         (JOE, "Not signed in", "matches nobody"),
-        (BARACK, "This is not a live face", "the enrolled photo again"),
+        (BARACK, "This is not a new photo", "the enrolled photo again"),
         (NOBODY, "Please take another photo", "no face was found"),
     ],
 )
@@ -250,8 +250,23 @@ def test_the_operator_registers_by_camera(browser: Browser, server: Served, came
     camera.show(AT_THE_CAMERA[JOE])
     browser.find("#register-name").send_keys("Joe")
     assert take(browser, "register").heading == "Registered Joe"
-    assert send(browser, JOE).heading == "This is not a live face"  # it is Joe's picture again
+    assert send(browser, JOE).heading == "This is not a new photo"  # it is Joe's picture again
     remove(server, "Joe")
+
+
+def test_the_operator_removes_somebody(browser: Browser, server: Served) -> None:
+    server.register("Eileen", EILEEN)
+    become_operator(browser, server)
+    browser.open("/people/")
+    lines = browser.all("#answer [data-name]")
+    assert [line.get_attribute("data-name") for line in lines] == ["Barack", "Eileen"]
+    browser.find('[data-name="Eileen"] button').click()
+    browser.driver.switch_to.alert.dismiss()
+    browser.find('[data-name="Eileen"] button').click()
+    browser.driver.switch_to.alert.accept()
+    browser.wait(lambda: "Eileen" in answer(browser).heading)
+    browser.open("/people/")
+    assert len(browser.all("#answer [data-name]")) == 1
 
 
 # --- without script, without a mouse, on a phone, without a server -------------------------------

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
-from serving import BARACK, BARACK_AGAIN, EILEEN, JOE, NOBODY, Served, sent
+from serving import BARACK, BARACK_AGAIN, EILEEN, JOE, NOBODY, SIMULATED, Served, sent
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -63,19 +63,21 @@ def test_anybody_signs_in_with_a_plain_form(browser: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("photo", "status", "said"),
+    ("photo", "status", "heading", "said"),
     [
-        (JOE, 401, "the face matches nobody"),
-        (NOBODY, 401, "no face was found"),
-        (BARACK, 401, "this is the enrolled photo again"),
-        (b"x", 415, "this is not an image"),
+        (JOE, 401, "Not signed in", "The face matches nobody"),
+        (NOBODY, 401, "Please take another photo", "No face was found"),
+        (BARACK, 401, "This is not a new photo", "This is the enrolled photo again"),
+        (SIMULATED, 401, "This is not a live face", "This looks like a photo of a screen"),
+        (b"x", 415, "Please take another photo", "This is not an image"),
     ],
 )
 def test_a_refusal_says_what_to_do(
-    browser: httpx.Client, photo: str | bytes, status: int, said: str
+    browser: httpx.Client, photo: str | bytes, status: int, heading: str, said: str
 ) -> None:
     done = browser.post("/sign-in/", files={"file": sent(photo)})
     assert done.status_code == status
+    assert f"<h2>{heading}</h2>" in done.text
     assert said in done.text
     assert 'role="alert"' in done.text
 
@@ -91,6 +93,15 @@ def test_who_has_the_token_registers_with_plain_forms(
     assert "Registered &lt;b&gt;Eileen" in done.text
     gone = browser.delete("/people/%3Cb%3EEileen", headers={"X-CSRF-Token": csrf})
     assert gone.status_code == 200
+
+
+def test_the_operator_sees_who_is_enrolled(browser: httpx.Client, server: Served) -> None:
+    assert "Barack" not in browser.get("/people/").text
+    begin(browser, server)
+    page = browser.get("/people/").text
+    assert "<h2>Who is enrolled</h2>" in page
+    assert ">Barack</span>" in page
+    assert "1 photo<" in page
 
 
 def test_a_session_that_ended_is_none(browser: httpx.Client, server: Served) -> None:
@@ -156,7 +167,8 @@ def test_what_another_site_sends_is_refused(server: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/style.css", "/docs", "/openapi.json", "/nothing", "/people/", "/metrics"]
+    "path",
+    ["/", "/style.css", "/page.js", "/docs", "/openapi.json", "/nothing", "/people/", "/metrics"],
 )
 def test_headers_are_on_every_answer(server: Served, path: str) -> None:
     headers = server.get(path).headers
