@@ -22,7 +22,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 PROGRAMS = ("chromium", "chromedriver")
-WAIT_S = 20
+WAIT_S = 30  # on a busy machine; nothing takes a tenth of it
 WIDTH, HEIGHT = 640, 480
 FLAGS = (
     "--headless",

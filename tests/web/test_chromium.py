@@ -20,11 +20,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missi
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-AT_THE_CAMERA = {
-    BARACK_AGAIN: scene(BARACK_AGAIN, (777, 500), 1000),
-    BARACK: scene(BARACK, (313, 460), 760),
-    JOE: scene(JOE, (485, 420), 700),
-    NOBODY: scene(NOBODY, (300, 200), 400),
+HEADS = {  # middle and height of what a camera sees of each photo, in its pixels
+    BARACK_AGAIN: ((777, 500), 1000),
+    BARACK: ((313, 460), 760),
+    JOE: ((485, 420), 700),
+    NOBODY: ((300, 200), 400),
 }
 ANSWER = """
 const answer = document.querySelector("#answer");
@@ -98,6 +98,10 @@ def path(photo: str) -> str:
     return str(SAMPLES / photo)
 
 
+def seen(photo: str) -> Image.Image:
+    return scene(photo, *HEADS[photo])
+
+
 def answer(browser: Browser) -> Answer:
     return Answer(*browser.wait(lambda: browser.run(ANSWER)))
 
@@ -139,7 +143,7 @@ def test_by_a_file(browser: Browser) -> None:
 
 
 def test_by_the_camera(browser: Browser, camera: Camera) -> None:
-    camera.show(AT_THE_CAMERA[BARACK_AGAIN])
+    camera.show(seen(BARACK_AGAIN))
     browser.find("#sign-in-form .camera-open").click()
     browser.wait(lambda: "Good" in advice(browser))
     assert browser.all(".camera video")
@@ -174,7 +178,7 @@ def test_a_file_that_is_refused(browser: Browser, photo: str, heading: str, said
 def test_what_the_camera_shows_is_refused(
     browser: Browser, camera: Camera, photo: str, heading: str, said: str
 ) -> None:
-    camera.show(AT_THE_CAMERA[photo])
+    camera.show(seen(photo))
     role, shown, reasons, focused = take(browser)
     assert (role, shown, focused) == ("alert", heading, True)
     assert said in reasons.lower()
@@ -198,7 +202,7 @@ def test_two_presses_are_one_try(browser: Browser, server: Served) -> None:
 
 
 def test_advice_follows_what_the_camera_sees(browser: Browser, camera: Camera) -> None:
-    good = AT_THE_CAMERA[BARACK_AGAIN]
+    good = seen(BARACK_AGAIN)
     camera.show(ImageEnhance.Brightness(good).enhance(0.08))
     browser.find("#sign-in-form .camera-open").click()
     browser.wait(lambda: "light" in advice(browser))
@@ -247,7 +251,7 @@ def test_the_operator_registers_by_file(browser: Browser, server: Served) -> Non
 
 def test_the_operator_registers_by_camera(browser: Browser, server: Served, camera: Camera) -> None:
     become_operator(browser, server)
-    camera.show(AT_THE_CAMERA[JOE])
+    camera.show(seen(JOE))
     browser.find("#register-name").send_keys("Joe")
     assert take(browser, "register").heading == "Registered Joe"
     assert send(browser, JOE).heading == "This is not a new photo"  # it is Joe's picture again
@@ -302,7 +306,7 @@ def test_by_keyboard_alone(browser: Browser, server: Served) -> None:
 
 
 def test_the_camera_by_keyboard_alone(browser: Browser, camera: Camera) -> None:
-    camera.show(AT_THE_CAMERA[BARACK_AGAIN])
+    camera.show(seen(BARACK_AGAIN))
     while "camera-open" not in str(press(browser, Keys.TAB).get_attribute("class")):
         pass
     press(browser, Keys.ENTER)
@@ -335,7 +339,7 @@ def states(browser: Browser, server: Served, camera: Camera) -> Iterator[str]:
     yield "signed in"
     send(browser, JOE)
     yield "refused"
-    camera.show(AT_THE_CAMERA[BARACK_AGAIN])
+    camera.show(seen(BARACK_AGAIN))
     browser.find("#sign-in-form .camera-open").click()
     browser.wait(lambda: "Good" in advice(browser))
     yield "camera"
