@@ -32,7 +32,7 @@ WEIGHTS: list[dict[str, Any]] = json.loads((ROOT / "facauth/weights/manifest.jso
 ]
 MAX_COMMITTED_BYTES = 30 * 2**20
 
-REGISTRIES = re.compile(rb"pypi\.org|pythonhosted\.org")
+REGISTRIES = re.compile(rb"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)")
 MACHINE_PATHS = re.compile(rb"/(?<![\w.]/)(?:work|root|farm|(?:home|Users)/\w+)/")
 
 
