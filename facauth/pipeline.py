@@ -33,7 +33,7 @@ from facauth.faces.quality import require_quality
 from facauth.learning import Seen
 from facauth.records.sealing import Template
 from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY
-from facauth.spoof.liveness import require_live
+from facauth.spoof.liveness import require_judgeable, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.spoof.signature import CaptureSignature, read_signatures
 from facauth.spoof.verdict import Spoof, require_beyond_doubt, weigh
@@ -42,9 +42,9 @@ from facauth.structs import PersonName
 if TYPE_CHECKING:
     from facauth.records.roster import Consent
     from facauth.records.store import Store
-    from facauth.settings import SpoofPolicy
+    from facauth.settings import QualityLimits, SpoofPolicy
     from facauth.stages import Stages
-    from facauth.structs import Encoding, Match, Replay
+    from facauth.structs import Encoding, Face, Match, Quality, Sighting
 
 
 def sign_in(
@@ -61,8 +61,7 @@ def sign_in(
 ) -> Match:
     """Who is in the image (or: is it `claimed`?). Returns only if every stage agreed.
 
-    rate: which share of strangers may pass; see asked_rate. Raises LockedOut before it looks at
-    anything, after too many failures.
+    rate: share of strangers that may pass; see asked_rate. Raises LockedOut before it looks.
     """
     asked = asked_rate(rate, claimed=claimed is not None)
     with store.attempt(claimed, liveness=not skip_liveness, error_rate=asked) as accept:
@@ -127,7 +126,8 @@ def register(
             if replace:
                 store.delete_templates(name)
             kept = read_signatures(store.signatures(known_as or name.text))
-            require_new_pictures(against_earlier(stages, captures, kept))
+            compared = [stages.replay(e, [*kept, *captures[:i]]) for i, e in enumerate(captures)]
+            require_new_pictures(compared)
             templates = [
                 Template(e.as_bytes(), c.to_bytes() if keep_signatures else None, accept_spoof)
                 for e, c in photos
@@ -146,10 +146,7 @@ def enrolment(
     skip_liveness: bool = False,
 ) -> tuple[Encoding, CaptureSignature]:
     """What is kept of one photo, which is live and good enough to be compared with for years."""
-    sighting = stages.sight(stages.decode(image))
-    face = only_face(sighting, largest=largest)
-    quality = stages.measure(sighting, face)
-    require_quality(quality, ENROLMENT_QUALITY)
+    sighting, face, quality = usable(stages, image, ENROLMENT_QUALITY, largest=largest)
     if not skip_liveness:
         liveness = stages.liveness(sighting, face, quality, policy)
         require_live(liveness)
@@ -157,11 +154,20 @@ def enrolment(
     return stages.encode(sighting, face), stages.signature(sighting, face)
 
 
-def against_earlier(
-    stages: Stages, captures: Sequence[CaptureSignature], enrolled: Sequence[CaptureSignature]
-) -> list[Replay]:
-    """Each photo compared with what is enrolled, and with those before it."""
-    return [stages.replay(each, [*enrolled, *captures[:i]]) for i, each in enumerate(captures)]
+def usable(
+    stages: Stages, image: str, limits: QualityLimits, *, largest: bool = False
+) -> tuple[Sighting, Face, Quality]:
+    """A photo's one face, which is good enough to be looked at further."""
+    sighting = stages.sight(stages.decode(image))
+    face = only_face(sighting, largest=largest)
+    quality = stages.measure(sighting, face)
+    require_quality(quality, limits)
+    return sighting, face, quality
+
+
+def check_quality(stages: Stages, image: str, limits: QualityLimits) -> None:
+    """What a photo lacks, told before it is judged: nothing of who it shows or how alive."""
+    require_judgeable(*usable(stages, image, limits))
 
 
 def check_spoof(

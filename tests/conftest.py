@@ -49,6 +49,17 @@ PASSER_BY = "collins.png"
 TERMINAL_COLUMNS = 88
 PATIENCE_S = 60  # for one process on a busy machine; none takes a tenth of it
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--once", action="store_true", help="Run one case of each test.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --once the first case of each."""
+    if config.getoption("once"):
+        items[:] = {item.nodeid.partition("[")[0]: item for item in reversed(items)}.values()
+
+
 Photo = Callable[[str], str]
 Altered = Callable[[str, "Callable[[Image.Image], Image.Image]"], str]
 Tree = dict[str, tuple[str, str]]

@@ -106,6 +106,7 @@ def test_there_are_one_to_64_processes(
     assert result.stderr.startswith("facauth: invalid value for '--jobs'")
 
 
+@pytest.mark.slow
 def test_several_processes_say_what_one_says(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Barack=photo("obama_2009.jpg"))
     names = ["two_faces.jpg", *LIVE, "simulated_recapture.jpg", "no_face.png"]

@@ -298,6 +298,7 @@ def test_a_store_without_people_can_let_nobody_in(facauth: Facauth, six: Path) -
     assert not (facauth.here / "absent.sqlite3").exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_written_but_the_plot(
     facauth: Facauth, six: Path, scores: Say, tmp_path: Path
 ) -> None:
@@ -371,6 +372,7 @@ def recaptured(laid: Laid) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_recaptures_are_found_and_another_photo_is_not(facauth: Facauth, recaptured: Path) -> None:
     options = ("--max-apcer", "0", "--max-bpcer", "0")
     envelope = replay(facauth, recaptured, *options)

@@ -148,6 +148,7 @@ def test_two_stores_share_a_key_file(locked: Facauth, photo: Photo, tmp_path: Pa
 # --- passphrase and keyring ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_passphrase(ada: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACAUTH_PASSPHRASE", PASSPHRASE)
     answer = ada("key", "init", "--passphrase", "--json")
@@ -168,6 +169,7 @@ def test_a_passphrase_that_is_too_short_makes_no_store(
     assert not facauth.store.exists()
 
 
+@pytest.mark.slow
 def test_rotation_asks_for_the_old_and_the_new_passphrase(
     ada: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +207,7 @@ def on_its_terminal(facauth: Facauth, *arguments: str, answers: list[str]) -> tu
     return process.returncode, shown.decode()
 
 
+@pytest.mark.slow
 def test_a_new_passphrase_is_asked_for_twice(facauth: Facauth) -> None:
     code, shown = on_its_terminal(
         facauth, "key", "init", "--passphrase", answers=[PASSPHRASE, PASSPHRASE]

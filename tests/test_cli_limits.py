@@ -104,6 +104,7 @@ def test_each_further_failure_doubles_the_wait_up_to_an_hour(
     assert said == "facauth: there were too many failed sign-ins; try again in 60 min\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "tries"), [((), 100), (("--skip-liveness",), 50)])
 def test_at_last_only_an_operator_helps(
     enrolled: Facauth, world: World, options: tuple[str, ...], tries: int
@@ -177,6 +178,7 @@ def test_a_bug_is_a_failed_try(enrolled: Facauth) -> None:
     assert locked_for(enrolled) == 30
 
 
+@pytest.mark.slow
 def test_a_success_forgets_failures(enrolled: Facauth) -> None:
     for _ in range(3):
         fail(enrolled, 9)
@@ -265,6 +267,7 @@ def test_whoever_is_removed_while_they_are_looked_at_does_not_sign_in(enrolled: 
 # --- unlock ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_unlock_forgets_one_persons_failures(enrolled: Facauth) -> None:
     fail(enrolled, 10, "--as", "Ada")
     fail(enrolled, 10)

@@ -146,6 +146,7 @@ def test_doctor_says_so_too(older: Facauth) -> None:
 # --- copies do not outlive what they hold --------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

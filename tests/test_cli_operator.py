@@ -28,6 +28,7 @@ def temporary(tmp_path: Path) -> dict[str, str]:
     return {"TMPDIR": str(folder)}
 
 
+@pytest.mark.slow
 def test_the_demo_shows_what_it_promises_and_leaves_no_trace(
     facauth: Facauth, tmp_path: Path, temporary: dict[str, str]
 ) -> None:
@@ -42,6 +43,7 @@ def test_the_demo_shows_what_it_promises_and_leaves_no_trace(
     assert all_of(facauth, tmp_path) == before
 
 
+@pytest.mark.slow
 def test_the_demo_does_not_touch_the_users_store(
     facauth: Facauth, photo: Photo, tmp_path: Path, temporary: dict[str, str]
 ) -> None:
@@ -64,6 +66,7 @@ def test_a_demo_that_shows_something_else_fails(
     assert (answer["ok"], answer["verdict"]) == (False, "not_as_expected")
 
 
+@pytest.mark.slow
 def test_doctor_finds_nothing_wrong_here(
     facauth: Facauth, tmp_path: Path, temporary: dict[str, str]
 ) -> None:
@@ -81,6 +84,7 @@ def test_doctor_finds_nothing_wrong_here(
     assert all_of(facauth, tmp_path) == before
 
 
+@pytest.mark.slow
 def test_doctor_does_not_change_the_store(
     facauth: Facauth, photo: Photo, tmp_path: Path, temporary: dict[str, str]
 ) -> None:

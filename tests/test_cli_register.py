@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import pytest
 from conftest import PASSER_BY, Altered, Facauth, Photo, fragments, with_a_passer_by
 from PIL import Image, ImageEnhance, ImageFilter
 
@@ -203,6 +204,7 @@ def test_every_fault_of_a_photo_is_said(facauth: Facauth, altered: Altered) -> N
     assert facauth.names() == {}
 
 
+@pytest.mark.slow
 def test_registering_asks_for_a_better_photo_than_signing_in(
     facauth: Facauth, photo: Photo, altered: Altered
 ) -> None:

@@ -47,6 +47,7 @@ def scanned(facauth: Facauth, photo: Photo) -> Facauth:
 # --- the customer's test -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("medium", ["screen", "print"])
 def test_a_photo_of_the_registered_photo_does_not_sign_in(
@@ -119,6 +120,7 @@ def test_the_registered_file_itself_does_not_sign_in(enrolled: Facauth, photo: P
     assert enrolled.enrolled() == before
 
 
+@pytest.mark.slow
 def test_another_photo_of_the_same_person_still_signs_in(enrolled: Facauth, photo: Photo) -> None:
     for name in (FIRST, AGAIN):
         for more in ([], ["--strict"], ["--skip-liveness"], ["--as", "Barack"]):
@@ -400,6 +402,7 @@ def refusal(facauth: Facauth, image: str, *more: str) -> str | None:
     return str(why) if why else None
 
 
+@pytest.mark.slow
 def test_real_photos_of_a_phone_do_not_sign_in(facauth: Facauth) -> None:
     """One of them is enrolled as a scan; the others show the same photo of the person, or another.
 

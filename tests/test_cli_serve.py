@@ -126,6 +126,7 @@ def test_it_needs_its_extra(facauth: Facauth) -> None:
     assert facauth.process("token", env=env).stdout  # which needs nothing of it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_it_ends_when_what_runs_is_done(tmp_path: Path, by: signal.Signals, code: int) -> None:
     with serving(tmp_path) as server:
@@ -155,6 +156,7 @@ def test_an_idle_connection_holds_no_stop_up(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing(tmp_path: Path, facauth: Facauth) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
@@ -225,6 +227,7 @@ def test_https(tmp_path: Path) -> None:
         assert done.headers["Set-Cookie"].endswith("; Secure")
 
 
+@pytest.mark.slow
 def test_two_servers_share_a_store_and_its_limits(tmp_path: Path) -> None:
     """Whoever fails at one has failed at the other; one token, one session for both."""
     with serving(tmp_path, "--workers", "1") as one:
@@ -237,6 +240,7 @@ def test_two_servers_share_a_store_and_its_limits(tmp_path: Path) -> None:
             assert {each.sign_in(BARACK_AGAIN).status_code for each in (one, two)} == {429}
 
 
+@pytest.mark.slow
 def test_an_encrypted_store_is_served_with_its_passphrase(tmp_path: Path) -> None:
     """Which takes a third of a second to be tried, and is tried once."""
     words = {"FACAUTH_PASSPHRASE": "correct horse battery staple"}
@@ -251,6 +255,7 @@ def test_an_encrypted_store_is_served_with_its_passphrase(tmp_path: Path) -> Non
     assert (without.returncode, without.stderr.count("\n")) == (7, 1)
 
 
+@pytest.mark.slow
 def test_while_libtiff_is_kept_quiet_the_log_is_not(tmp_path: Path) -> None:
     """Or else whoever sends a TIFF could do something else meanwhile, unseen."""
     made = io.BytesIO()

@@ -153,6 +153,7 @@ def test_a_link_to_itself_or_to_a_folder_is_no_store(facauth: Facauth, photo: Ph
     assert_refused(facauth, photo, f"{facauth.store} is not a file; name a facauth store")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
 def test_every_command_warns_where_others_may_write(
     facauth: Facauth, photo: Photo, mode: int
@@ -294,6 +295,7 @@ def make_for_nobody(facauth: Facauth, photo: Photo, folder: Path) -> Path:
     return store
 
 
+@pytest.mark.slow
 @as_root
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o400, 0o700), (0o600, 0o500)])
@@ -317,6 +319,7 @@ def test_what_may_not_be_written_is_left_as_it_is(
         assert tree(store.parent) == before
 
 
+@pytest.mark.slow
 @as_root
 @pytest.mark.parametrize("way", ["the file", "a link to it"])
 def test_a_store_of_another_user_is_refused(
@@ -369,6 +372,7 @@ def test_root_may_use_the_store_of_another_user(
     assert {path.stat().st_uid for path in store.parent.iterdir()} == {NOBODY}
 
 
+@pytest.mark.slow
 @as_root
 def test_who_has_no_home_must_name_a_store(facauth: Facauth, photo: Photo, abroad: Path) -> None:
     """No folder called ~ is made either. User 12345 is in no list of users."""
@@ -449,6 +453,7 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_with_a_damaged_weight_nobody_is_registered_or_let_in(
     facauth: Facauth, photo: Photo, installed: Path
 ) -> None:
@@ -474,6 +479,7 @@ def test_without_a_weight_nobody_is_let_in(facauth: Facauth, photo: Photo, insta
     assert (result.stdout, "is missing; install facauth again" in result.stderr) == ("", True)
 
 
+@pytest.mark.slow
 def test_doctor_finds_a_damaged_weight(facauth: Facauth, installed: Path) -> None:
     flip_a_byte(installed / "facauth" / "weights" / DETECTOR)
     env = {"PYTHONPATH": str(installed)}

@@ -97,6 +97,7 @@ def test_largest_refuses_two_faces_of_one_size(enrolled: Facauth, photo: Photo) 
     )
 
 
+@pytest.mark.slow
 def test_largest_signs_in_the_one_in_front(enrolled: Facauth, altered: Altered) -> None:
     crowd = altered(BARACK[1], with_a_passer_by)
     enrolled("sign-in", crowd, exit_code=4)
@@ -386,6 +387,7 @@ def test_every_attempt_is_logged_without_score_or_path(enrolled: Facauth, photo:
     assert b"biden" not in enrolled.store.read_bytes()
 
 
+@pytest.mark.slow
 def test_signing_in_writes_the_store_and_a_memory_of_the_weights_and_nothing_else(
     enrolled: Facauth, photo: Photo
 ) -> None:

@@ -25,6 +25,7 @@ def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
     return facauth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quiet", ["-q", "--quiet"])
 def test_quiet_says_results_only(facauth: Facauth, photo: Photo, quiet: str) -> None:
     for exit_code, stdout, *command in (
@@ -56,6 +57,7 @@ def test_quiet_keeps_an_internal_error_to_its_code(enrolled: Facauth, photo: Pho
     assert (result.stdout, result.stderr) == ("", "")
 
 
+@pytest.mark.slow
 def test_a_process_says_what_a_call_says(enrolled: Facauth, photo: Photo) -> None:
     for arguments, exit_code in (
         (("sign-in", photo(AGAIN)), 0),

@@ -264,6 +264,7 @@ def test_the_envelope_of_both_commands(enrolled: Facauth) -> None:
 # --- the passphrase ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_where_nobody_can_be_asked_it_says_what_to_do(enrolled: Facauth) -> None:
     enrolled.process("export", "--all", "all.json", env={VARIABLE: PASSPHRASE})
     before = tree(enrolled.here), enrolled.enrolled()

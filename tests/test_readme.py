@@ -91,6 +91,7 @@ def test_the_readme_calls_commands_that_exist(readme: str) -> None:
     assert named - set(COMMANDS) == set()
 
 
+@pytest.mark.slow
 def test_the_readme_calls_commands_with_options_they_have(facauth: Facauth, readme: str) -> None:
     for call in calls(readme):
         words = [word for word in call if not word.startswith("-")]

@@ -47,6 +47,7 @@ def test_the_folder_is_small() -> None:
     assert sum(path.stat().st_size for path in SAMPLES.iterdir()) < MAX_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("medium", ["screen", "print"])
 def test_a_recapture_depends_on_its_seed_and_on_nothing_else(medium: Medium) -> None:
     picture = read(SAMPLES / "hopper_1984.jpg")

@@ -52,6 +52,7 @@ def test_what_is_no_name(raw: str) -> None:
     assert str(reason).isprintable()
 
 
+@pytest.mark.slow
 @given(st.text(max_size=140))
 def test_a_name_stays_what_it_is(raw: str) -> None:
     try:

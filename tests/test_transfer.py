@@ -122,6 +122,7 @@ def populations(draw: st.DrawFn) -> list[PersonCopy]:
     return found
 
 
+@pytest.mark.slow
 @given(people=populations(), plain=st.booleans())
 def test_what_is_written_is_read(people: list[PersonCopy], plain: bool) -> None:
     text = write(people, None if plain else new_lock(known))
@@ -626,6 +627,7 @@ def inputs(count: int, seed: int) -> Iterator[bytes]:
             yield changed(json.loads(text), chance)
 
 
+@pytest.mark.slow
 def test_whatever_the_bytes_are_all_of_it_comes_in_or_nothing(tmp_path: Path) -> None:
     outcomes = Counter[str]()
     with Store.open(tmp_path / "store", create=True) as store:

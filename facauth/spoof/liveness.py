@@ -88,11 +88,23 @@ def judge(
     """The verdict on one face; never refuses by itself."""
     seen = conditions(context(sighting.pixels, face), quality, LIVENESS)
     score = live_score(sighting.pixels, face, networks)
-    reasons = tuple(condition.unmet for condition in seen if not condition.met)
+    reasons = unmet(seen)
     verdict = LiveVerdict.CANNOT_JUDGE
     if not reasons:
         verdict, reasons = verdict_on(score, policy)
     return Liveness(verdict, score, policy.min_live_score, policy.sure_live_score, seen, reasons)
+
+
+def unmet(seen: tuple[Condition, ...]) -> tuple[Reason, ...]:
+    """Why a photo cannot be judged; empty if it can."""
+    return tuple(condition.unmet for condition in seen if not condition.met)
+
+
+def require_judgeable(sighting: Sighting, face: Face, quality: Quality) -> None:
+    """Raises UnusableImage for what will not be judged, without judging it."""
+    reasons = unmet(conditions(context(sighting.pixels, face), quality, LIVENESS))
+    if reasons:
+        raise UnusableImage(*reasons)
 
 
 def verdict_on(score: float, policy: SpoofPolicy) -> tuple[LiveVerdict, tuple[Reason, ...]]:

@@ -30,6 +30,7 @@ from facauth.web.work import Workers
 OPERATOR = HTTPBearer(
     scheme_name="operator", description="The token that `facauth token` prints.", auto_error=False
 )
+PREVIEWS = 2  # for each try of a client: a camera asks once a second what the photo lacks
 
 
 def make_app(site: Site, workers: Workers, log: Log) -> FastAPI:
@@ -55,7 +56,8 @@ class Desk:
     def __init__(self, site: Site, workers: Workers, counts: Counts, app: FastAPI) -> None:
         self._site, self._workers, self._counts, self._app = site, workers, counts, app
         self._access = Access(site)
-        self._buckets = Buckets(site.per_minute, site.limits.max_clients)
+        self._tries = Buckets(site.per_minute, site.limits.max_clients)
+        self._previews = Buckets(PREVIEWS * site.per_minute, site.limits.max_clients)
         self._bodies = Bodies(site.limits)
         self._pages = Pages()
 
@@ -63,6 +65,7 @@ class Desk:
         """Add every route, and what becomes of every refusal."""
         answers: dict[str, Callable[..., object]] = {
             "sign-in": self.sign_in,
+            "quality": self.quality,
             "register": self.register,
             "spoof-check": self.spoof_check,
             "list": self.people,
@@ -74,7 +77,7 @@ class Desk:
             self._add(route, answers[route.command])
         pages: dict[str, Callable[..., object]] = {
             "/": self.page,
-            "/style.css": self.style,
+            **dict.fromkeys(self._pages.files, self.file),
             "/docs": self.docs,
             "/openapi.json": self.document,
         }
@@ -108,9 +111,10 @@ class Desk:
         """The page with its forms."""
         return HTMLResponse(self._pages.page(self._csrf(request)))
 
-    async def style(self) -> Response:
-        """The page's style sheet."""
-        return Response(self._pages.style, media_type="text/css")
+    async def file(self, request: Request) -> Response:
+        """What the pages are made of."""
+        content, kind = self._pages.files[request.url.path]
+        return Response(content, media_type=kind)
 
     async def document(self) -> Response:
         """The OpenAPI document."""
@@ -134,6 +138,11 @@ class Desk:
         """Who is in the photo, or: is it the person that is named."""
         self._admit(request)
         return await self._work(request, jobs.sign_in)
+
+    async def quality(self, request: Request) -> Response:
+        """What a photo lacks; asked again and again while a camera is open."""
+        self._admit(request, self._previews)
+        return await self._work(request, jobs.quality)
 
     async def begin_session(self, request: Request) -> Response:
         """The operator's token becomes a session of this browser."""
@@ -189,11 +198,11 @@ class Desk:
 
     # --- in and out ------------------------------------------------------------------------------
 
-    def _admit(self, request: Request) -> None:
+    def _admit(self, request: Request, buckets: Buckets | None = None) -> None:
         """Raises LockedOut for too many requests, Forbidden for one that another site sent."""
         peer = request.client.host if request.client else ""
         said = request.headers.getlist("x-forwarded-for") if self._site.behind_proxy else []
-        self._buckets.take(client_of(peer, said))
+        (buckets or self._tries).take(client_of(peer, said))
         if request.headers.get("sec-fetch-site") == "cross-site":
             raise foreign()
 

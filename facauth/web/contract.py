@@ -109,6 +109,19 @@ API = (
     ),
     Route(
         "POST",
+        "/quality/",
+        "quality",
+        "Say what a photo lacks to be judged, before it is a try",
+        (200, 400, 415, *OF_A_FORM),
+        operator=False,
+        form=body(
+            MULTIPART,
+            file=PHOTO,
+            **{"for": "What the photo is meant for: sign-in (the default) or register."},
+        ),
+    ),
+    Route(
+        "POST",
         "/register/",
         "register",
         "Enrol a person, or add a photo to one",

@@ -13,13 +13,15 @@ from facauth.networks import Networks
 from facauth.records import people
 from facauth.records.keys import KeyAccess, Lock
 from facauth.records.store import Store
+from facauth.settings import ENROLMENT_QUALITY, SIGN_IN_QUALITY
 from facauth.stages import Stages, bind
 from facauth.structs import PersonName
 from facauth.web.answers import Reply, answered
 from facauth.web.form import Form
-from facauth.web.refusals import SIGN_IN_STATUS
+from facauth.web.refusals import SIGN_IN_STATUS, malformed
 from facauth.web.site import Site
 
+LIMITS = {"sign-in": SIGN_IN_QUALITY, "register": ENROLMENT_QUALITY}
 Allowed = Callable[[str | None], None]  # given the form's CSRF token; raises Forbidden
 
 
@@ -97,6 +99,20 @@ def register(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed
         answer.notes += turned(answer.trace)
 
     return answered("register", job)
+
+
+def quality(site: Site, upload: Upload, networks: Networks) -> Reply:
+    """What a photo lacks before it is worth a try, which it does not count as."""
+
+    def job(answer: Answer) -> None:
+        form = upload.form(site)
+        purpose = form.text("for") or "sign-in"
+        if purpose not in LIMITS:
+            raise malformed("nothing takes such a photo", f"give one of {', '.join(LIMITS)}")
+        pipeline.check_quality(_stages(networks, answer, form), "upload", LIMITS[purpose])
+        answer.verdict = "usable"
+
+    return answered("quality", job)
 
 
 def spoof_check(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed) -> Reply:

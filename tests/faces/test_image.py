@@ -583,6 +583,7 @@ def blasts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, flo
 REFUSALS = {"image.too_many_pixels", "image.damaged", "image.format", "image.heic"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", bombs())
 def test_bombs_do_not_go_off(blasts: dict[str, tuple[str, float, float]], name: str) -> None:
     answer, grown_mb, spent_s = blasts[name]

@@ -53,6 +53,7 @@ def test_the_rule_of_three_where_nothing_or_everything_counts(n: int) -> None:
     assert rate(trials(a=(n, n))).method is Method.RULE_OF_THREE
 
 
+@pytest.mark.slow
 @given(TRIALS)
 def test_an_interval_holds_its_estimate_within_0_and_1(tried: list[tuple[str, bool]]) -> None:
     found = rate(tried)
@@ -63,6 +64,7 @@ def test_an_interval_holds_its_estimate_within_0_and_1(tried: list[tuple[str, bo
     assert found.estimate is None or low <= found.estimate <= high
 
 
+@pytest.mark.slow
 @given(TRIALS)
 def test_the_order_of_trials_changes_no_rate_and_no_method(tried: list[tuple[str, bool]]) -> None:
     first, second = rate(tried), rate(list(reversed(tried)))

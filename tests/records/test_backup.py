@@ -377,6 +377,7 @@ print(json.dumps([done, refused]))
 """
 
 
+@pytest.mark.slow
 def test_registering_while_keys_are_rotated_leaves_nothing_plain_and_loses_nobody(
     path: Path, keys: KeyAccess
 ) -> None:

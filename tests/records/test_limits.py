@@ -292,6 +292,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(steps=st.lists(STEPS, max_size=80), liveness=st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_whatever_clocks_do_nobody_gets_a_try_too_early(
@@ -623,6 +624,7 @@ def uid(path: Path, name: str) -> str:
 # --- many processes -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("speed", "least", "most"), [(1.0, 8, 10), (benchmark.FAST, 11, 100)])
 def test_no_try_of_many_processes_gets_past_the_limit(
     tmp_path: Path, speed: float, least: int, most: int

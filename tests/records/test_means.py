@@ -521,6 +521,7 @@ def test_an_encrypted_store_never_holds_a_mean(store: Store, path: Path, encrypt
     assert (left(path, every) == 0) is encrypted
 
 
+@pytest.mark.slow
 def test_encryption_and_rotation_leave_no_block(store: Store, path: Path, encrypted: bool) -> None:
     enrol(store, *range(PEOPLE))
     decide(store, vector(1))

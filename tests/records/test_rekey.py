@@ -205,6 +205,7 @@ def generation(path: Path) -> int:
     return int(str(number))
 
 
+@pytest.mark.slow
 def test_killed_while_it_encrypts(path: Path) -> None:
     """As it was or encrypted, and then everybody is there; and it can be done again."""
     original, dice = path.read_bytes(), random.Random(5)
@@ -220,6 +221,7 @@ def test_killed_while_it_encrypts(path: Path) -> None:
         sound_log(path)
 
 
+@pytest.mark.slow
 def test_killed_while_it_rotates(path: Path) -> None:
     rekey.encrypt(path, KeyKind.FILE, access(path))
     dice, kills = random.Random(6), 0
@@ -287,6 +289,7 @@ print(seen)
 """
 
 
+@pytest.mark.slow
 def test_sign_ins_while_the_key_changes(path: Path) -> None:
     """Each sees everybody, or is asked to try again; none waits longer than one rotation."""
     rekey.encrypt(path, KeyKind.FILE, access(path))
@@ -314,6 +317,7 @@ def rotate_or_busy(path: Path) -> None:
     time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_passphrase_store_gets_another_passphrase(path: Path) -> None:
     old = replace(access(path), ask=lambda _: "the first passphrase")
     new = replace(access(path), ask=lambda _: "the second passphrase")

@@ -303,6 +303,7 @@ def test_who_was_altered_can_be_removed_and_enrolled_anew(path: Path) -> None:
 # --- every bit -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "column"),
     [
@@ -420,6 +421,7 @@ def blobs(path: Path) -> Iterator[bytes]:
             yield from (blob for (blob,) in db.execute(query))
 
 
+@pytest.mark.slow
 def test_no_nonce_is_used_twice(path: Path) -> None:
     """Whatever was written to a real store: two blobs of one nonce are one blob."""
     written = set(blobs(path))

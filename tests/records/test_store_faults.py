@@ -324,6 +324,7 @@ def test_a_sound_store_passes(path: Path, sound: bytes) -> None:
     everything(path)
 
 
+@pytest.mark.slow
 def test_flipped_bytes_are_an_answer_or_a_setup_problem(path: Path, sound: bytes) -> None:
     dice, refusals = random.Random(20261122), 0
     for _ in range(400):

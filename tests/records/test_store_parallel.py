@@ -193,6 +193,7 @@ print(set(seen))
 """
 
 
+@pytest.mark.slow
 def test_readers_see_whole_people_only(tmp_path: Path) -> None:
     path = tmp_path / "people.sqlite3"
     with Store.open(path, create=True):
@@ -255,6 +256,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_eight_commands_at_once(folder: Path) -> None:
     running = [facauth(folder, *command) for command in COMMANDS]
     answers = [finished(process) for process in running]

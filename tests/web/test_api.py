@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -22,6 +23,10 @@ from serving import (
 )
 
 from facauth.records.store import Store
+
+if TYPE_CHECKING:
+    from conftest import Altered
+    from PIL import Image
 
 KEYS = [
     *("schema", "command", "ok", "exit_code", "verdict", "person", "match", "liveness", "replay"),
@@ -42,6 +47,7 @@ def numbers(value: Any) -> list[float]:
     return [value] if isinstance(value, float) else []
 
 
+@pytest.mark.slow
 def test_who_is_registered_signs_in(server: Served) -> None:
     answer = server.sign_in(BARACK_AGAIN)
     assert answer.status_code == 200
@@ -105,6 +111,79 @@ def test_no_score_leaves_the_server(server: Served, photo: str) -> None:
         assert all(set(body[each] or {}) <= {"verdict"} for each in ("liveness", "replay"))
         assert (body["match"], body["quality"], body["elapsed_ms"]) == (None, None, {})
         assert "." not in "".join(reason["message"] for reason in body["reasons"])
+
+
+def lacking(server: Served, photo: str | bytes, **fields: str) -> httpx.Response:
+    """What /quality/ says of a photo."""
+    return server.call("POST", "/quality/", data=fields, files={"file": sent(photo)})
+
+
+@pytest.mark.parametrize("photo", [BARACK, BARACK_AGAIN, JOE, SIMULATED])
+def test_a_good_photo_lacks_nothing_whoever_and_whatever_it_shows(
+    server: Served, photo: str
+) -> None:
+    answer = lacking(server, photo)
+    assert (answer.status_code, answer.json()["verdict"]) == (200, "usable"), answer.text
+    body = answer.json()
+    assert (body["person"], body["liveness"], body["replay"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("share", "light", "purpose", "advice"),
+    [
+        (1.0, 0.05, "sign-in", "get more light"),
+        (0.1, 1.0, "sign-in", "come closer"),
+        (0.18, 1.0, "sign-in", None),
+        (0.18, 1.0, "register", "come closer"),  # a template is compared with for years
+    ],
+)
+def test_what_a_photo_lacks(
+    server: Served, altered: Altered, share: float, light: float, purpose: str, advice: str | None
+) -> None:
+    made = altered(BARACK, lambda image: changed(image, share, light))
+    answer = lacking(server, Path(made).read_bytes(), **{"for": purpose})
+    said = [reason["advice"] for reason in answer.json()["reasons"]]
+    assert (answer.status_code, advice in said or not said) == (400 if advice else 200, True), said
+
+
+def changed(image: Image.Image, share: float, light: float) -> Image.Image:
+    """Smaller, or darker."""
+    size = (round(image.width * share), round(image.height * share))
+    return image.resize(size).point(lambda level: level * light)
+
+
+def test_a_face_that_fills_the_frame_is_sent_away_before_it_is_a_try(
+    server: Served, altered: Altered
+) -> None:
+    """Liveness could not be judged, which a sign-in would say and count."""
+    made = altered(BARACK, lambda image: image.crop((195, 220, 485, 640)))
+    answer = lacking(server, Path(made).read_bytes())
+    assert "liveness.context" in codes(answer)
+
+
+def test_a_preview_is_no_try(server: Served) -> None:
+    with Store.open(server.store) as store:
+        before = list(store.events())
+        for photo in (NOBODY, JOE, BARACK) * 5:  # which would lock out, were they sign-ins
+            lacking(server, photo)
+        assert list(store.events()) == before
+    assert server.sign_in(BARACK_AGAIN).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("photo", "fields", "status", "code"),
+    [
+        (NOBODY, {}, 400, "face.none"),
+        (TWO, {}, 400, "face.several"),
+        (b"x", {}, 415, "image.format"),
+        (BARACK, {"for": "anything"}, 422, "form.malformed"),
+    ],
+)
+def test_no_photo_to_speak_of(
+    server: Served, photo: str | bytes, fields: dict[str, str], status: int, code: str
+) -> None:
+    answer = lacking(server, photo, **fields)
+    assert (answer.status_code, codes(answer)) == (status, [code])
 
 
 def test_an_unknown_name_is_answered_as_a_stranger_is(server: Served) -> None:
@@ -274,6 +353,7 @@ def test_every_route_and_status_is_documented(server: Served) -> None:
     }
     assert set(documented) == {
         ("POST", "/sign-in/"),
+        ("POST", "/quality/"),
         ("POST", "/register/"),
         ("POST", "/spoof-check/"),
         ("GET", "/people/"),
@@ -306,7 +386,8 @@ def test_the_log_holds_nothing_of_anybody(server: Served) -> None:
 
 
 ROUTES = {
-    *("/", "/style.css", "/docs", "/openapi.json", "/healthz", "/metrics", "(none)"),
+    *("/", "/style.css", "/page.js", "/icon.svg"),
+    *("/quality", "/quality/", "/docs", "/openapi.json", "/healthz", "/metrics", "(none)"),
     *("/sign-in", "/sign-in/", "/register", "/register/", "/spoof-check", "/spoof-check/"),
     *("/people", "/people/", "/people/{name:path}", "/session", "/session/end"),
 }

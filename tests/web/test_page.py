@@ -65,10 +65,10 @@ def test_anybody_signs_in_with_a_plain_form(browser: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("photo", "status", "said"),
     [
-        (JOE, 401, "the face matches nobody"),
-        (NOBODY, 401, "no face was found"),
-        (BARACK, 401, "this is the enrolled photo again"),
-        (b"x", 415, "this is not an image"),
+        (JOE, 401, "The face matches nobody"),
+        (NOBODY, 401, "No face was found"),
+        (BARACK, 401, "This is the enrolled photo again"),
+        (b"x", 415, "This is not an image"),
     ],
 )
 def test_a_refusal_says_what_to_do(
@@ -91,6 +91,15 @@ def test_who_has_the_token_registers_with_plain_forms(
     assert "Registered &lt;b&gt;Eileen" in done.text
     gone = browser.delete("/people/%3Cb%3EEileen", headers={"X-CSRF-Token": csrf})
     assert gone.status_code == 200
+
+
+def test_the_operator_sees_who_is_enrolled(browser: httpx.Client, server: Served) -> None:
+    assert "Barack" not in browser.get("/people/").text
+    begin(browser, server)
+    page = browser.get("/people/").text
+    assert "<h2>Who is enrolled</h2>" in page
+    assert ">Barack</span>" in page
+    assert "1 photo<" in page
 
 
 def test_a_session_that_ended_is_none(browser: httpx.Client, server: Served) -> None:
@@ -156,7 +165,8 @@ def test_what_another_site_sends_is_refused(server: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/style.css", "/docs", "/openapi.json", "/nothing", "/people/", "/metrics"]
+    "path",
+    ["/", "/style.css", "/page.js", "/docs", "/openapi.json", "/nothing", "/people/", "/metrics"],
 )
 def test_headers_are_on_every_answer(server: Served, path: str) -> None:
     headers = server.get(path).headers

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import PATIENCE_S, ROOT
 from serving import environment, serving
 
 README = ROOT / "README.md"
 
 
+@pytest.mark.slow
 def test_the_curl_lines_do_what_they_say(tmp_path: Path) -> None:
     (lines,) = re.findall(r"```sh\n(TOKEN=.*?)```", README.read_text(), re.DOTALL)
     program = tmp_path / "bin" / "facauth"

@@ -108,6 +108,7 @@ def server_call(server: Served, body: bytes, headers: dict[str, str]) -> int:
     return server.call("POST", "/sign-in/", content=body, headers=headers).status_code
 
 
+@pytest.mark.slow
 def test_many_at_once_are_answered_or_told_to_come_back(server: Served) -> None:
     before_mb = memory_mb(server)
     photos = [BARACK_AGAIN, JOE] * (AT_ONCE // 2)
@@ -130,6 +131,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
+@pytest.mark.slow
 def test_the_queue_is_bounded(busy: Served) -> None:
     """1 at work and 8 that wait; the rest is told so at once."""
     with ThreadPoolExecutor(28) as pool:
@@ -140,6 +142,7 @@ def test_the_queue_is_bounded(busy: Served) -> None:
     assert all(each.headers["Retry-After"] for each in answers if each.status_code == 503)
 
 
+@pytest.mark.slow
 def test_a_client_may_only_try_so_often(busy: Served) -> None:
     answers = [busy.call("POST", "/sign-in/") for _ in range(60)]
     assert {each.status_code for each in answers} == {422, 429}

@@ -87,6 +87,7 @@ def test_model_card_names_every_file() -> None:
 # --- compiled again ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_compiled_again_every_byte_is_the_same(sources: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="onnx is needed to compile, not to run")
     script.compile_weights(sources, tmp_path)

@@ -96,6 +96,7 @@ def require_parity(original: Any, compiled: cv2.dnn.Net, chips: list[Pixels]) ->
         np.testing.assert_allclose(compiled.forward()[0], encoding, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_sample_images_encode_as_in_dlib(
     original: Any, compiled: cv2.dnn.Net, cutter: ChipCutter
 ) -> None:
@@ -105,6 +106,7 @@ def test_sample_images_encode_as_in_dlib(
     require_parity(original, compiled, chips)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LFW.is_dir(), reason="LFW is not here")
 def test_lfw_faces_encode_as_in_dlib(
     original: Any, compiled: cv2.dnn.Net, cutter: ChipCutter
