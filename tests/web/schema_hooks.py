@@ -1,4 +1,4 @@
-"""For schemathesis: some of the files that it makes up become photos, and some names a person's.
+"""For schemathesis: some of the files that it makes up become photos, and some texts known ones.
 
 Of made-up bytes none is an image, so that nothing behind the decoder would ever be reached.
 """
@@ -34,4 +34,6 @@ def map_body(context: Any, body: Any) -> Any:
             body["file"] = PHOTOS[draw // 8 % len(PHOTOS)]
         if "name" in body and draw % 7:
             body["name"] = NAMES[draw // 7 % len(NAMES)]
+        if "for" in body and draw % 5:
+            body["for"] = "register"
     return body

@@ -80,6 +80,7 @@ def test_what_the_operator_is_answered_is_documented(served: Served, tmp_path: P
     header = f"Authorization: Bearer {served.token}"
     found = made_up(served, tmp_path, header, "--max-examples", "16")
     assert found["/sign-in/"] >= {200, 401, 415, 422}
+    assert found["/quality/"] >= {200, 415, 422}
     assert found["/register/"] >= {200, 409, 415, 422}
     assert found["/spoof-check/"] >= {200, 401, 415, 422}
     assert found["/people/{name:path}"] >= {404, 422}
