@@ -27,13 +27,16 @@ NAMES = ["Barack", "Joe"]
 
 @schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
-    """Most of the files; which, follows from what was made up. No file stays none."""
-    if isinstance(body, dict) and body.get("file"):
-        draw = crc32(repr(body).encode())
-        if draw % 8:
-            body["file"] = PHOTOS[draw // 8 % len(PHOTOS)]
-        if "name" in body and draw % 7:
-            body["name"] = NAMES[draw // 7 % len(NAMES)]
-        if "for" in body and draw % 5:
-            body["for"] = "register"
+    """Most of the texts; which, follows from what was made up. What is no text stays wrong."""
+    if not isinstance(body, dict) or "file" not in body:
+        return body
+    draw = crc32(repr(body).encode())
+    known = {
+        "file": PHOTOS[draw // 8 % len(PHOTOS)],
+        "name": NAMES[draw // 7 % len(NAMES)],
+        "for": "register",
+    }
+    for field, value in known.items():
+        if draw % (3 + len(field)) and isinstance(body.get(field), (str, bytes)) and body[field]:
+            body[field] = value
     return body
