@@ -1,0 +1,236 @@
+"""What is left of a store when its server is killed with SIGKILL while it is at work.
+
+    python benchmarks/server_kills.py [--kills N] [--seed S]
+
+Clients of the real server on loopback register people with real photos, remove them again under
+way, and sign in, all at once; at a random moment the server is killed. Each client notes what it
+was answered, and what it had asked for without an answer. After each kill this must hold:
+
+- who was acknowledged as registered is enrolled, with one photo, and can be found; who was
+  acknowledged as removed is not. Of what was not answered either may be the case
+- the log has as many registrations and removals as that makes, and each sign-in that was answered
+- SQLite finds no fault, and the chain of the log is whole
+- the server starts again, and goes on with that store
+- nothing was answered with anything but 200, or 429 and 503, which mean not now
+
+This is the death of a process, not of a machine. benchmarks/kills.py kills the commands at each of
+their writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from facauth.records.store import Store
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from serving import BARACK, BARACK_AGAIN, BARACK_LATER, Served, serving
+
+STAYS = "Barack"  # and signs in all the while
+COME_AND_GO = {"Joe": "biden_2010.jpg", "Eileen": "collins.png", "Grace": "hopper_1984.jpg"}
+PROBES = (BARACK_AGAIN, BARACK_LATER)
+LONGEST_S = 2.5  # from the first request to the kill
+NOT_NOW = (429, 503)
+# As a command of the same face under another name is refused, each of them has a face to itself.
+
+
+@dataclass(slots=True)
+class Client:
+    """What one of them asked for, and what it was answered."""
+
+    name: str
+    answered: Counter[str] = field(default_factory=Counter)
+    wrong: list[int] = field(default_factory=list)
+    unanswered: str | None = None  # whom the last request was about, if it had no answer
+
+    def done(self, what: str, answer: httpx.Response) -> bool:
+        """Whether it was; counts it."""
+        self.unanswered = None
+        if answer.status_code == 200:
+            self.answered[what] += 1
+        elif answer.status_code in NOT_NOW:
+            time.sleep(0.1)
+        else:
+            self.wrong.append(answer.status_code)
+        return answer.status_code == 200
+
+
+@dataclass(slots=True)
+class Comer(Client):
+    """Registers one face, removes it, registers it by another name, and so on."""
+
+    enrolled: str | None = None  # the last that was acknowledged, or found after a kill
+    number: int = 0
+
+    def ask(self, server: Served) -> None:
+        """The next request."""
+        if self.enrolled is None:
+            self.number += 1
+            name = self.unanswered = f"{self.name} {self.number}"
+            if self.done("registered", server.register(name, COME_AND_GO[self.name])):
+                self.enrolled = name
+        else:
+            self.unanswered = self.enrolled
+            path = f"/people/{self.enrolled}"
+            if self.done("removed", server.call("DELETE", path, headers=server.operator)):
+                self.enrolled = None
+
+    def settle(self, found: set[str]) -> bool:
+        """Whether who was found can be; what was not answered is then known, and counted."""
+        mine = {name for name in found if name.startswith(self.name)}
+        now = next(iter(mine), None)
+        possible = {self.enrolled, None, self.unanswered} if self.unanswered else {self.enrolled}
+        sound = len(mine) < 2 and now in possible
+        if sound and now != self.enrolled:
+            self.answered["registered" if now else "removed"] += 1
+        self.enrolled, self.unanswered = now, None
+        return sound
+
+
+@dataclass(slots=True)
+class SignIns(Client):
+    """Signs in, with one photo after the other."""
+
+    number: int = 0
+
+    def ask(self, server: Served) -> None:
+        """The next one."""
+        self.number += 1
+        self.unanswered = STAYS
+        self.done("signed_in", server.sign_in(PROBES[self.number % len(PROBES)]))
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of it all."""
+
+    kills: int = 0
+    idle: int = 0  # kills while no request was open
+    answered: Counter[str] = field(default_factory=Counter)
+    unanswered_done: int = 0
+    violations: list[str] = field(default_factory=list)
+
+
+def killed(folder: Path, kills: int, seed: int, say: Callable[[Tally], object] = id) -> Tally:
+    """A server in that folder, started and killed so many times."""
+    comers, dice = [Comer(name) for name in COME_AND_GO], random.Random(seed)
+    signers, tally = [SignIns("one"), SignIns("two")], Tally()
+    clients: list[Comer | SignIns] = [*comers, *signers]
+    unanswered_sign_ins = 0
+    for _ in range(kills):
+        with serving(folder, "--per-minute", "1000000") as server:
+            if not tally.kills:
+                server.register(STAYS, BARACK).raise_for_status()
+            server.unlock()  # sign-ins that were killed count as failed
+            load(server, clients, dice.uniform(0, LONGEST_S))
+        tally.kills += 1
+        tally.idle += not any(client.unanswered for client in clients)
+        before = answered(comers)
+        for signer in signers:
+            unanswered_sign_ins += signer.unanswered is not None
+            signer.unanswered = None
+        wrong = check(server.store, comers, answered(signers)["signed_in"], unanswered_sign_ins)
+        wrong += [
+            f"{client.name} was answered {client.wrong}" for client in clients if client.wrong
+        ]
+        tally.violations += [f"kill {tally.kills}: {each}" for each in wrong]
+        tally.unanswered_done += (answered(comers) - before).total()
+        tally.answered = answered(clients)
+        say(tally)
+    with serving(folder) as server:
+        server.unlock()
+        answer = server.sign_in(BARACK_AGAIN)
+    if answer.json()["person"] != STAYS:
+        tally.violations.append(f"after all kills {STAYS} was answered {answer.status_code}")
+    return tally
+
+
+def load(server: Served, clients: Sequence[Comer | SignIns], seconds: float) -> None:
+    """All clients at once until that time has passed and the server is dead."""
+
+    def keep_on(client: Comer | SignIns) -> None:
+        try:
+            while True:
+                client.ask(server)
+        except httpx.TransportError:
+            return
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        running = [pool.submit(keep_on, client) for client in clients]
+        time.sleep(seconds)
+        server.process.kill()
+        server.process.wait()
+    for each in running:
+        each.result()
+
+
+def answered(clients: Sequence[Client]) -> Counter[str]:
+    """What all of them were answered, together."""
+    return sum((client.answered for client in clients), Counter())
+
+
+def check(store_path: Path, comers: Sequence[Comer], signed_in: int, doubtful: int) -> list[str]:
+    """What is wrong with the store; doubtful: how many sign-ins were never answered."""
+    with Store.open(store_path) as store:
+        people = {row.name: row.photos for row in store.people()}
+        logged = Counter(event.verdict for event in store.events())
+        wrong = [f"SQLite: {fault}" for fault in store.faults()]
+        if broken := store.verify_log()[1]:
+            wrong.append(f"the log is broken: {broken}")
+    asked = [(comer.name, comer.enrolled, comer.unanswered) for comer in comers]
+    for comer, (name, was, unanswered) in zip(comers, asked, strict=True):
+        if not comer.settle(set(people)):
+            wrong.append(f"{name}: {was} was acknowledged, {unanswered} asked, found {set(people)}")
+    if STAYS not in people or set(people.values()) != {1}:
+        wrong.append(f"found {people}")
+    known = answered(comers)
+    if (logged["registered"], logged["removed"]) != (known["registered"] + 1, known["removed"]):
+        wrong.append(f"the log has {logged}, acknowledged or found were {known}")
+    if not signed_in <= logged["signed_in"] <= signed_in + doubtful:
+        wrong.append(f"the log has {logged['signed_in']} sign-ins of {signed_in}")
+    return wrong
+
+
+def main() -> None:
+    """Kill, and print what was left."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=6)
+    chosen = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
+    with TemporaryDirectory() as folder:
+        tally = killed(Path(folder), chosen.kills, chosen.seed, progress)
+    print(f"\n{tally.kills} kills, {tally.idle} of them while no request was open")
+    print("acknowledged, or found done after a kill:")
+    for what, number in sorted(tally.answered.items()):
+        print(f"  {what:12} {number:6}")
+    print(f"not answered, and turned out done: {tally.unanswered_done}")
+    print(f"violations: {len(tally.violations)}")
+    for violation in tally.violations:
+        print(f"violated: {violation}")
+    sys.exit(bool(tally.violations))
+
+
+def progress(tally: Tally) -> None:
+    """On a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r{tally.kills} kills, {len(tally.violations)} violations", end="", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
