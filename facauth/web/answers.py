@@ -17,7 +17,7 @@ from facauth.envelope import Answer, envelope
 from facauth.errors import FacauthError, LockedOut, Reason
 from facauth.web.refusals import said, status_of
 
-BUSY_S = 2  # after which to ask again: about what is waiting then has been done
+BUSY_S = 5  # after which to ask again: half of what is waiting has been done by then
 STOPPED_S = 3600  # until somebody unlocks it, which nobody knows
 
 

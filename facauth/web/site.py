@@ -23,7 +23,7 @@ class WebLimits:
     upload_s: float = 60.0  # 32 MB at 4.5 Mbit/s
     headers_s: float = 10.0  # from a connection's start to the end of its headers
     stop_s: int = 30  # how long running requests are waited for
-    waiting_each: int = 8  # requests that wait for one worker: some two seconds of its work
+    waiting_each: int = 32  # requests that wait for one worker: some ten seconds of its work
     session_s: int = 8 * 3600  # a working day
     max_clients: int = 10_000  # whose requests are counted at a time
 

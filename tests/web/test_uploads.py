@@ -17,7 +17,7 @@ import httpx
 import pytest
 from conftest import SAMPLES, tree
 from PIL import Image
-from serving import BARACK, BARACK_AGAIN, Served, sent, serving
+from serving import BARACK, BARACK_AGAIN, BARACK_LATER, SITE, Served, sent, serving
 
 LARGEST = 32 * 2**20
 
@@ -145,7 +145,7 @@ def grey(width: int, height: int) -> bytes:
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One worker, and few requests for each client."""
-    options = ("--workers", "1", "--per-minute", "40")
+    options = ("--workers", "1", "--per-minute", "60")
     with serving(tmp_path_factory.mktemp("busy"), *options) as served:
         assert served.register("Barack", BARACK).status_code == 200
         yield served
@@ -153,18 +153,18 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.mark.slow
 def test_the_queue_is_bounded(busy: Served) -> None:
-    """1 at work and 8 that wait; the rest is told so at once."""
-    with ThreadPoolExecutor(28) as pool:
-        answers = list(pool.map(busy.sign_in, [BARACK_AGAIN] * 28))
+    """1 at work and 32 that wait; the rest is told so at once."""
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(busy.sign_in, [BARACK_LATER] * 50))
     found = Counter(answer.status_code for answer in answers)
     assert set(found) == {200, 503}, found
-    assert found[200] >= 9
+    assert found[200] >= 1 + SITE.limits.waiting_each
     assert all(each.headers["Retry-After"] for each in answers if each.status_code == 503)
 
 
 @pytest.mark.slow
 def test_a_client_may_only_try_so_often(busy: Served) -> None:
-    answers = [busy.call("POST", "/sign-in/") for _ in range(60)]
+    answers = [busy.call("POST", "/sign-in/") for _ in range(100)]
     assert {each.status_code for each in answers} == {422, 429}
     refused = next(each for each in answers if each.status_code == 429)
     assert refused.json()["reasons"][0]["code"] == "client.rate"
