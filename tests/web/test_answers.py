@@ -84,7 +84,7 @@ def test_what_the_operator_did_is_not_told_to_the_client(refusal: FacauthError) 
 def test_a_busy_store_is_told_without_its_path() -> None:
     busy = unfit("store.busy", Path("/srv/x/store"), "is held by another process", "try again")
     reply = refused(busy, Answer("sign-in"))
-    assert (reply.status, reply.headers) == (503, {"Retry-After": "2"})
+    assert (reply.status, reply.headers) == (503, {"Retry-After": "5"})
     assert "/srv" not in str(reply.body)
 
 
