@@ -167,6 +167,29 @@ def test_what_another_site_sends_is_refused(server: Served) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:1", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.2", 200),
+        ("[::1]:8000", 200),
+        ("", 200),
+        ("facauth.test:8000", 403),
+        ("127.0.0.1.facauth.test", 403),
+        ("192.0.2.1", 403),
+        ("[x]:y", 403),
+    ],
+)
+def test_another_site_does_not_reach_it_by_a_name_of_its_own(
+    server: Served, host: str, status: int
+) -> None:
+    """Which was that site's until the page there had loaded."""
+    assert server.get("/metrics", headers={"Host": host}).status_code == status
+    done = server.sign_in(BARACK_AGAIN, headers={"Host": host, "Sec-Fetch-Site": "same-origin"})
+    assert done.status_code == status
+
+
+@pytest.mark.parametrize(
     "path",
     ["/", "/style.css", "/page.js", "/docs", "/openapi.json", "/nothing", "/people/", "/metrics"],
 )
