@@ -243,6 +243,17 @@ def test_a_camera_that_is_asked_for_again_is_open_once(browser: Browser, server:
     assert not any(live())
 
 
+def test_a_camera_that_is_unplugged(browser: Browser) -> None:
+    browser.run(WITH_TRACKS)
+    browser.find("#sign-in-form .camera-open").click()
+    browser.wait(lambda: browser.all(".camera video"))
+    browser.run(
+        "const [track] = window.tracks; track.stop(); track.dispatchEvent(new Event('ended'))"
+    )
+    assert "taken away" in advice(browser)
+    assert not browser.all(".camera video")
+
+
 def test_a_camera_that_is_not_allowed(browser: Browser) -> None:
     browser.allow_camera(False)
     browser.find("#sign-in-form .camera-open").click()

@@ -12,6 +12,7 @@ const INSECURE = "Browsers give the camera to pages by https only. Choose a phot
 const TROUBLE = {
   NotAllowedError: "The camera is not allowed. Allow it in the browser, or choose a photo.",
   NotFoundError: "There is no camera. Choose a photo instead.",
+  ended: "The camera was taken away. Open it again, or choose a photo.",
   NotReadableError: "Another program uses the camera. Close it, or choose a photo.",
 };
 
@@ -59,6 +60,7 @@ class PhotoForm {
       const stream = await navigator.mediaDevices.getUserMedia({ video });
       if (this.turn !== turn) return stop(stream);
       this.video.srcObject = this.stream = stream;
+      stream.getVideoTracks()[0].onended = () => this.lose(stream);
       await this.video.play();
     } catch (error) {
       if (this.turn !== turn) return; // closed meanwhile, or another was asked for
@@ -69,6 +71,13 @@ class PhotoForm {
     this.show(true);
     this.taker.focus();
     this.watch(this.stream);
+  }
+
+  // Unplugged, or not allowed any more: or else its last picture would be sent.
+  lose(stream) {
+    if (this.stream !== stream) return;
+    this.close(this.opener);
+    this.say(TROUBLE.ended);
   }
 
   close(next) {
