@@ -221,10 +221,12 @@ def test_https(tmp_path: Path) -> None:
         assert server.url.startswith("https://0.0.0.0:")
         trusted = ssl.create_default_context(cafile=cert)
         with httpx.Client(verify=trusted, trust_env=False) as client:
-            url = f"https://localhost:{server.port}/session"
-            done = client.post(url, data={"token": server.token})
+            url = f"https://localhost:{server.port}"
+            counts = client.get(f"{url}/metrics")
+            done = client.post(f"{url}/session", data={"token": server.token})
         assert done.status_code == 200
         assert done.headers["Set-Cookie"].endswith("; Secure")
+        assert counts.status_code == 403
 
 
 @pytest.mark.slow

@@ -7,14 +7,18 @@ in every process of one operator, and none is once the token is another.
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from time import monotonic, time
 
 from facauth.errors import LockedOut, Reason
 from facauth.web.refusals import Forbidden, forbidden
 from facauth.web.site import Site
+
+PORT = re.compile(r":[0-9]*\Z")
 
 
 class Access:
@@ -23,6 +27,9 @@ class Access:
     def __init__(self, site: Site) -> None:
         self._key = site.token.encode()
         self._session_s = site.limits.session_s
+        # By https the certificate vouches for the name. Without, this is for this machine alone,
+        # whose browser another site could have take its own name for this machine's.
+        self._hosts = None if site.secure else {"", "localhost", site.host.lower()}
         # The prefix has browsers refuse it from anything but this very host, by https.
         self.cookie = "__Host-facauth" if site.secure else "facauth"
 
@@ -69,10 +76,24 @@ class Access:
         if session and not _same(given or "", self.csrf(session)):
             raise foreign()
 
+    def require_own(self, headers: Mapping[str, str]) -> None:
+        """Raises Forbidden for what another site had a browser send, under whatever name."""
+        if headers.get("sec-fetch-site") == "cross-site":
+            raise foreign()
+        name = PORT.sub("", headers.get("host", "")).strip("[]").lower()
+        if self._hosts is not None and name not in self._hosts and not _is_loopback(name):
+            raise forbidden("server.name", "this server has another name", "go to localhost")
+
     def _seal(self, what: str, said: str) -> str:
         return hmac.new(
             self._key, f"{what} {said}".encode("utf-8", "replace"), "sha256"
         ).hexdigest()
+
+
+def _is_loopback(name: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(name).is_loopback
+    return False
 
 
 def _same(given: str, wanted: str) -> bool:

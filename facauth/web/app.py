@@ -15,7 +15,7 @@ from facauth import __version__
 from facauth.envelope import Answer
 from facauth.errors import FacauthError, Reason, UsageProblem
 from facauth.web import jobs
-from facauth.web.access import Access, Buckets, client_of, foreign
+from facauth.web.access import Access, Buckets, client_of
 from facauth.web.answers import Json, Reply, failed, public, refused
 from facauth.web.body import Bodies
 from facauth.web.contract import API, Route, responses
@@ -85,6 +85,7 @@ class Desk:
             self._app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
         text = partial(self._app.add_api_route, response_class=PlainTextResponse)
         text("/healthz", self.health)
+        text("/healthz", self.health, methods=["HEAD"], include_in_schema=False)
         text("/metrics", self.metrics, responses=responses(403))
         self._app.add_exception_handler(FacauthError, self.refuse)
         self._app.add_exception_handler(HTTPException, self.lose)
@@ -130,7 +131,8 @@ class Desk:
 
     async def metrics(self, request: Request) -> Response:
         """How many requests there were, and how long they took; no business of the internet's."""
-        if self._site.behind_proxy:
+        self._access.require_own(request.headers)
+        if self._site.secure:
             self._access.require_operator(request.headers, request.cookies)
         return Response(generate_latest(self._counts.registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -142,7 +144,7 @@ class Desk:
     async def quality(self, request: Request) -> Response:
         """What a photo lacks; asked again and again while a camera is open."""
         self._admit(request, self._previews)
-        return await self._work(request, jobs.quality)
+        return await self._work(request, jobs.quality, preview=True)
 
     async def begin_session(self, request: Request) -> Response:
         """The operator's token becomes a session of this browser."""
@@ -199,28 +201,35 @@ class Desk:
     # --- in and out ------------------------------------------------------------------------------
 
     def _admit(self, request: Request, buckets: Buckets | None = None) -> None:
-        """Raises LockedOut for too many requests, Forbidden for one that another site sent."""
+        """Raises Forbidden for a request that another site sent, LockedOut for too many."""
+        self._access.require_own(request.headers)
+        (buckets or self._tries).take(self._client(request))
+
+    def _client(self, request: Request) -> str:
         peer = request.client.host if request.client else ""
         said = request.headers.getlist("x-forwarded-for") if self._site.behind_proxy else []
-        (buckets or self._tries).take(client_of(peer, said))
-        if request.headers.get("sec-fetch-site") == "cross-site":
-            raise foreign()
+        return client_of(peer, said)
 
     def _operator(self, request: Request) -> str:
         """The session, or "" for the token; asked before anything is read. Raises Forbidden."""
         self._admit(request)
         return self._access.require_operator(request.headers, request.cookies)
 
-    async def _work(self, request: Request, job: Callable[..., Reply]) -> Response:
+    async def _work(
+        self, request: Request, job: Callable[..., Reply], *, preview: bool = False
+    ) -> Response:
         """Read the body, and have a worker do the rest."""
         kind = request.headers.get("content-type", "")
-        async with self._bodies.body(request, self._site.limits.max_body_bytes) as body:
-            reply = await self._workers.run(partial(job, self._site, Upload(kind, body)))
+        most_bytes = self._site.limits.max_body_bytes
+        async with self._bodies.body(request, most_bytes, self._client(request)) as body:
+            asked = partial(job, self._site, Upload(kind, body))
+            reply = await self._workers.run(asked, preview=preview)
         return self._reply(request, reply)
 
     async def _small_form(self, request: Request) -> Form:
         kind, limits = request.headers.get("content-type", ""), self._site.limits
-        async with self._bodies.body(request, limits.max_small_body_bytes) as body:
+        client = self._client(request)
+        async with self._bodies.body(request, limits.max_small_body_bytes, client) as body:
             return Form.parse(kind, body, limits)
 
     def _csrf(self, request: Request) -> str | None:
@@ -256,6 +265,8 @@ class Desk:
     async def lose(self, request: Request, error: Exception) -> Response:
         """No such page, or not by this method."""
         assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+        if error.status_code == 405 and request.method == "GET" and _is_browser(request):
+            return RedirectResponse("/", 303)  # a form's answer was shown at this address
         reason = Reason(f"http.{error.status_code}", error.detail.lower(), "see /docs")
         answer = Answer(None)
         answer.refuse(UsageProblem(reason))

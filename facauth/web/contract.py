@@ -10,7 +10,7 @@ MEANING = {
     303: "The page, which shows what changed.",
     400: "The photo cannot be used: no face, several, too dark, liveness cannot be judged.",
     401: "No match, an attack, or at a sign-in no face: the verdict says which.",
-    403: "Not the operator, or not sent by the page.",
+    403: "Not the operator, not sent by the page, or to another name than this machine's.",
     404: "Nobody has this name.",
     408: "The upload took too long.",
     409: "The name or the face is enrolled already, with another face or name.",

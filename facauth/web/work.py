@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TypeVar
 
@@ -28,6 +28,8 @@ class Workers:
         self._site = site
         self._mine = threading.local()
         self._places = threading.BoundedSemaphore(site.workers * (1 + site.limits.waiting_each))
+        # Cameras ask all the time; none of them takes a place from who is signing in.
+        self._previews = threading.BoundedSemaphore(site.workers)
         self._pool = ThreadPoolExecutor(site.workers, "worker")
 
     def __enter__(self) -> Workers:
@@ -51,13 +53,11 @@ class Workers:
         self._mine.networks = Networks(Checked(self._site.weight_memory))
         self._mine.networks.load()
 
-    async def run(self, job: Callable[[Networks], Found]) -> Found:
+    async def run(self, job: Callable[[Networks], Found], *, preview: bool = False) -> Found:
         """What a job gives; a photo whose client has gone is still looked at. Raises Busy."""
-        if not self._places.acquire(blocking=False):
+        places = self._previews if preview else self._places
+        if not places.acquire(blocking=False):
             raise busy()
         future = self._pool.submit(lambda: job(self._mine.networks))
-        future.add_done_callback(self._leave)
+        future.add_done_callback(lambda _: places.release())
         return await asyncio.wrap_future(future)
-
-    def _leave(self, _: Future[Found]) -> None:
-        self._places.release()

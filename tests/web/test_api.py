@@ -338,6 +338,7 @@ def test_a_damaged_store_is_told_to_the_log_alone(server: Served) -> None:
 
 def test_health_and_metrics(server: Served) -> None:
     assert server.get("/healthz").text == "ok\n"
+    assert server.call("HEAD", "/healthz").status_code == 200
     server.sign_in(BARACK_AGAIN)
     shown = server.get("/metrics").text
     assert 'facauth_requests_total{method="POST",route="/sign-in/",status="200"}' in shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -83,20 +83,31 @@ def read(
     bodies: Bodies, chunks: Sequence[bytes], declared: int | None = None, pause_s: float = 0
 ) -> int:
     """How many bytes of these come through; 20 at most may."""
+    return asyncio.run(reading(bodies, chunks, declared, pause_s))
+
+
+async def reading(
+    bodies: Bodies,
+    chunks: Sequence[bytes],
+    declared: int | None = None,
+    pause_s: float = 0,
+    client: str = "somebody",
+    held: Callable[[], Awaitable[None]] | None = None,
+) -> int:
+    """The same; with `held` while they are held."""
     waiting = list(chunks)
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(pause_s)
         return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
 
-    async def run() -> int:
-        length = [] if declared is None else [(b"content-length", str(declared).encode())]
-        request = Request({"type": "http", "method": "POST", "headers": length}, receive)
-        async with bodies.body(request, 20) as body:
-            assert body == b"".join(chunks)
-            return len(body)
-
-    return asyncio.run(run())
+    length = [] if declared is None else [(b"content-length", str(declared).encode())]
+    request = Request({"type": "http", "method": "POST", "headers": length}, receive)
+    async with bodies.body(request, 20, client) as body:
+        assert body == b"".join(chunks)
+        if held:
+            await held()
+        return len(body)
 
 
 def test_a_body_within_the_limits() -> None:
@@ -119,11 +130,33 @@ def test_a_body_that_comes_too_slowly() -> None:
 
 @pytest.mark.parametrize("ends", [[b"x" * 10], [b"x" * 19, b"x" * 9]])
 def test_all_bodies_together_are_bounded_and_what_was_held_is_let_go(ends: list[bytes]) -> None:
-    bodies = Bodies(replace(LIMITS, max_buffered_bytes=15))
+    bodies = Bodies(replace(LIMITS, max_buffered_bytes=20))
     for _ in range(3):
         try:
             assert read(bodies, ends) == 10
         except FacauthError as refusal:
             assert isinstance(refusal, Busy)
             assert len(ends) == 2
-    assert bodies._held_bytes == 0
+    assert not bodies._held_bytes
+
+
+def test_no_client_keeps_all_others_out() -> None:
+    """Each holds half at most; two together hold all there is, and then it is full for a third."""
+    bodies = Bodies(replace(LIMITS, max_buffered_bytes=20))
+
+    async def run() -> None:
+        async def more(size: int, client: str) -> None:
+            with pytest.raises(Busy):
+                await reading(bodies, [b"x" * size], client=client)
+
+        async def one_is_full() -> None:
+            await more(1, "one")
+            assert await reading(bodies, [b"x" * 10], client="other", held=both_are) == 10
+
+        async def both_are() -> None:
+            await more(1, "third")
+
+        assert await reading(bodies, [b"x" * 10], client="one", held=one_is_full) == 10
+
+    asyncio.run(run())
+    assert not bodies._held_bytes

@@ -104,6 +104,14 @@ def test_the_operator_sees_who_is_enrolled(browser: httpx.Client, server: Served
     assert "1 photo<" in page
 
 
+def test_the_address_of_an_answer_is_the_page_when_it_is_asked_for_again(
+    browser: httpx.Client,
+) -> None:
+    for path in ("/session", "/sign-in/", "/register/"):
+        again = browser.get(path)
+        assert (again.status_code, again.headers["Location"]) == (303, "/")
+
+
 def test_a_session_that_ended_is_none(browser: httpx.Client, server: Served) -> None:
     csrf = begin(browser, server)
     assert browser.post("/session/end", data={"csrf": csrf}).status_code == 303
@@ -167,6 +175,29 @@ def test_what_another_site_sends_is_refused(server: Served) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:1", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.2", 200),
+        ("[::1]:8000", 200),
+        ("", 200),
+        ("facauth.test:8000", 403),
+        ("127.0.0.1.facauth.test", 403),
+        ("192.0.2.1", 403),
+        ("[x]:y", 403),
+    ],
+)
+def test_another_site_does_not_reach_it_by_a_name_of_its_own(
+    server: Served, host: str, status: int
+) -> None:
+    """Which was that site's until the page there had loaded."""
+    assert server.get("/metrics", headers={"Host": host}).status_code == status
+    done = server.sign_in(BARACK_AGAIN, headers={"Host": host, "Sec-Fetch-Site": "same-origin"})
+    assert done.status_code == status
+
+
+@pytest.mark.parametrize(
     "path",
     ["/", "/style.css", "/page.js", "/docs", "/openapi.json", "/nothing", "/people/", "/metrics"],
 )
@@ -176,7 +207,7 @@ def test_headers_are_on_every_answer(server: Served, path: str) -> None:
         part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";")
     )
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
-    assert all("unsafe" not in each and "http" not in each for each in policy.values())
+    assert set(policy.values()) == {"'none'", "'self'"}
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["Cache-Control"] == "no-store"

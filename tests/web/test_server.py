@@ -26,7 +26,7 @@ def test_a_bug_is_a_500_without_a_word_of_it(monkeypatch: pytest.MonkeyPatch) ->
     log: list[dict[str, Any]] = []
     workers = Workers(SITE)
 
-    async def broken(_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a secret of the photo")
 
     monkeypatch.setattr(workers, "run", broken)
@@ -34,7 +34,7 @@ def test_a_bug_is_a_500_without_a_word_of_it(monkeypatch: pytest.MonkeyPatch) ->
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
 
     async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.post("/sign-in/", files={"file": b"x"})
 
     answer = asyncio.run(ask())

@@ -163,6 +163,23 @@ def test_the_queue_is_bounded(busy: Served) -> None:
 
 
 @pytest.mark.slow
+def test_open_cameras_keep_nobody_from_signing_in(busy: Served) -> None:
+    """Some are told to ask again later; the rest of the queue is for who signs in."""
+    photo = {"file": sent(BARACK_AGAIN)}
+    with ThreadPoolExecutor(16) as pool:
+        cameras = [pool.submit(busy.call, "POST", "/quality/", files=photo) for _ in range(15)]
+        done = pool.submit(busy.sign_in, BARACK_AGAIN)
+    assert Counter(each.result().status_code for each in cameras).keys() == {200, 503}
+    assert done.result().status_code == 200
+
+
+def test_another_site_uses_up_nobodys_tries(busy: Served) -> None:
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    answers = [busy.call("POST", "/sign-in/", headers=foreign).status_code for _ in range(60)]
+    assert set(answers) == {403}
+
+
+@pytest.mark.slow
 def test_a_client_may_only_try_so_often(busy: Served) -> None:
     answers = [busy.call("POST", "/sign-in/") for _ in range(100)]
     assert {each.status_code for each in answers} == {422, 429}

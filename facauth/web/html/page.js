@@ -7,15 +7,17 @@ const JPEG = [0.8, 0.95]; // quality of a preview, and of a photo that is judged
 
 const GOOD = "Good. Take the photo.";
 const SENDING = "Looking at the photo…";
-const LOST = "The server did not answer. Check the connection, or send a smaller photo.";
+const LOST = "The server did not answer. Check the connection.";
 const INSECURE = "Browsers give the camera to pages by https only. Choose a photo instead.";
 const TROUBLE = {
   NotAllowedError: "The camera is not allowed. Allow it in the browser, or choose a photo.",
   NotFoundError: "There is no camera. Choose a photo instead.",
+  ended: "The camera was taken away. Open it again, or choose a photo.",
   NotReadableError: "Another program uses the camera. Close it, or choose a photo.",
 };
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const stop = (stream) => stream.getTracks().forEach((track) => track.stop());
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
 // One form that takes a photo.
@@ -33,6 +35,7 @@ class PhotoForm {
     this.taker = part(".camera-take");
     this.closer = part(".camera-close");
     this.stream = null;
+    this.turn = 0; // of opening or closing: the browser may take long to ask for the camera
     this.sending = false;
     this.opener.addEventListener("click", () => this.open());
     this.closer.addEventListener("click", () => this.close(this.opener));
@@ -50,13 +53,17 @@ class PhotoForm {
 
   async open() {
     if (!navigator.mediaDevices) return this.say(INSECURE);
-    for (const other of forms) if (other !== this) other.close();
+    forms.forEach((form) => form.close());
+    const turn = this.turn;
     try {
       const video = { facingMode: "user", width: { ideal: 1280 }, height: { ideal: 720 } };
-      this.stream = await navigator.mediaDevices.getUserMedia({ video });
-      this.video.srcObject = this.stream;
+      const stream = await navigator.mediaDevices.getUserMedia({ video });
+      if (this.turn !== turn) return stop(stream);
+      this.video.srcObject = this.stream = stream;
+      stream.getVideoTracks()[0].onended = () => this.lose(stream);
       await this.video.play();
     } catch (error) {
+      if (this.turn !== turn) return; // closed meanwhile, or another was asked for
       this.close();
       return this.say(TROUBLE[error.name] ?? "The camera does not work. Choose a photo instead.");
     }
@@ -66,8 +73,16 @@ class PhotoForm {
     this.watch(this.stream);
   }
 
+  // Unplugged, or not allowed any more: or else its last picture would be sent.
+  lose(stream) {
+    if (this.stream !== stream) return;
+    this.close(this.opener);
+    this.say(TROUBLE.ended);
+  }
+
   close(next) {
-    this.stream?.getTracks().forEach((track) => track.stop());
+    this.turn += 1;
+    if (this.stream) stop(this.stream);
     this.video.srcObject = this.stream = null;
     this.show(false);
     this.say("");
@@ -92,15 +107,16 @@ class PhotoForm {
   async watch(stream) {
     while (this.stream === stream) {
       let pause_ms = PREVIEW_MS;
-      if (!this.sending && !document.hidden) {
-        const form = new FormData();
-        form.set("for", this.form.dataset.for);
-        form.set("file", await this.picture(JPEG[0]), "preview.jpg");
+      if (!this.sending) {
         try {
+          const form = new FormData();
+          form.set("for", this.form.dataset.for);
+          form.set("file", await this.picture(JPEG[0]), "preview.jpg");
           const reply = await fetch("/quality/", { method: "POST", body: form });
           const answer = await reply.json();
           if (!reply.ok && reply.status !== 400) {
             pause_ms = 1000 * (Number(reply.headers.get("Retry-After")) || 5);
+            if (this.stream === stream && !this.sending) this.say(""); // what was said is old
           } else if (this.stream === stream && !this.sending) {
             this.say(reply.ok ? GOOD : sentence(answer.reasons[0].advice));
           }
@@ -124,16 +140,16 @@ class PhotoForm {
     const body = new FormData(this.form);
     if (photo) body.set("file", photo, "camera.jpg");
     try {
-      const reply = await fetch(this.form.action, { method: "POST", body, headers: { Accept: "text/html" } });
-      const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-      if (!page.getElementById("answer")) throw new Error("not our page");
-      if (reply.ok) this.close();
-      if (reply.ok) this.form.reset();
+      const { ok, page } = await ask(this.form.action, { method: "POST", body });
+      if (ok) {
+        this.close();
+        this.form.reset();
+      }
       this.busy(false);
       answer(page);
     } catch {
       this.busy(false);
-      this.say(LOST);
+      this.say(`${LOST} A smaller photo may get through.`);
     }
   }
 
@@ -144,12 +160,22 @@ class PhotoForm {
   }
 }
 
+// Another page of ours, and whether it is a yes; throws where there is none.
+async function ask(url, request) {
+  const reply = await fetch(url, { ...request, headers: { Accept: "text/html", ...request.headers } });
+  const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+  if (!page.getElementById("answer")) throw new Error("not our page");
+  return { ok: reply.ok, page };
+}
+
 // Shows the answer of another page of ours; all of that page, if it has other forms than this one.
 function answer(page) {
   const operator = (document) => document.getElementById("register-form") !== null;
   const part = operator(page) === operator(document) ? "#answer" : "main";
   document.querySelector(part).replaceWith(document.adoptNode(page.querySelector(part)));
   if (part === "main") enhance();
+  const csrf = page.querySelector("[name=csrf]"); // of another session, if one began elsewhere
+  if (csrf) document.querySelectorAll("[name=csrf]").forEach((field) => (field.value = csrf.value));
   document.title = page.title;
   document.getElementById("answer").focus();
 }
@@ -165,9 +191,13 @@ function removable(person) {
   button.addEventListener("click", async () => {
     if (!confirm(`Remove ${name} and all that is kept of them?`)) return;
     const csrf = document.querySelector("#session-form [name=csrf]").value;
-    const headers = { Accept: "text/html", "X-CSRF-Token": csrf };
-    const reply = await fetch(`/people/${encodeURIComponent(name)}`, { method: "DELETE", headers });
-    answer(new DOMParser().parseFromString(await reply.text(), "text/html"));
+    // The space, which the server takes off, keeps a person called ".." from being a step up.
+    const url = `/people/%20${encodeURIComponent(name)}`;
+    try {
+      answer((await ask(url, { method: "DELETE", headers: { "X-CSRF-Token": csrf } })).page);
+    } catch {
+      alert(LOST);
+    }
   });
   person.append(button);
 }
@@ -181,3 +211,6 @@ function enhance() {
 }
 
 enhance();
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) forms.forEach((form) => form.close()); // nobody sees what the camera sees
+});
