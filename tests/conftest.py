@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -290,6 +291,7 @@ def type_when_asked(process: subprocess.Popen[bytes], terminal: io.FileIO, typed
     """Wait for a question on stderr, then answer it; what was asked."""
     assert process.stderr
     asked = os.read(process.stderr.fileno(), 4096)
+    time.sleep(0.3)  # until it reads: Python loses a Ctrl-C that comes between question and read
     terminal.write(typed)
     return asked
 

@@ -1,4 +1,4 @@
-"""Kill -9 at a sample of the writes of every operation; at every fifth in the slow test.
+"""Kill -9 at a sample of the writes of every operation; at every ninth in the slow test.
 
 What must hold after each kill is in benchmarks/kills.py, which prints the figures.
 """
@@ -47,9 +47,9 @@ def test_what_is_half_done_is_found(operation: kills.Operation) -> None:
 
 
 @pytest.mark.slow
-def test_the_benchmark_survives_every_fifth_kill() -> None:
+def test_the_benchmark_survives_every_ninth_kill() -> None:
     run = subprocess.run(
-        [sys.executable, "benchmarks/kills.py", "--every", "5", "--json"],
+        [sys.executable, "benchmarks/kills.py", "--every", "9", "--json"],
         cwd=TOP,
         env={**os.environ, "PYTHONPATH": str(TOP)},
         capture_output=True,
@@ -58,7 +58,7 @@ def test_the_benchmark_survives_every_fifth_kill() -> None:
     )
     assert (run.returncode, run.stderr) == (0, "")
     figures = json.loads(run.stdout)
-    assert sum(each["kills"] for each in figures["kills"]) >= 500
+    assert sum(each["kills"] for each in figures["kills"]) >= 250
     assert not any(each["violations"] for each in [*figures["kills"], *figures["torn"]])
     assert all(figures["controls"].values())
 
