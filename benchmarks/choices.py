@@ -21,13 +21,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from facauth.stages import bind
+from facauth.trace import Trace
 
 from facauth.networks import WEIGHTS, Checked, Networks, opencv
 from facauth.pipeline import register, sign_in
 from facauth.records.store import Store
-from facauth.stages import bind
 from facauth.structs import PersonName
-from facauth.trace import Trace
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 ENROLLED, PROBE = str(SAMPLES / "obama_2009.jpg"), str(SAMPLES / "obama_2012.jpg")

@@ -50,6 +50,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from facauth.stages import Stages
 
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
@@ -62,7 +63,6 @@ from facauth.records.schema import APPLICATION_ID, MIGRATIONS
 from facauth.records.sealing import Template
 from facauth.records.store import Store
 from facauth.spoof.signature import CaptureSignature, Part
-from facauth.stages import Stages
 from facauth.structs import (
     Encoding,
     Face,

@@ -25,6 +25,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import cv2
+from facauth.stages import Stages, bind
+from facauth.trace import Trace
 from PIL import Image
 
 from facauth.faces.detect import sight
@@ -32,8 +34,6 @@ from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
 from facauth.networks import THREADS, Checked, Networks, opencv
 from facauth.settings import DEFAULT
-from facauth.stages import Stages, bind
-from facauth.trace import Trace
 
 if TYPE_CHECKING:
     from facauth.spoof.signature import CaptureSignature

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from facauth.errors import ExitCode, FacauthError, LockedOut, Reason
-from facauth.structs import Liveness, Match, Quality, Replay, Sighting
-from facauth.trace import Trace
+from facauth.evidence import Evidence, evidence_of
+from facauth.structs import Liveness, Match, Quality, Replay
 
 SCHEMA = "facauth/1"
 
@@ -18,7 +18,7 @@ class Answer:
     """What a command found, as it is filled in by the command and written by `answering`."""
 
     command: str | None
-    trace: Trace = field(default_factory=Trace)
+    evidence: Evidence = field(default_factory=Evidence)
     verdict: str | None = None
     person: str | None = None
     exit_code: ExitCode = ExitCode.OK
@@ -27,26 +27,39 @@ class Answer:
     reasons: Sequence[Reason] = ()
     more: dict[str, Any] = field(default_factory=dict)  # further fields of the envelope
 
+    def show(self, *found: Evidence) -> None:
+        """What was found on each photo, with a note if it was not upright; the last one's measures.
+
+        Times are sums.
+        """
+        elapsed_ms = dict(self.evidence.elapsed_ms)
+        for each in found:
+            self.notes += turned(each)
+            for stage, spent in each.elapsed_ms.items():
+                elapsed_ms[stage] = elapsed_ms.get(stage, 0.0) + spent
+            self.evidence = replace(each, elapsed_ms=elapsed_ms)
+
     def refuse(self, refusal: FacauthError) -> None:
         """From now on this is a refusal, and says nothing of what it might have been."""
         self.verdict, self.exit_code = refusal.verdict, refusal.exit_code
         self.reasons, self.lines, self.person = refusal.reasons, [], None
+        if refusal.evidence is not None:
+            self.show(evidence_of(refusal))
         if isinstance(refusal, LockedOut):
             self.more["retry_after_s"] = refusal.retry_after_s
 
 
-def turned(trace: Trace) -> list[str]:
-    """A note for each photo that was not upright."""
-    return [
-        f"the photo was turned by {sighting.turned_deg} degrees to find the face"
-        for sighting in trace.all(Sighting)
-        if sighting.turned_deg
-    ]
+def turned(evidence: Evidence) -> list[str]:
+    """A note if the photo was not upright."""
+    seen = evidence.sighting
+    if seen is None or not seen.turned_deg:
+        return []
+    return [f"the photo was turned by {seen.turned_deg} degrees to find the face"]
 
 
 def envelope(answer: Answer) -> dict[str, Any]:
     """The documented JSON object of one answer; fields that do not apply are null."""
-    trace = answer.trace
+    found = answer.evidence
     return {
         "schema": SCHEMA,
         "command": answer.command,
@@ -54,13 +67,13 @@ def envelope(answer: Answer) -> dict[str, Any]:
         "exit_code": int(answer.exit_code),
         "verdict": answer.verdict,
         "person": answer.person,
-        "match": match_fields(trace.last(Match)),
-        "liveness": liveness_fields(trace.last(Liveness)),
-        "replay": replay_fields(trace.last(Replay)),
-        "quality": quality_fields(trace.last(Quality)),
+        "match": match_fields(found.match),
+        "liveness": liveness_fields(found.liveness),
+        "replay": replay_fields(found.replay),
+        "quality": quality_fields(found.quality),
         "reasons": [asdict(reason) for reason in answer.reasons],
         "notes": answer.notes,
-        "elapsed_ms": {stage: round(ms, 1) for stage, ms in trace.elapsed_ms.items()},
+        "elapsed_ms": {stage: round(ms, 1) for stage, ms in found.elapsed_ms.items()},
         **answer.more,
     }
 

@@ -56,11 +56,12 @@ class FacauthError(Exception):
 
     def __init__(self, *reasons: Reason) -> None:
         self.reasons = reasons
+        self.evidence: object = None  # what the run had found: facauth.evidence.evidence_of
         super().__init__(" | ".join(str(reason) for reason in reasons))
 
     def __reduce__(self) -> tuple[type[FacauthError], tuple[Reason, ...], dict[str, object]]:
-        """With the reasons, when it is raised in another process."""
-        return type(self), self.reasons, self.__dict__
+        """With the reasons, when it is raised in another process; evidence stays in its own."""
+        return type(self), self.reasons, self.__dict__ | {"evidence": None}
 
 
 class UsageProblem(FacauthError):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from facauth.decision.learning import CHANGED, match_doubts, spoof_doubts
 from facauth.decision.match import Gallery
@@ -16,75 +16,69 @@ from facauth.structs import Learned, PersonName
 
 if TYPE_CHECKING:
     from facauth.errors import Reason
+    from facauth.evidence import Evidence
     from facauth.records.store import Store
-    from facauth.spoof.signature import CaptureSignature
-    from facauth.structs import Encoding, Liveness, Match, Quality, Replay
 
-
-class Accept(Protocol):
-    """Ends a sign-in; what is done `also` stands or falls with that."""
-
-    def __call__(self, also: Callable[[], None] | None = None, *, erasing: bool = False) -> None:
-        """Within one transaction."""
+Photos = Sequence[tuple[str, str, Template]]  # contract, time of enrolment, template
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """What a sign-in that may be accepted found out about its photo."""
+class Lesson:
+    """The photo to learn, or the doubts about it; and the person's photos when it was judged."""
 
-    encoding: Encoding
-    capture: CaptureSignature
-    quality: Quality
-    liveness: Liveness | None  # None: not looked at
-    replay: Replay
-    match: Match
+    name: PersonName
+    contract: str
+    template: Template
+    photos: Photos
+    surplus: Sequence[int]  # learned templates that make room for it
+    doubts: tuple[Reason, ...]
+
+    @property
+    def erasing(self) -> bool:
+        """Whether learning it deletes templates."""
+        return not self.doubts and bool(self.surplus)
+
+    def take(self, store: Store) -> Learned:
+        """Keep the photo, unless it is in doubt. Call it within the accepting transaction.
+
+        Learned photos that are too old or too many go; registered ones stay.
+        """
+        if self.doubts:
+            return Learned(None, self.doubts)
+        if store.templates(self.name) != self.photos:
+            return Learned(None, (CHANGED,))
+        store.forget(self.name, self.surplus)
+        count = store.add(self.name, self.contract, [self.template])
+        store.log("sign-in", "learned", name=self.name.text)
+        return Learned(count, ())
 
 
-def learn(store: Store, seen: Seen, accept: Accept) -> Learned:
-    """Accept the sign-in, and keep its photo as one of the person's if nothing is in doubt.
-
-    Learned photos that are too old or too many go; those that were registered stay.
-    """
-    name, contract = PersonName.parse(seen.match.person), seen.encoding.contract
+def lesson(store: Store, found: Evidence) -> Lesson:
+    """What a sign-in that is to be accepted can teach."""
+    assert found.match and found.encoding and found.signature  # noqa: S101 - the run came so far
+    name, contract = PersonName.parse(found.match.person), found.encoding.contract
     with store.snapshot():
         photos, surplus = store.templates(name), store.surplus(name)
-        others = Gallery.of(store.encodings(contract)).without(seen.match.person)
-    doubts = _doubts(seen, photos, others)
-    if doubts:
-        accept()
-        return Learned(None, doubts)
-    counts: list[int] = []
-
-    def add() -> None:
-        if store.templates(name) == photos:  # or others changed them since
-            store.forget(name, surplus)
-            made = Template(seen.encoding.as_bytes(), seen.capture.to_bytes(), False, learned=True)
-            counts.append(store.add(name, contract, [made]))
-            store.log("sign-in", "learned", name=seen.match.person)
-
-    accept(add, erasing=bool(surplus))
-    return Learned(counts[0], ()) if counts else Learned(None, (CHANGED,))
+        others = Gallery.of(store.encodings(contract)).without(found.match.person)
+    encoding, signature = found.encoding.as_bytes(), found.signature.to_bytes()
+    template = Template(encoding, signature, accepted_spoof=False, learned=True)
+    return Lesson(name, contract, template, photos, surplus, _doubts(found, photos, others))
 
 
-def _doubts(
-    seen: Seen, photos: Sequence[tuple[str, str, Template]], others: Gallery
-) -> tuple[Reason, ...]:
+def _doubts(found: Evidence, photos: Photos, others: Gallery) -> tuple[Reason, ...]:
+    encoding, match = found.encoding, found.match
+    assert found.liveness and found.replay and found.quality and encoding and match  # noqa: S101
     compared = [
         kept
         for contract, at, kept in photos
-        if contract == seen.encoding.contract and not expired(kept.learned, at)
+        if contract == encoding.contract and not expired(kept.learned, at)
     ]
-    checks = judgements(seen.quality, ENROLMENT_QUALITY)
+    registered = [kept for kept in compared if not kept.learned]
+    checks = judgements(found.quality, ENROLMENT_QUALITY)
     return (
-        *spoof_doubts(seen.liveness, seen.replay, len(photos)),
+        *spoof_doubts(found.liveness, found.replay, len(photos)),
         *(reason for passed, reason in checks if not passed),
-        *match_doubts(
-            seen.encoding,
-            _gallery(compared),
-            _gallery([kept for kept in compared if not kept.learned]),
-            others,
-            seen.match.fmr,
-        ),
+        *match_doubts(encoding, _gallery(compared), _gallery(registered), others, match.fmr),
     )
 
 

@@ -165,7 +165,6 @@ REPLAY = ReplayLimits()
 RATES = Rates()
 LEARNED = LearningRules()
 LIMITS = AttemptLimits(10, 100)
-LIMITS_WITHOUT_LIVENESS = AttemptLimits(5, 50)
 
 # Sign-in refuses 0.4 % of LFW, enrolment 2 %; what they catch is in README, Quality.
 SIGN_IN_QUALITY = QualityLimits(

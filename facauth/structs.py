@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facauth.settings import SpoofPolicy
+
     Pixels = NDArray[np.uint8]  # (height, width, 3), RGB, 0-255, upright
 
 MAX_NAME_CHARACTERS = 128
@@ -90,6 +92,15 @@ class Quality:
     face_inside: float  # share of the face box inside the frame, in [0, 1]
     centrality: float  # 1 in the middle of the frame, 0 in a corner
     faces: int  # how many faces the photo shows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """The face that a photo is about, in its photo, measured."""
+
+    sighting: Sighting
+    face: Face
+    quality: Quality
 
 
 class LiveVerdict(StrEnum):
@@ -199,6 +210,17 @@ class Match:
     fmr: float  # false match rate of this one comparison, for which min_similarity was set
     margin: float | None  # similarity - min_similarity of this person, less the runner-up's
     compared: int  # with how many people
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a sign-in asks for."""
+
+    rate: float  # share of strangers that may pass: FMR with a claimed name, FPIR without
+    policy: SpoofPolicy
+    claimed: str | None = None  # compare with this person only
+    largest: bool = False
+    learn: bool = False  # keep the photo as one of the person's if nothing is in doubt
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,15 +30,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from facauth.cli import checks, evaluate, people, run, spoof_check
+from facauth.cli import run
 
 if TYPE_CHECKING:
     from PIL import Image
     from serving import Served
 
     from facauth.networks import Networks
-    from facauth.stages import Stages
-    from facauth.trace import Trace
+    from facauth.system import Stages
 
 # How fast inputs are made says something of how busy the machine is, and nothing of facauth.
 settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -107,7 +106,7 @@ class Facauth:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
         self._settle_in()
-        self.bind()
+        self._stages: dict[str, Callable[..., Any]] = {}
 
     def _settle_in(self) -> None:
         for folder in (self.home, self.here):
@@ -134,14 +133,12 @@ class Facauth:
     def bind(self, **stages: Callable[..., Any]) -> None:
         """From now on commands run here use these stages in the place of the real ones."""
 
-        def bound(trace: Trace, *_: str) -> Stages:
-            from facauth.stages import bind
+        self._stages = stages
 
-            watched = {name: trace.watch(name, stage) for name, stage in stages.items()}
-            return replace(bind(self._networks, trace), **watched)
+    def _bound(self, *_: str) -> Stages:
+        from facauth.system import bind
 
-        for module in (people, checks, spoof_check, evaluate):
-            self._monkeypatch.setattr(module, "stages", bound)
+        return replace(bind(self._networks), **self._stages)
 
     def knows(self, **photos: str) -> None:
         """Register people, each with one photo: by the command, or as it did so before."""
@@ -159,7 +156,7 @@ class Facauth:
         given = io.TextIOWrapper(io.BytesIO(stdin or b""))
         with self._monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", given)
-            code = run(list(arguments))
+            code = run(list(arguments), self._bound)
         said = self._capsys.readouterr()
         return expected(Result(code, said.out, said.err), exit_code)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -24,7 +24,13 @@ from facauth.cli import (
     transfer,
     upkeep,
 )
+from facauth.cli.arguments import binding
 from facauth.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from facauth.system import Stages
 
 app = typer.Typer(
     name="facauth",
@@ -83,8 +89,13 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def run(arguments: list[str]) -> int:
-    """The exit code of one command; whatever was not foreseen is code 70, never 0."""
+def run(arguments: list[str], bind: Callable[..., Stages] | None = None) -> int:
+    """The exit code of one command; whatever was not foreseen is code 70, never 0.
+
+    bind: gives the stages that commands run with; without it the real ones.
+    """
+    if bind is not None:
+        binding.set(bind)
     try:
         code = app(arguments, prog_name="facauth", standalone_mode=False)
     except typer.Abort:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from facauth.records.keys import KeyAccess
     from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
-    from facauth.stages import Stages
-    from facauth.trace import Trace
+    from facauth.system import Stages
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
 Image = Annotated[
@@ -234,7 +234,7 @@ LIVENESS = ("live_2_7", "live_4_0")
 ENCODERS = ("encode_dlib", "encode_sface")
 
 
-def stages(trace: Trace, *needs: str) -> Stages:
+def real_stages(*needs: str) -> Stages:
     """The pipeline's stages on the weights that came with the package.
 
     needs: the networks that the command will need if the photo is good, in this order.
@@ -243,6 +243,15 @@ def stages(trace: Trace, *needs: str) -> Stages:
 
     networks = Networks(Checked(weight_memory()))
     networks.load_ahead(*needs)
-    from facauth.stages import bind  # while the encoders load
+    from facauth.system import bind  # while the encoders load
 
-    return bind(networks, trace)
+    return bind(networks)
+
+
+# What binds the stages of this program's commands; tests bind others.
+binding: ContextVar[Callable[..., Stages]] = ContextVar("binding", default=real_stages)
+
+
+def stages(*needs: str) -> Stages:
+    """The stages that commands run with; needs: as for real_stages."""
+    return binding.get()(*needs)

@@ -32,7 +32,9 @@ from facauth.cli.explain import explain
 from facauth.cli.output import Answer, answering
 from facauth.cli.people import counted
 from facauth.decision.match import asked_rate
-from facauth.structs import Learned, Match, Replay
+from facauth.errors import FacauthError
+from facauth.evidence import Evidence, evidence_of
+from facauth.structs import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,13 +52,6 @@ Claimed = Annotated[
     str | None,
     typer.Option("--as", metavar="NAME", help="Compare with this person only.", show_default=False),
 ]
-SkipLiveness = Annotated[
-    bool,
-    typer.Option(
-        "--skip-liveness",
-        help="For checking scans: accept photos of photos, though not of an enrolled one.",
-    ),
-]
 Learn = Annotated[
     bool,
     typer.Option(
@@ -72,7 +67,6 @@ def sign_in(
     largest: Largest = False,
     strict: Strict = False,
     lenient: Lenient = False,
-    skip_liveness: SkipLiveness = False,
     learn: Learn = False,
     explanation: Explain = None,
     store: StorePath = None,
@@ -87,41 +81,34 @@ def sign_in(
     """
     with answering("sign-in", as_json=as_json, quiet=quiet) as answer:
         answer.more |= {"error_rate": None, "retry_after_s": None, "learned": None}
-        policy = policy_of(answer, strict, lenient, "--skip-liveness" if skip_liveness else None)
+        policy = policy_of(answer, strict, lenient)
         rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
         answer.more["error_rate"] = rate
+        asked = Terms(rate, policy, claimed, largest, learn)
         require_picture(explanation, [image])
-        bound = stages(answer.trace, *LIVENESS, *ENCODERS)
+        bound = stages(*LIVENESS, *ENCODERS)
         from facauth import pipeline
+        from facauth.system import System
 
         with (
             unlocked(answer, store, key_file) as records,
             explaining_match(explanation, answer, records),
         ):
-            match = pipeline.sign_in(
-                bound,
-                records,
-                image,
-                claimed,
-                policy,
-                rate,
-                largest=largest,
-                skip_liveness=skip_liveness,
-                learn=learn,
-            )
-            replay = answer.trace.last(Replay)
+            done = pipeline.sign_in(System(bound, records), image, asked)
+            answer.show(done.evidence)
+            replay = done.evidence.replay
             compared = replay.compared if replay else 0
-            answer.notes += not_compared(records, match.person, compared)
-            answer.notes.append(rests_on(rate, match, claimed=claimed is not None))
-        answer.verdict, answer.person = "signed_in", match.person
-        answer.lines.append(match.person)
-        tell_learned(answer, match.person)
+            answer.notes += not_compared(records, done.person, compared)
+            answer.notes.append(rests_on(asked, done.person))
+        answer.verdict, answer.person = "signed_in", done.person
+        answer.lines.append(done.person)
+        tell_learned(answer, done.person)
 
 
-def rests_on(rate: float, match: Match, *, claimed: bool) -> str:
+def rests_on(asked: Terms, person: str) -> str:
     """What the decision is worth, in words."""
-    whom = match.person if claimed else "somebody enrolled here"
-    return f"1 in {round(1 / rate):,} strangers would pass as {whom}"
+    whom = "somebody enrolled here" if asked.claimed is None else person
+    return f"1 in {round(1 / asked.rate):,} strangers would pass as {whom}"
 
 
 @contextmanager
@@ -129,11 +116,18 @@ def explaining_match(target: Path | None, answer: Answer, store: Store) -> Itera
     """Afterwards, accepted or refused, draw the comparison with the matched person."""
     try:
         yield
-    finally:
-        if target is not None:
-            match, replay = answer.trace.last(Match), answer.trace.last(Replay)
-            enrolled = enrolled_as(store, match.person) if match and replay else []
-            answer.notes.append(explain(target, answer.trace, enrolled))
+    except FacauthError as refusal:
+        draw(target, answer, evidence_of(refusal), store)
+        raise
+    draw(target, answer, answer.evidence, store)
+
+
+def draw(target: Path | None, answer: Answer, found: Evidence, store: Store) -> None:
+    """The comparison, if it is wanted."""
+    if target is not None:
+        match, replay = found.match, found.replay
+        enrolled = enrolled_as(store, match.person) if match and replay else []
+        answer.notes.append(explain(target, found, enrolled))
 
 
 def enrolled_as(store: Store, name: str) -> list[CaptureSignature]:
@@ -145,7 +139,7 @@ def enrolled_as(store: Store, name: str) -> list[CaptureSignature]:
 
 def tell_learned(answer: Answer, name: str) -> None:
     """What came of --learn, if it was asked for."""
-    came = answer.trace.last(Learned)
+    came = answer.evidence.learned
     if came is None:
         return
     answer.more["learned"] = asdict(came)

@@ -26,12 +26,11 @@ from facauth.cli.batch import in_order, jobs_for
 from facauth.cli.output import Answer, answering, progress
 from facauth.errors import ExitCode, Reason
 from facauth.settings import RATES
-from facauth.trace import NoTrace
 
 if TYPE_CHECKING:
     from facauth.measure.encoded import Encodings
     from facauth.measure.folders import Pair, Portrait, Presentation
-    from facauth.stages import Stages
+    from facauth.system import Stages
 
 Photo = TypeVar("Photo", "Presentation", "Pair", "Portrait")
 Found = TypeVar("Found")
@@ -306,7 +305,7 @@ def encoded_photos(
 
 def stages_of(networks: tuple[str, ...]) -> partial[Stages]:
     """What makes the stages, in this process or in others."""
-    return partial(stages, NoTrace(), *networks)
+    return partial(stages, *networks)
 
 
 def run(

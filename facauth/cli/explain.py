@@ -9,21 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facauth.errors import shown
-from facauth.structs import Replay, Sighting
 
 if TYPE_CHECKING:
+    from facauth.evidence import Evidence
     from facauth.spoof.signature import CaptureSignature
     from facauth.structs import Pixels
-    from facauth.trace import Trace
 
 
-def explain(target: Path, trace: Trace, enrolled: Sequence[CaptureSignature]) -> str:
+def explain(target: Path, found: Evidence, enrolled: Sequence[CaptureSignature]) -> str:
     """Draw the comparison that was made, and say what is to be seen there."""
     from facauth.spoof.replay import drawn
-    from facauth.spoof.signature import CaptureSignature
 
-    replay, sighting = trace.last(Replay), trace.last(Sighting)
-    probe = trace.last(CaptureSignature)
+    replay, sighting, probe = found.replay, found.sighting, found.signature
     if not (enrolled and replay and sighting and probe):
         return f"nothing was compared with an enrolled photo, so {shown(target)} was not written"
     said = f"{replay.inliers} of {replay.pairs} points that look alike lie on one plane"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from facauth.envelope import Answer as Answer  # the commands take it from here
-from facauth.envelope import envelope, turned
+from facauth.envelope import envelope
 from facauth.errors import ExitCode, FacauthError, Reason
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ def answering(command: str, *, as_json: bool, quiet: bool) -> Iterator[Answer]:
         yield answer
     except FacauthError as refusal:
         answer.refuse(refusal)
-    answer.notes += turned(answer.trace)
     _write(answer, as_json=as_json, quiet=quiet)
     if answer.exit_code:
         raise typer.Exit(answer.exit_code)

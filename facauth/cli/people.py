@@ -103,13 +103,13 @@ def register(
         answer.more["photos"] = None
         policy = policy_of(answer, strict, lenient, "--accept-spoof" if accept_spoof else None)
         person, agreed = PersonName.parse(name), people.consent(consent, purpose)
-        bound = stages(answer.trace, *LIVENESS, *ENCODERS)
+        bound = stages(*LIVENESS, *ENCODERS)
         from facauth import pipeline
+        from facauth.system import System
 
         with unlocked(answer, store, key_file, create=True) as records:
-            known_as, photos = pipeline.register(
-                bound,
-                records,
+            done = pipeline.register(
+                System(bound, records),
                 person,
                 images,
                 policy,
@@ -120,10 +120,11 @@ def register(
                 keep_signatures=not no_signature,
                 consent=agreed,
             )
-        answer.verdict, answer.person = "registered", known_as
-        answer.more["photos"] = photos
-        answer.lines.append(f"registered {known_as} ({counted(photos)})")
-        answer.notes += more_photos(photos)
+        answer.show(*done.evidence)
+        answer.verdict, answer.person = "registered", done.person
+        answer.more["photos"] = done.photos
+        answer.lines.append(f"registered {done.person} ({counted(done.photos)})")
+        answer.notes += more_photos(done.photos)
 
 
 def more_photos(photos: int) -> list[str]:

@@ -32,8 +32,8 @@ from facauth.cli.explain import explain
 from facauth.cli.output import Answer, answering, on_terminal, progress, table
 from facauth.envelope import liveness_fields, quality_fields, replay_fields, turned
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
+from facauth.evidence import evidence_of
 from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
-from facauth.trace import Trace
 
 if TYPE_CHECKING:
     from facauth.settings import SpoofPolicy
@@ -158,8 +158,7 @@ class Look:
         largest: bool,
         explanation: Path | None,
     ) -> None:
-        self._trace = Trace()
-        self._stages = stages(self._trace, *LIVENESS)
+        self._stages = stages(*LIVENESS)
         self._policy, self._enrolled, self._largest = policy, enrolled, largest
         self._explanation = explanation
 
@@ -168,29 +167,29 @@ class Look:
         from facauth import pipeline
         from facauth.faces.image import image_name
 
-        trace, found = self._trace, None
-        trace.restart()
         try:
-            found = pipeline.check_spoof(
+            spoof = pipeline.spoof_check(
                 self._stages, image, self._policy, self._enrolled, largest=self._largest
             )
-            verdict, reasons = found.verdict, found.refusal.reasons if found.refusal else ()
+            found, verdict = spoof.evidence, spoof.verdict
+            reasons = spoof.refusal.reasons if spoof.refusal else ()
             code = VERDICT_CODES[verdict]
         except (UsageProblem, UnusableImage) as error:
-            verdict, code, reasons = LiveVerdict.CANNOT_JUDGE, error.exit_code, error.reasons
-        notes = turned(trace)
+            found, verdict = evidence_of(error), LiveVerdict.CANNOT_JUDGE
+            code, reasons = error.exit_code, error.reasons
+        notes = turned(found)
         if self._explanation:
-            notes.append(explain(self._explanation, trace, self._enrolled or ()))
+            notes.append(explain(self._explanation, found, self._enrolled or ()))
         return Seen(
             image_name(image),
             verdict,
             code,
-            found.liveness if found else None,
-            found.replay if found else None,
-            trace.last(Quality) if found else None,
+            found.liveness,
+            found.replay,
+            found.quality,
             reasons,
             notes,
-            trace.elapsed_ms,
+            found.elapsed_ms,
         )
 
 

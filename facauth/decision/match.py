@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facauth.structs import Encoding
+    from facauth.structs import Encoding, Terms
 
 ENCODING_BYTES = 256 * 4
 NEAREST = 64  # people looked at again; more than two only if they are as like as makes no odds
@@ -204,11 +204,12 @@ def asked_rate(rate: float | None, *, claimed: bool) -> float:
     return rate
 
 
-def fmr_of_each(gallery: Gallery | Crowd, asked: float, *, claimed: bool) -> float:
+def fmr_of_each(gallery: Gallery | Crowd, terms: Terms) -> float:
     """The false match rate of each comparison that keeps the rate of the whole sign-in.
 
     Raises UsageProblem where that is lower than what can be promised.
     """
+    asked, claimed = terms.rate, terms.claimed is not None
     compared = 1 if claimed else len(gallery)
     lowest = calibration().min_fmr * compared
     if asked < lowest * (1 - 1e-9):  # 1e-8 * 1,000 is a little more than 1e-5

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from facauth import __version__
 from facauth.errors import Reason, UnusableImage, UsageProblem, shown
-from facauth.faces.detect import only_face
 from facauth.faces.folder import is_folder
 from facauth.faces.quality import require_quality
 from facauth.measure.matching import Ints
@@ -32,7 +31,7 @@ from facauth.settings import DETECTION, SIGN_IN_QUALITY
 
 if TYPE_CHECKING:
     from facauth.measure.folders import Portrait
-    from facauth.stages import Stages
+    from facauth.system import Stages
 
 DIMENSIONS = 256
 CACHE = b"facauth-encodings/1"
@@ -55,14 +54,13 @@ class Look:
 
     def __call__(self, photo: Portrait) -> Found:
         """Its encoding, or why it has none; raises SetupProblem alone."""
-        stages = self._stages
         try:
-            sighting = stages.sight(stages.decode(photo.path))
-            face = only_face(sighting, largest=self._largest)
-            require_quality(stages.measure(sighting, face), SIGN_IN_QUALITY)
+            with self._stages.look(photo.path) as look:
+                subject = look.subject(largest=self._largest)
+                require_quality(subject.quality, SIGN_IN_QUALITY)
         except (UsageProblem, UnusableImage) as error:
             return Found(None, tuple(reason.code for reason in error.reasons))
-        return Found(stages.encode(sighting, face).vector)
+        return Found(look.encoding(subject).vector)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

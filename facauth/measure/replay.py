@@ -22,8 +22,8 @@ from facauth.structs import Face, ReplayVerdict, Sighting
 if TYPE_CHECKING:
     from facauth.measure.folders import Pair
     from facauth.spoof.signature import CaptureSignature
-    from facauth.stages import Stages
     from facauth.structs import Pixels
+    from facauth.system import Stages
 
 FOUND, SITTING = ReplayVerdict.ENROLLED_PICTURE, ReplayVerdict.SAME_SITTING
 

@@ -26,13 +26,14 @@ from facauth.records.store import Store
 from facauth.settings import DEFAULT
 from facauth.spoof.liveness import UNSURE
 from facauth.structs import LiveVerdict
+from facauth.system import System
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from facauth.measure.folders import Presentation
     from facauth.settings import SpoofPolicy
-    from facauth.stages import Stages
+    from facauth.system import Stages
 
 JUDGED = (LiveVerdict.LIVE, LiveVerdict.ATTACK)
 
@@ -90,6 +91,7 @@ class Look:
         largest: bool,
     ) -> None:
         self._stages, self._policy, self._largest = stages(), policy, largest
+        self._terms = pipeline.terms(None, policy=policy, largest=largest)
         self._people = None if store is None else copy_of(store, keys)
         if self._people is not None:
             weakref.finalize(self, self._people.close)
@@ -98,7 +100,7 @@ class Look:
         """What facauth says of it; raises SetupProblem alone."""
         people = None if photo.species is None else self._people
         try:
-            found = pipeline.check_spoof(
+            found = pipeline.spoof_check(
                 self._stages, photo.path, self._policy, largest=self._largest
             ).liveness
         except (UsageProblem, UnusableImage) as error:
@@ -109,9 +111,7 @@ class Look:
     def _signs_in(self, image: str, people: Store) -> bool:
         """Whether a photo passes every stage, as anybody."""
         try:
-            pipeline.sign_in(
-                self._stages, people, image, policy=self._policy, largest=self._largest
-            )
+            pipeline.sign_in(System(self._stages, people), image, self._terms)
         except FacauthError as refusal:
             if refusal.exit_code in (ExitCode.SETUP, ExitCode.INTERNAL):
                 raise

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason, SetupProblem
 from facauth.records import limits, log
@@ -18,10 +19,45 @@ from facauth.records.log import Broken, Event
 from facauth.records.roster import Roster, unknown
 from facauth.records.sealing import bound_master
 from facauth.records.vault import SealBroken, Vault
-from facauth.settings import LIMITS, LIMITS_WITHOUT_LIVENESS, AttemptLimits
+from facauth.settings import LIMITS
 from facauth.structs import PersonName, folded
 
+if TYPE_CHECKING:
+    from facauth.structs import Learned, Terms
+
 NO_KEYS = KeyAccess()
+
+
+class Lesson(Protocol):
+    """What an accepted sign-in teaches."""
+
+    @property
+    def erasing(self) -> bool:
+        """Whether learning it deletes something."""
+
+    def take(self, store: Store) -> Learned:
+        """Learn it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A sign-in that was begun."""
+
+    store: Store
+    subject: str  # the claimed person's uid, or EVERYBODY
+    rate: float
+
+    def accept(self, uid: str, lesson: Lesson | None = None) -> Learned | None:
+        """Let the person in. Raises LockedOut, and Conflict if the person was removed meanwhile."""
+        return self.store.accept(self.subject, uid, self.rate, lesson)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledPhotos:
+    """A person's id, whatever becomes of the name, and what finds their photos again."""
+
+    uid: str
+    signatures: list[bytes | None]
 
 
 class Store(Roster):
@@ -185,6 +221,10 @@ class Store(Roster):
     ) -> None:
         log.append(self._db, self._anchor, command, verdict, reasons, uid, error_rate)
 
+    def enrolled(self, name: str) -> EnrolledPhotos:
+        """Of the person with this name. Raises Conflict if nobody has it."""
+        return EnrolledPhotos(self.uid(name), self.signatures(name))
+
     def uid(self, name: str) -> str:
         """The random id of whoever has this name now, which stays theirs whatever they are called.
 
@@ -212,34 +252,19 @@ class Store(Roster):
             raise
 
     @contextmanager
-    def attempt(
-        self, claimed: str | None, *, liveness: bool, error_rate: float | None = None
-    ) -> Iterator[Callable[..., None]]:
+    def attempt(self, terms: Terms) -> Iterator[Attempt]:
         """A sign-in, which counts as failed before anything is looked at; then how it ends.
 
-        Gives what must be called with the uid of the person who is to be accepted; what is done
-        `also` stands or falls with that. Raises LockedOut, before or then; Conflict if nobody has
-        the claimed name.
+        Raises LockedOut, and Conflict if nobody has the claimed name.
         """
-        rules = LIMITS if liveness else LIMITS_WITHOUT_LIVENESS
         subject, begun = limits.EVERYBODY, None
-
-        def accept(
-            uid: str, also: Callable[[], None] | None = None, *, erasing: bool = False
-        ) -> None:
-            with self.transaction(erasing=erasing):
-                self._clear(subject, uid, rules)
-                self._append("sign-in", "signed_in", None, uid, error_rate)
-                if also is not None:
-                    also()
-
         try:
             with self.transaction():
-                if claimed is not None:
-                    subject = self.uid(self.known_as(PersonName.parse(claimed)))
-                counted = limits.begin(self._db, subject, rules) if self._limited else None
+                if terms.claimed is not None:
+                    subject = self.uid(self.known_as(PersonName.parse(terms.claimed)))
+                counted = limits.begin(self._db, subject, LIMITS) if self._limited else None
             begun = counted  # only now: it is not counted unless it was committed
-            yield accept
+            yield Attempt(self, subject, terms.rate)
         except FacauthError as refusal:
             if begun or _worth_an_event(refusal):
                 with self.transaction():
@@ -247,10 +272,19 @@ class Store(Roster):
                         limits.settle(self._db, subject, *begun, limits.weight(refusal))
                     if _worth_an_event(refusal):
                         codes = _codes(refusal)
-                        self._append("sign-in", refusal.verdict, codes, subject or None, error_rate)
+                        self._append("sign-in", refusal.verdict, codes, subject or None, terms.rate)
             raise
 
-    def _clear(self, subject: str, uid: str, rules: AttemptLimits) -> None:
+    def accept(
+        self, subject: str, uid: str, rate: float, lesson: Lesson | None = None
+    ) -> Learned | None:
+        """Sign somebody in, in one transaction with what is learned of the photo."""
+        with self.transaction(erasing=lesson is not None and lesson.erasing):
+            self._clear(subject, uid)
+            self._append("sign-in", "signed_in", None, uid, rate)
+            return lesson.take(self) if lesson else None
+
+    def _clear(self, subject: str, uid: str) -> None:
         """Forget failures; raises LockedOut if the person found must not sign in now."""
         (there,) = self._db.one("SELECT count(*) FROM people WHERE uid = ?", uid) or (0,)
         if not there or subject not in (limits.EVERYBODY, uid):
@@ -259,7 +293,7 @@ class Store(Roster):
         if not self._limited:
             return
         if subject == limits.EVERYBODY:
-            limits.require_subject_unlocked(self._db, uid, rules)
+            limits.require_subject_unlocked(self._db, uid, LIMITS)
         for each in {subject, uid}:
             limits.clear(self._db, each)
 

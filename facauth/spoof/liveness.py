@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from facauth.networks import Networks
     from facauth.settings import LivenessLimits, SpoofPolicy
-    from facauth.structs import Face, Pixels, Quality, Sighting
+    from facauth.structs import Face, Pixels, Quality, Sighting, Subject
 
 VIEW_PX = 80
 # Two tails of three classes each, original and fine-tuned; of the three the others are attacks.
@@ -100,9 +100,10 @@ def unmet(seen: tuple[Condition, ...]) -> tuple[Reason, ...]:
     return tuple(condition.unmet for condition in seen if not condition.met)
 
 
-def require_judgeable(sighting: Sighting, face: Face, quality: Quality) -> None:
+def require_judgeable(subject: Subject) -> None:
     """Raises UnusableImage for what will not be judged, without judging it."""
-    reasons = unmet(conditions(context(sighting.pixels, face), quality, LIVENESS))
+    around = context(subject.sighting.pixels, subject.face)
+    reasons = unmet(conditions(around, subject.quality, LIVENESS))
     if reasons:
         raise UnusableImage(*reasons)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from facauth.errors import Attack, Reason, UnusableImage
 from facauth.settings import SpoofPolicy
@@ -17,28 +18,25 @@ from facauth.spoof.liveness import UNSURE, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.structs import NOTHING_COMPARED, Liveness, LiveVerdict, Replay, ReplayVerdict
 
-UNCHECKED = Reason("liveness.unchecked", "liveness was not checked", "do not skip it")
+if TYPE_CHECKING:
+    from facauth.evidence import Evidence
 
 
-def require_beyond_doubt(
-    liveness: Liveness | None, replay: Replay | None, policy: SpoofPolicy
-) -> None:
+def require_beyond_doubt(liveness: Liveness, replay: Replay | None, policy: SpoofPolicy) -> None:
     """Raises UnusableImage where more is in doubt than the policy accepts.
 
-    liveness: None where it was skipped, which is a doubt. replay: None where there was nobody to
-    compare with, which is none, just as where no signature is stored.
+    replay: None where there was nobody to compare with, which is no doubt, just as where no
+    signature is stored.
     """
-    live = liveness is not None and liveness.sure
+    live = liveness.sure
     new = (replay or NOTHING_COMPARED).verdict in (ReplayVerdict.NEW, ReplayVerdict.NOT_COMPARED)
     if not ((live and new) or (policy.accept_doubt and (live or new))):
         raise UnusableImage(*_doubts(liveness, replay or NOTHING_COMPARED))
 
 
-def _doubts(liveness: Liveness | None, replay: Replay) -> Iterator[Reason]:
+def _doubts(liveness: Liveness, replay: Replay) -> Iterator[Reason]:
     yield from replay.reasons
-    if liveness is None:
-        yield UNCHECKED
-    elif not liveness.sure:
+    if not liveness.sure:
         yield UNSURE
 
 
@@ -49,6 +47,7 @@ class Spoof:
     liveness: Liveness
     replay: Replay | None  # None where there was nobody to compare with
     refusal: Attack | UnusableImage | None  # None for a live face
+    evidence: Evidence
 
     @property
     def verdict(self) -> LiveVerdict:
@@ -59,12 +58,14 @@ class Spoof:
         return LiveVerdict.ATTACK if attack else LiveVerdict.CANNOT_JUDGE
 
 
-def weigh(liveness: Liveness, replay: Replay | None, policy: SpoofPolicy) -> Spoof:
+def weigh(
+    liveness: Liveness, replay: Replay | None, policy: SpoofPolicy, evidence: Evidence
+) -> Spoof:
     """What a sign-in would say; of two attacks the replay is told, which is the clearer."""
     try:
         require_new_picture(replay or NOTHING_COMPARED)
         require_live(liveness)
         require_beyond_doubt(liveness, replay, policy)
     except (Attack, UnusableImage) as refusal:
-        return Spoof(liveness, replay, refusal)
-    return Spoof(liveness, replay, None)
+        return Spoof(liveness, replay, refusal, evidence)
+    return Spoof(liveness, replay, None, evidence)

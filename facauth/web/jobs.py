@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 from facauth import pipeline
-from facauth.envelope import Answer, turned
+from facauth.envelope import Answer
 from facauth.errors import Conflict, NoMatch, Reason
 from facauth.networks import Networks
 from facauth.records import people
 from facauth.records.keys import KeyAccess, Lock
 from facauth.records.store import Store
 from facauth.settings import ENROLMENT_QUALITY, SIGN_IN_QUALITY
-from facauth.stages import Stages, bind
 from facauth.structs import PersonName
+from facauth.system import Stages, System, bind
 from facauth.web.answers import Reply, answered
 from facauth.web.form import Form
 from facauth.web.refusals import SIGN_IN_STATUS, malformed
@@ -63,14 +63,16 @@ def sign_in(site: Site, upload: Upload, networks: Networks) -> Reply:
     def job(answer: Answer) -> None:
         answer.more["retry_after_s"] = None
         form = upload.form(site)
-        stages, claimed = _stages(networks, answer, form), form.text("name")
+        claimed = form.text("name")
+        asked = pipeline.terms(site.rate, claimed, site.policy)
+        stages = _stages(networks, form)
         with Store.open(site.store, site.keys) as store:
             try:
-                match = pipeline.sign_in(stages, store, "upload", claimed, site.policy, site.rate)
+                done = pipeline.sign_in(System(stages, store), "upload", asked)
             except Conflict as error:
                 raise _stranger(claimed) from error
-        answer.verdict, answer.person = "signed_in", match.person
-        answer.notes += turned(answer.trace)
+        answer.show(done.evidence)
+        answer.verdict, answer.person = "signed_in", done.person
 
     return answered("sign-in", job, SIGN_IN_STATUS)
 
@@ -90,13 +92,14 @@ def register(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed
         allowed(form.text("csrf"))
         name = PersonName.parse(form.required("name"))
         agreed = people.consent(form.text("consent"), None)
-        stages = _stages(networks, answer, form)
+        stages = _stages(networks, form)
         with Store.open(site.store, site.keys, create=True) as store:
-            answer.person, answer.more["photos"] = pipeline.register(
-                stages, store, name, ["upload"], site.policy, consent=agreed
+            done = pipeline.register(
+                System(stages, store), name, ["upload"], site.policy, consent=agreed
             )
-        answer.verdict = "registered"
-        answer.notes += turned(answer.trace)
+        answer.show(*done.evidence)
+        answer.verdict, answer.person = "registered", done.person
+        answer.more["photos"] = done.photos
 
     return answered("register", job)
 
@@ -109,7 +112,7 @@ def quality(site: Site, upload: Upload, networks: Networks) -> Reply:
         purpose = form.text("for") or "sign-in"
         if purpose not in LIMITS:
             raise malformed("nothing takes such a photo", f"give one of {', '.join(LIMITS)}")
-        pipeline.check_quality(_stages(networks, answer, form), "upload", LIMITS[purpose])
+        answer.show(pipeline.check_quality(_stages(networks, form), "upload", LIMITS[purpose]))
         answer.verdict = "usable"
 
     return answered("quality", job)
@@ -121,11 +124,11 @@ def spoof_check(site: Site, upload: Upload, networks: Networks, *, allowed: Allo
     def job(answer: Answer) -> None:
         form = upload.form(site)
         allowed(form.text("csrf"))
-        spoof = pipeline.check_spoof(_stages(networks, answer, form), "upload", site.policy)
+        spoof = pipeline.spoof_check(_stages(networks, form), "upload", site.policy)
+        answer.show(spoof.evidence)
         if spoof.refusal:
             raise spoof.refusal
         answer.verdict = str(spoof.verdict)
-        answer.notes += turned(answer.trace)
 
     return answered("spoof-check", job)
 
@@ -154,7 +157,7 @@ def remove(site: Site, name: str, _: Networks) -> Reply:
     return answered("remove", job)
 
 
-def _stages(networks: Networks, answer: Answer, form: Form) -> Stages:
+def _stages(networks: Networks, form: Form) -> Stages:
     """The stages on the photo of a form, whatever it is called."""
     photo = form.photo()
-    return bind(networks, answer.trace, read=lambda _: photo)
+    return bind(networks, read=lambda _: photo)

@@ -1,0 +1,45 @@
+"""What a run found out about one photo. Results and refusals carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from facauth.errors import FacauthError
+    from facauth.spoof.signature import CaptureSignature
+    from facauth.structs import Encoding, Learned, Liveness, Match, Quality, Replay, Sighting
+
+
+@dataclass(slots=True)
+class Evidence:
+    """The stages' findings; None where the run did not come that far."""
+
+    sighting: Sighting | None = field(default=None, repr=False)
+    quality: Quality | None = None
+    liveness: Liveness | None = None
+    encoding: Encoding | None = field(default=None, repr=False)
+    signature: CaptureSignature | None = field(default=None, repr=False)
+    match: Match | None = None
+    replay: Replay | None = None
+    learned: Learned | None = None
+    elapsed_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent within to the stage's, also when it raises."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            spent = (perf_counter() - start) * 1000
+            self.elapsed_ms[stage] = self.elapsed_ms.get(stage, 0.0) + spent
+
+
+def evidence_of(refusal: FacauthError) -> Evidence:
+    """What the run had found before it refused."""
+    found = refusal.evidence
+    return found if isinstance(found, Evidence) else Evidence()

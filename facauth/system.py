@@ -1,0 +1,139 @@
+"""What a command works with, bound once and passed in: the stages on their networks, and the store.
+
+A `Look` runs the stages on one photo; each is timed, and its finding is kept as evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from facauth.decision.match import Crowd, Gallery, compare
+from facauth.errors import FacauthError
+from facauth.evidence import Evidence
+from facauth.faces.detect import only_face, sight
+from facauth.faces.encode import encode
+from facauth.faces.image import decode, read_image
+from facauth.faces.quality import measure
+from facauth.spoof.liveness import judge as judge_liveness
+from facauth.spoof.replay import judge as judge_replay
+from facauth.spoof.signature import CaptureSignature, signature
+from facauth.structs import Subject
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from facauth.networks import Networks
+    from facauth.records.store import Store
+    from facauth.settings import SpoofPolicy
+    from facauth.structs import Encoding, Face, Liveness, Match, Pixels, Quality, Replay, Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The stages of the pipeline; each gives pixels or numbers. Tests bind others."""
+
+    contract: Callable[[], str]
+    decode: Callable[[str], Pixels]
+    sight: Callable[[Pixels], Sighting]
+    measure: Callable[[Sighting, Face], Quality]
+    liveness: Callable[[Sighting, Face, Quality, SpoofPolicy], Liveness]
+    encode: Callable[[Sighting, Face], Encoding]
+    compare: Callable[[Encoding, Gallery | Crowd, float], Match]
+    signature: Callable[[Sighting, Face], CaptureSignature]
+    replay: Callable[[CaptureSignature, Sequence[CaptureSignature]], Replay]
+
+    def look(self, source: str) -> Look:
+        """A run of the stages on one photo; use it as a context manager."""
+        return Look(self, source)
+
+
+def bind(networks: Networks, read: Callable[[str], bytes] = read_image) -> Stages:
+    """The real stages.
+
+    read: gives the bytes of the image of a name; without it names are paths.
+    """
+    return Stages(
+        contract=lambda: networks.contract,
+        decode=lambda image: decode(read(image), image),
+        sight=lambda pixels: sight(pixels, networks.detector),
+        measure=measure,
+        liveness=partial(judge_liveness, networks=networks),
+        encode=partial(encode, networks=networks),
+        compare=compare,
+        signature=lambda seen, face: signature(seen.pixels, face),
+        replay=judge_replay,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Stages and store of one command."""
+
+    stages: Stages
+    store: Store
+
+
+class Look:
+    """The stages on one photo. A refusal that leaves it carries its evidence."""
+
+    def __init__(self, stages: Stages, source: str) -> None:
+        self._stages, self._source = stages, source
+        self.evidence = Evidence()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, FacauthError) and error.evidence is None:
+            error.evidence = self.evidence
+
+    def subject(self, *, largest: bool = False) -> Subject:
+        """The photo's one face, measured. Raises UsageProblem and UnusableImage."""
+        found = self.evidence
+        with found.timed("decode"):
+            pixels = self._stages.decode(self._source)
+        with found.timed("detect"):
+            found.sighting = sighting = self._stages.sight(pixels)
+        face = only_face(sighting, largest=largest)
+        with found.timed("quality"):
+            found.quality = self._stages.measure(sighting, face)
+        return Subject(sighting, face, found.quality)
+
+    def liveness(self, subject: Subject, policy: SpoofPolicy) -> Liveness:
+        """Whether the face is live; never refuses by itself."""
+        sighting, face, quality = subject.sighting, subject.face, subject.quality
+        with self.evidence.timed("liveness"):
+            self.evidence.liveness = self._stages.liveness(sighting, face, quality, policy)
+        return self.evidence.liveness
+
+    def encoding(self, subject: Subject) -> Encoding:
+        """The face as a vector."""
+        with self.evidence.timed("encode"):
+            self.evidence.encoding = self._stages.encode(subject.sighting, subject.face)
+        return self.evidence.encoding
+
+    def match(self, probe: Encoding, people: Gallery | Crowd, fmr: float) -> Match:
+        """The best of `people`; never refuses by itself."""
+        with self.evidence.timed("match"):
+            self.evidence.match = self._stages.compare(probe, people, fmr)
+        return self.evidence.match
+
+    def signature(self, subject: Subject) -> CaptureSignature:
+        """What finds the photo again."""
+        with self.evidence.timed("signature"):
+            self.evidence.signature = self._stages.signature(subject.sighting, subject.face)
+        return self.evidence.signature
+
+    def replay(self, probe: CaptureSignature, enrolled: Sequence[CaptureSignature]) -> Replay:
+        """Whether the photo shows an enrolled picture; never refuses by itself."""
+        with self.evidence.timed("replay"):
+            self.evidence.replay = self._stages.replay(probe, enrolled)
+        return self.evidence.replay
