@@ -57,12 +57,14 @@ def lesson(store: Store, found: Evidence) -> Lesson:
     """What a sign-in that is to be accepted can teach."""
     assert found.match and found.encoding and found.signature  # noqa: S101 - the run came so far
     name, contract = PersonName.parse(found.match.person), found.encoding.contract
-    with store.snapshot():
-        photos, surplus = store.templates(name), store.surplus(name)
-        others = Gallery.of(store.encodings(contract)).without(found.match.person)
+    with found.timed("learn"):
+        with store.snapshot():
+            photos, surplus = store.templates(name), store.surplus(name)
+            others = Gallery.of(store.encodings(contract)).without(found.match.person)
+        doubts = _doubts(found, photos, others)
     encoding, signature = found.encoding.as_bytes(), found.signature.to_bytes()
     template = Template(encoding, signature, accepted_spoof=False, learned=True)
-    return Lesson(name, contract, template, photos, surplus, _doubts(found, photos, others))
+    return Lesson(name, contract, template, photos, surplus, doubts)
 
 
 def _doubts(found: Evidence, photos: Photos, others: Gallery) -> tuple[Reason, ...]:

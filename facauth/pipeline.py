@@ -82,7 +82,10 @@ def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
 
     Raises LockedOut before it looks.
     """
-    with system.stages.look(source) as look, system.store.attempt(asked) as attempt:
+    with (
+        system.stages.look(source) as look,
+        system.store.attempt(asked.claimed, error_rate=asked.rate) as attempt,
+    ):
         subject = look.subject(largest=asked.largest)
         require_quality(subject.quality, SIGN_IN_QUALITY)
         liveness = look.liveness(subject, asked.policy)

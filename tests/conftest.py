@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from serving import Served
 
     from facauth.networks import Networks
+    from facauth.structs import Liveness
     from facauth.system import Stages
 
 # How fast inputs are made says something of how busy the machine is, and nothing of facauth.
@@ -156,9 +157,13 @@ class Facauth:
         given = io.TextIOWrapper(io.BytesIO(stdin or b""))
         with self._monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", given)
-            code = run(list(arguments), self._bound)
+            code = self.code_of(*arguments)
         said = self._capsys.readouterr()
         return expected(Result(code, said.out, said.err), exit_code)
+
+    def code_of(self, *arguments: str) -> int:
+        """The exit code alone; what was said stays where it was said."""
+        return run(list(arguments), self._bound)
 
     def process(
         self,
@@ -351,6 +356,13 @@ def change_types(path: Path, *statements: str) -> None:
             db.execute("PRAGMA writable_schema = ON")
             for statement in batch:
                 db.execute(statement)
+
+
+def alive(*_: object) -> Liveness:
+    """A stage that finds every face live: for what replay must refuse alone."""
+    from facauth.structs import Liveness, LiveVerdict
+
+    return Liveness(LiveVerdict.LIVE, 1.0, 0.5, 0.8, (), ())
 
 
 def with_a_passer_by(image: Image.Image) -> Image.Image:

@@ -157,7 +157,6 @@ CASES = (
     Case("register Ada absent.jpg", 2, "", answered=False),
     Case("sign-in PHOTO:obama_2010.jpg", 0, "quality liveness match replay"),
     Case("sign-in PHOTO:obama_2010.jpg --as Barack", 0, "quality liveness match replay"),
-    Case("sign-in PHOTO:obama_2010.jpg --skip-liveness", 0, "quality match replay"),
     Case("sign-in PHOTO:obama_2010.jpg --learn", 0, "quality liveness match replay learned"),
     Case("sign-in PHOTO:collins.png", 3, "quality liveness match replay"),
     Case("sign-in PHOTO:biden_2010.jpg", 1, "quality liveness match"),

@@ -138,7 +138,6 @@ def test_json_says_what_came_of_it(enrolled: Facauth) -> None:
 @pytest.mark.parametrize(
     ("image", "option", "why"),
     [
-        ("ada 2.jpg", "--skip-liveness", "liveness was not checked; do not skip it"),
         ("unsure ada.jpg", "", "it is not sure that the face is live; sign in with another photo"),
         ("small ada.jpg", "", "the face is too small; come closer"),
         (

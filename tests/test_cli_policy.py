@@ -1,4 +1,4 @@
-"""--strict, --lenient, --skip-liveness and --accept-spoof: what each lets pass, and what none."""
+"""--strict, --lenient and --accept-spoof: what each lets pass, and what none."""
 
 from __future__ import annotations
 
@@ -102,7 +102,6 @@ def test_a_policy_says_which_scores_pass(
         (DOUBT, (), 4, ["replay.same_sitting", "liveness.doubt"]),
         (DOUBT, ("--lenient",), 4, ["replay.same_sitting", "liveness.doubt"]),
         (SURE, ("--strict",), 4, ["replay.same_sitting"]),
-        (SURE, ("--skip-liveness",), 4, ["replay.same_sitting", "liveness.unchecked"]),
         (0.0, (), 3, ["liveness.presentation_attack"]),
     ],
 )
@@ -219,7 +218,6 @@ def test_who_does_not_match_is_not_compared_with_photos_of_anybody(
         (("sign-in", FIRST), ("--strict", "--lenient")),
         (("spoof-check", FIRST), ("--strict", "--lenient")),
         (("register", "Ada", FIRST), ("--strict", "--lenient")),
-        (("sign-in", FIRST), ("--strict", "--skip-liveness")),
         (("register", "Ada", FIRST), ("--strict", "--accept-spoof")),
     ],
 )

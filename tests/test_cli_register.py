@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from conftest import PASSER_BY, Altered, Facauth, Photo, fragments, with_a_passer_by
+from conftest import PASSER_BY, Altered, Facauth, Photo, alive, fragments, with_a_passer_by
 from PIL import Image, ImageEnhance, ImageFilter
 
 EILEEN, JOE, NOBODY, TWO = "collins.png", "biden_2010.jpg", "no_face.png", "two_faces.jpg"
@@ -212,7 +212,8 @@ def test_registering_asks_for_a_better_photo_than_signing_in(
     result = facauth("register", "Barack", blurred, exit_code=4)
     assert result.stderr == "facauth: the face is blurred; hold still, wipe the lens, focus\n"
     facauth("register", "Barack", photo(BARACK[0]))
-    assert facauth("sign-in", blurred, "--skip-liveness").stdout == "Barack\n"
+    facauth.bind(liveness=alive)
+    assert facauth("sign-in", blurred).stdout == "Barack\n"
 
 
 def test_a_photo_from_stdin_registers(facauth: Facauth, photo: Photo) -> None:

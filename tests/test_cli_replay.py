@@ -13,15 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Altered, Facauth, Photo, tree
+from conftest import ROOT, Altered, Facauth, Photo, alive, tree
 from PIL import Image, ImageOps
 from simulator import Medium, recapture
 
-from facauth.cli import run
 from facauth.decision.match import Gallery, compare
 from facauth.records.sealing import Template
 from facauth.records.store import Store
-from facauth.structs import Encoding, Liveness, LiveVerdict, Match, PersonName
+from facauth.structs import Encoding, Match, PersonName
 
 FIRST, AGAIN, ANOTHER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
 SHOWN = "simulated_recapture.jpg"  # shows ANOTHER
@@ -59,7 +58,8 @@ def test_a_photo_of_the_registered_photo_does_not_sign_in(
     attack = altered(ANOTHER, photographed)
     assert enrolled("sign-in", attack, exit_code=3).stdout == ""
     assert enrolled("sign-in", attack, "--as", "Barack", "--lenient", exit_code=3).stdout == ""
-    alone = enrolled("sign-in", attack, "--skip-liveness", exit_code=3)
+    enrolled.bind(liveness=alive)
+    alone = enrolled("sign-in", attack, exit_code=3)
     assert alone.stdout == ""
     assert alone.stderr.endswith(REFUSAL)
     assert enrolled.events()[-1] == ("sign-in", "attack", "replay.enrolled_picture")
@@ -90,10 +90,9 @@ def test_a_copy_of_the_registered_file_does_not_sign_in(
     enrolled: Facauth, altered: Altered, copy: str
 ) -> None:
     probe = altered(ANOTHER, COPIES[copy])
-    for more in ([], ["--skip-liveness"]):
-        result = enrolled("sign-in", probe, *more, exit_code=3)
-        assert result.stdout == ""
-        assert result.stderr.endswith(REFUSAL)
+    result = enrolled("sign-in", probe, exit_code=3)
+    assert result.stdout == ""
+    assert result.stderr.endswith(REFUSAL)
     answer = enrolled("sign-in", probe, "--json", exit_code=3).json
     assert answer["liveness"]["verdict"] == "live"  # as live as the person: only the replay tells
     assert answer["replay"]["verdict"] == "enrolled_picture"
@@ -123,7 +122,7 @@ def test_the_registered_file_itself_does_not_sign_in(enrolled: Facauth, photo: P
 @pytest.mark.slow
 def test_another_photo_of_the_same_person_still_signs_in(enrolled: Facauth, photo: Photo) -> None:
     for name in (FIRST, AGAIN):
-        for more in ([], ["--strict"], ["--skip-liveness"], ["--as", "Barack"]):
+        for more in ([], ["--strict"], ["--as", "Barack"]):
             answer = enrolled("sign-in", photo(name), *more, "--json").json
             assert (answer["person"], answer["replay"]["verdict"]) == ("Barack", "new")
 
@@ -170,8 +169,8 @@ def test_a_photo_without_a_signature_among_others_is_told_of(
         "facauth: no signature of 1 photo of Barack is stored, "
         "so a replay of an enrolled photo is not looked for\n"
     )
-    assert note in scanned("sign-in", photo(FIRST), "--skip-liveness").stderr
-    scanned.bind(liveness=lambda *_: Liveness(LiveVerdict.LIVE, 1.0, 0.5, 0.8, (), ()))
+    scanned.bind(liveness=alive)
+    assert note in scanned("sign-in", photo(FIRST)).stderr
     result = scanned("spoof-check", photo(FIRST), "--against", "Barack")
     assert (result.stdout, result.stderr) == (f"{photo(FIRST)}: live\n", note)
 
@@ -183,7 +182,7 @@ def test_a_signature_that_cannot_be_read_lets_nobody_in(
     scanned.change(f"UPDATE templates SET signature = x'{signature.hex()}'")
     before = scanned.events()
     for command in (
-        ("sign-in", photo(FIRST), "--skip-liveness"),
+        ("sign-in", photo(FIRST)),
         ("register", "Barack", photo(FIRST), "--accept-spoof"),
         ("spoof-check", photo(FIRST), "--against", "Barack"),
     ):
@@ -219,8 +218,8 @@ def test_whose_photos_change_during_a_sign_in_is_compared_with_those_that_matche
             changed(store, PersonName.parse("Barack"))
         return compare(probe, gallery, fmr)
 
-    scanned.bind(compare=slow)
-    result = scanned("sign-in", photo(ANOTHER), "--skip-liveness", exit_code=3)
+    scanned.bind(compare=slow, liveness=alive)
+    result = scanned("sign-in", photo(ANOTHER), exit_code=3)
     assert result.stderr.endswith(REFUSAL)
 
 
@@ -311,7 +310,8 @@ def test_a_comparison_can_be_looked_at(enrolled: Facauth, photo: Photo, command:
     out = enrolled.here / "why.png"
     out.write_text("an older one")
     out.chmod(0o644)
-    more = ["--skip-liveness"] if command == "sign-in" else ["--against", "Barack"]
+    more = [] if command == "sign-in" else ["--against", "Barack"]
+    enrolled.bind(liveness=alive)
     result = enrolled(command, photo(SHOWN), *more, "--explain", "why.png", exit_code=3)
     (said,) = [line for line in result.stderr.splitlines() if "one plane" in line]
     assert said.endswith("% of the diagonal; see why.png")
@@ -396,7 +396,7 @@ def real(folder: str) -> list[str]:
 def refusal(facauth: Facauth, image: str, *more: str) -> str | None:
     """Why the image does not sign in at a first try; None if it does."""
     facauth.change("DELETE FROM tries")
-    code = run(["sign-in", image, "--quiet", *more])
+    code = facauth.code_of("sign-in", image, "--quiet", *more)
     *_, why = facauth.events()[-1]
     assert bool(code) is bool(why)
     return str(why) if why else None
@@ -411,7 +411,8 @@ def test_real_photos_of_a_phone_do_not_sign_in(facauth: Facauth) -> None:
     scan, *others = real("phone_full_bleed_c/attack_screen")
     facauth("register", "Ada", scan, "--accept-spoof")
     assert None not in [refusal(facauth, other) for other in others]
-    found = [refusal(facauth, other, "--skip-liveness") for other in others]
+    facauth.bind(liveness=alive)
+    found = [refusal(facauth, other) for other in others]
     assert found.count("replay.enrolled_picture") >= len(found) / 2
 
 

@@ -83,7 +83,7 @@ def test_a_photo_without_a_face_is_unusable(enrolled: Facauth, photo: Photo) -> 
 
 
 def test_one_known_face_of_two_does_not_sign_the_other_in(enrolled: Facauth, photo: Photo) -> None:
-    for more in ([], ["--skip-liveness"], ["--as", "Eileen"]):
+    for more in ([], ["--as", "Eileen"]):
         result = enrolled("sign-in", photo(TWO), *more, exit_code=4)
         assert (result.stdout, "facauth: 2 faces were found;" in result.stderr) == ("", True)
 
@@ -249,23 +249,6 @@ def test_where_liveness_cannot_be_judged_nobody_signs_in(
     assert result.stdout == ""
     assert result.stderr.startswith(f"facauth: liveness cannot be judged: {why};")
     assert enrolled.events()[-1][:2] == ("sign-in", "unusable_image")
-
-
-def test_skipping_liveness_is_said_every_time(enrolled: Facauth, photo: Photo) -> None:
-    note = "liveness was not checked (--skip-liveness)"
-    assert enrolled("sign-in", photo(SIMULATED), "--skip-liveness").stdout == "Barack\n"
-    result = enrolled("sign-in", photo(BARACK[1]), "--skip-liveness")
-    assert (result.stdout, result.stderr) == ("Barack\n", f"facauth: {note}\n{PASSES}")
-    answer = enrolled("sign-in", photo(BARACK[1]), "--skip-liveness", "--json").json
-    assert (answer["notes"][0], answer["liveness"]) == (note, None)
-    refusal = enrolled("sign-in", photo(JOE), "--skip-liveness", exit_code=1)
-    assert refusal.stderr.splitlines()[0] == f"facauth: {note}"
-
-
-def test_skipping_liveness_skips_nothing_else(enrolled: Facauth, altered: Altered) -> None:
-    dark = altered(EILEEN, lambda image: ImageEnhance.Brightness(image).enhance(0.1))
-    result = enrolled("sign-in", dark, "--skip-liveness", exit_code=4)
-    assert "facauth: the face is too dark; get more light\n" in result.stderr
 
 
 @pytest.mark.parametrize("similarity", [math.nan, -math.inf])

@@ -34,7 +34,6 @@ def test_quiet_says_results_only(facauth: Facauth, photo: Photo, quiet: str) -> 
         (4, "", "register", "Ada", photo(NOBODY)),
         (6, "", "register", "Ada", photo(FIRST)),
         (0, "Barack\n", "sign-in", photo(AGAIN)),
-        (0, "Barack\n", "sign-in", photo(AGAIN), "--skip-liveness"),
         (1, "", "sign-in", photo(JOE)),
         (2, "", "sign-in", "absent.jpg"),
         (4, f"{photo(NOBODY)}: cannot judge (no face was found)\n", "spoof-check", photo(NOBODY)),

@@ -23,7 +23,7 @@ from facauth.settings import LIMITS
 from facauth.structs import PersonName, folded
 
 if TYPE_CHECKING:
-    from facauth.structs import Learned, Terms
+    from facauth.structs import Learned
 
 NO_KEYS = KeyAccess()
 
@@ -45,11 +45,11 @@ class Attempt:
 
     store: Store
     subject: str  # the claimed person's uid, or EVERYBODY
-    rate: float
+    error_rate: float | None
 
     def accept(self, uid: str, lesson: Lesson | None = None) -> Learned | None:
         """Let the person in. Raises LockedOut, and Conflict if the person was removed meanwhile."""
-        return self.store.accept(self.subject, uid, self.rate, lesson)
+        return self.store.accept(self.subject, uid, self.error_rate, lesson)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ class Store(Roster):
             raise
 
     @contextmanager
-    def attempt(self, terms: Terms) -> Iterator[Attempt]:
+    def attempt(self, claimed: str | None, *, error_rate: float | None = None) -> Iterator[Attempt]:
         """A sign-in, which counts as failed before anything is looked at; then how it ends.
 
         Raises LockedOut, and Conflict if nobody has the claimed name.
@@ -260,11 +260,11 @@ class Store(Roster):
         subject, begun = limits.EVERYBODY, None
         try:
             with self.transaction():
-                if terms.claimed is not None:
-                    subject = self.uid(self.known_as(PersonName.parse(terms.claimed)))
+                if claimed is not None:
+                    subject = self.uid(self.known_as(PersonName.parse(claimed)))
                 counted = limits.begin(self._db, subject, LIMITS) if self._limited else None
             begun = counted  # only now: it is not counted unless it was committed
-            yield Attempt(self, subject, terms.rate)
+            yield Attempt(self, subject, error_rate)
         except FacauthError as refusal:
             if begun or _worth_an_event(refusal):
                 with self.transaction():
@@ -272,16 +272,16 @@ class Store(Roster):
                         limits.settle(self._db, subject, *begun, limits.weight(refusal))
                     if _worth_an_event(refusal):
                         codes = _codes(refusal)
-                        self._append("sign-in", refusal.verdict, codes, subject or None, terms.rate)
+                        self._append("sign-in", refusal.verdict, codes, subject or None, error_rate)
             raise
 
     def accept(
-        self, subject: str, uid: str, rate: float, lesson: Lesson | None = None
+        self, subject: str, uid: str, error_rate: float | None, lesson: Lesson | None = None
     ) -> Learned | None:
         """Sign somebody in, in one transaction with what is learned of the photo."""
         with self.transaction(erasing=lesson is not None and lesson.erasing):
             self._clear(subject, uid)
-            self._append("sign-in", "signed_in", None, uid, rate)
+            self._append("sign-in", "signed_in", None, uid, error_rate)
             return lesson.take(self) if lesson else None
 
     def _clear(self, subject: str, uid: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facauth.errors import Attack, FacauthError, Reason, UnusableImage
+from facauth.evidence import Evidence
 from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy
 from facauth.spoof.liveness import require_live
 from facauth.spoof.replay import require_new_picture
@@ -36,11 +37,10 @@ def replay(verdict: Any) -> Replay:
     return replace(NOTHING_COMPARED, verdict=verdict, reasons=(WHY,))
 
 
-def passes(live: Liveness | None, again: Replay, policy: SpoofPolicy) -> bool:
+def passes(live: Liveness, again: Replay, policy: SpoofPolicy) -> bool:
     """As in a sign-in: every `require_…`, one after the other."""
     try:
-        if live is not None:
-            require_live(live)
+        require_live(live)
         require_new_picture(again)
         require_beyond_doubt(live, again, policy)
     except FacauthError:
@@ -62,14 +62,10 @@ SURE, DOUBT = liveness(LIVE, 0.8), liveness(LIVE, math.nextafter(0.8, 0))
         (DOUBT, NOT_COMPARED, True, False),
         (DOUBT, SAME_SITTING, False, False),
         (DOUBT, ENROLLED, False, False),
-        (None, NEW, True, False),
-        (None, NOT_COMPARED, True, False),
-        (None, SAME_SITTING, False, False),
-        (None, ENROLLED, False, False),
     ],
 )
 def test_one_doubt_passes_and_two_do_not(
-    live: Liveness | None, verdict: ReplayVerdict, default: bool, strict: bool
+    live: Liveness, verdict: ReplayVerdict, default: bool, strict: bool
 ) -> None:
     found = [passes(live, replay(verdict), policy) for policy in (DEFAULT, STRICT, LENIENT)]
     assert found == [default, strict, default]
@@ -119,12 +115,6 @@ def test_a_doubt_says_what_to_do_and_is_no_accusation() -> None:
     assert int(refusal.value.exit_code) == 4
 
 
-def test_strict_without_a_look_at_liveness_refuses_with_a_reason() -> None:
-    with pytest.raises(UnusableImage) as refusal:
-        require_beyond_doubt(None, replace(NOTHING_COMPARED, verdict=NEW), STRICT)
-    assert [reason.code for reason in refusal.value.reasons] == ["liveness.unchecked"]
-
-
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("again", list(ReplayVerdict))
 @pytest.mark.parametrize("live", list(LiveVerdict))
@@ -132,8 +122,10 @@ def test_strict_without_a_look_at_liveness_refuses_with_a_reason() -> None:
 def test_a_spoof_check_says_what_a_sign_in_would(
     live: LiveVerdict, again: ReplayVerdict, policy: SpoofPolicy, score: float
 ) -> None:
-    spoof = weigh(liveness(live, score), replay(again), policy)
-    assert (spoof.verdict is LIVE) is passes(liveness(live, score), replay(again), policy)
+    spoof = weigh(liveness(live, score), replay(again), policy, Evidence())
+    assert (spoof.verdict is LIVE) is passes(
+        liveness(live, score), replay(again), policy, Evidence()
+    )
     assert (spoof.verdict is ATTACK) is isinstance(spoof.refusal, Attack)
     assert (spoof.verdict is ATTACK) is (live is ATTACK or again is ENROLLED)
     assert spoof.refusal is None or spoof.refusal.reasons
