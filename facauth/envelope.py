@@ -43,8 +43,7 @@ class Answer:
         """From now on this is a refusal, and says nothing of what it might have been."""
         self.verdict, self.exit_code = refusal.verdict, refusal.exit_code
         self.reasons, self.lines, self.person = refusal.reasons, [], None
-        if refusal.evidence is not None:
-            self.show(evidence_of(refusal))
+        self.show(*evidence_of(refusal))
         if isinstance(refusal, LockedOut):
             self.more["retry_after_s"] = refusal.retry_after_s
 

@@ -56,12 +56,13 @@ class FacauthError(Exception):
 
     def __init__(self, *reasons: Reason) -> None:
         self.reasons = reasons
-        self.evidence: object = None  # what the run had found: facauth.evidence.evidence_of
+        # What the run had found on each photo; facauth.evidence.evidence_of has its type.
+        self.evidence: tuple[object, ...] = ()
         super().__init__(" | ".join(str(reason) for reason in reasons))
 
     def __reduce__(self) -> tuple[type[FacauthError], tuple[Reason, ...], dict[str, object]]:
         """With the reasons, when it is raised in another process; evidence stays in its own."""
-        return type(self), self.reasons, self.__dict__ | {"evidence": None}
+        return type(self), self.reasons, self.__dict__ | {"evidence": ()}
 
 
 class UsageProblem(FacauthError):

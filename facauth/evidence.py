@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from facauth.errors import FacauthError
+
 if TYPE_CHECKING:
-    from facauth.errors import FacauthError
     from facauth.spoof.signature import CaptureSignature
     from facauth.structs import Encoding, Learned, Liveness, Match, Quality, Replay, Sighting
 
@@ -39,7 +40,16 @@ class Evidence:
             self.elapsed_ms[stage] = self.elapsed_ms.get(stage, 0.0) + spent
 
 
-def evidence_of(refusal: FacauthError) -> Evidence:
-    """What the run had found before it refused."""
-    found = refusal.evidence
-    return found if isinstance(found, Evidence) else Evidence()
+@contextmanager
+def carried(found: Sequence[Evidence]) -> Iterator[None]:
+    """A refusal that leaves this carries what was found on each photo."""
+    try:
+        yield
+    except FacauthError as refusal:
+        refusal.evidence = refusal.evidence or tuple(found)
+        raise
+
+
+def evidence_of(refusal: FacauthError) -> tuple[Evidence, ...]:
+    """What the run had found before it refused, photo by photo."""
+    return tuple(each for each in refusal.evidence if isinstance(each, Evidence))

@@ -5,14 +5,14 @@ A `Look` runs the stages on one photo; each is timed, and its finding is kept as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from facauth.decision.match import Crowd, Gallery, compare
-from facauth.errors import FacauthError
-from facauth.evidence import Evidence
+from facauth.evidence import Evidence, carried
 from facauth.faces.detect import only_face, sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
@@ -23,8 +23,6 @@ from facauth.spoof.signature import CaptureSignature, signature
 from facauth.structs import Subject
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from facauth.networks import Networks
     from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
@@ -45,9 +43,12 @@ class Stages:
     signature: Callable[[Sighting, Face], CaptureSignature]
     replay: Callable[[CaptureSignature, Sequence[CaptureSignature]], Replay]
 
-    def look(self, source: str) -> Look:
-        """A run of the stages on one photo; use it as a context manager."""
-        return Look(self, source)
+    @contextmanager
+    def look(self, source: str) -> Iterator[Look]:
+        """A run of the stages on one photo."""
+        look = Look(self, source)
+        with carried([look.evidence]):
+            yield look
 
 
 def bind(networks: Networks, read: Callable[[str], bytes] = read_image) -> Stages:
@@ -82,18 +83,6 @@ class Look:
     def __init__(self, stages: Stages, source: str) -> None:
         self._stages, self._source = stages, source
         self.evidence = Evidence()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(error, FacauthError) and error.evidence is None:
-            error.evidence = self.evidence
 
     def subject(self, *, largest: bool = False) -> Subject:
         """The photo's one face, measured. Raises UsageProblem and UnusableImage."""

@@ -117,7 +117,7 @@ def explaining_match(target: Path | None, answer: Answer, store: Store) -> Itera
     try:
         yield
     except FacauthError as refusal:
-        draw(target, answer, evidence_of(refusal), store)
+        draw(target, answer, (*evidence_of(refusal), Evidence())[0], store)
         raise
     draw(target, answer, answer.evidence, store)
 

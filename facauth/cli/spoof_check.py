@@ -175,7 +175,7 @@ class Look:
             reasons = spoof.refusal.reasons if spoof.refusal else ()
             code = VERDICT_CODES[verdict]
         except (UsageProblem, UnusableImage) as error:
-            found, verdict = evidence_of(error), LiveVerdict.CANNOT_JUDGE
+            found, verdict = evidence_of(error)[-1], LiveVerdict.CANNOT_JUDGE
             code, reasons = error.exit_code, error.reasons
         notes = turned(found)
         if self._explanation:
