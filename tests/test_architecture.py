@@ -55,12 +55,7 @@ def name_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
-# facauth/weights/ holds data, and the scripts that once made them: no part of the program.
-SOURCES = {
-    name_of(path): path
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if path.parent.name not in {"weights", "sample_images"}
-}
+SOURCES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
 
 
@@ -118,7 +113,6 @@ def test_weights_are_opened_in_one_place(name: str) -> None:
     text = ast.unparse(TREES[name])
     used = [opener for opener in OPENERS if opener in text]
     assert bool(used) == (name == "facauth.networks"), used
-    assert not any(each.startswith("facauth.weights") for each in our_imports(name))
 
 
 def at_import(tree: ast.Module) -> Iterator[ast.stmt]:
