@@ -55,7 +55,7 @@ from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
 from facauth.learning import learn
 from facauth.pipeline import register, sign_in
-from facauth.records import backup, means, people, rekey
+from facauth.records import backup, means, people, rekey, upgrade
 from facauth.records.keys import KeyAccess, KeyKind, create, forget
 from facauth.records.log import FIELDS, entry_hash, now
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
@@ -313,7 +313,7 @@ def encrypted(path: Path) -> None:
 def upgraded(path: Path) -> None:
     """Ada and Bob, and a backup that holds them too."""
     older(path, 2)
-    backup.migrate(path)
+    upgrade.migrate(path)
 
 
 def studied(path: Path) -> None:
@@ -449,7 +449,7 @@ def backed_up_in_place(path: Path) -> None:
     copy = path.with_name(f"{path.name}.v2.backup")
     copy.touch(mode=0o600)
     copy.write_bytes(path.read_bytes())
-    backup.migrate(path)
+    upgrade.migrate(path)
 
 
 # ---- what is found in a store
@@ -784,8 +784,8 @@ OPERATIONS = (
     on_store("remove", partial(remove, name=ADA), upgraded),
     on_store("remove, searched", partial(remove, name=ADA), searched),
     on_store("rename", partial(rename, old=ADA, new=CAROL)),
-    migration("migrate 1 to 3", backup.migrate, 1),
-    migration("migrate 2 to 3", backup.migrate, 2),
+    migration("migrate 1 to 3", upgrade.migrate, 1),
+    migration("migrate 2 to 3", upgrade.migrate, 2),
     Operation("key init", upgraded, encrypt, read, encrypt),
     Operation("key rotate", encrypted, encrypt, read, encrypt),
     on_store("register, encrypted", partial(enrol, name=CAROL, numbers=(1, 2)), encrypted),

@@ -19,6 +19,7 @@ from facauth import __version__
 from facauth.cli.samples import sample
 from facauth.errors import FacauthError, Reason, SetupProblem, shown
 from facauth.networks import Checked, Networks, opencv, read_manifest
+from facauth.records.faults import RESTORE
 from facauth.records.store import Store
 from facauth.settings import DEFAULT
 
@@ -184,10 +185,12 @@ def _calibration() -> str:
 
 
 def _store(path: Path) -> Iterator[Finding]:
-    if not path.exists():
+    if not os.path.lexists(path):
         yield Finding("store", True, f"{shown(path)} (not made yet: nobody is enrolled)")
         return
     yield _looked("store", lambda: _contents(path))
+    if not path.exists():  # a link that leads nowhere
+        return
     yield _mode("store file", path, 0o077, "chmod 600")
     yield _mode("store folder", path.parent, 0o022, "chmod go-w")
 
@@ -197,9 +200,7 @@ def _contents(path: Path) -> str:
         faults = store.faults()
         people = store.people(Networks(Checked(None)).contract)
     if faults:
-        raise SetupProblem(
-            Reason("store.damaged", f"{shown(path)} is damaged", "bring back a copy of it")
-        )
+        raise SetupProblem(Reason("store.damaged", f"{shown(path)} is damaged", RESTORE))
     old = sum(person.needs_new_photo > 0 for person in people)
     outdated = f", {old} with photos of an older contract" if old else ""
     return f"{shown(path)}, {len(people)} enrolled{outdated}, sound"

@@ -70,6 +70,8 @@ def export(
             people.chosen(records, name)  # before somebody thinks of a passphrase in vain
             lock = None if plain else document.new_lock(lambda prompt: ask(f"{prompt}, {PURPOSE}"))
             copies, text = people.export(records, name, lock)
+            if records.read_only:
+                answer.notes.append("the store cannot be written: its log does not tell of this")
         if out is None:
             answer.lines.append(text)
         else:
@@ -184,7 +186,7 @@ def write_new(path: Path, content: bytes) -> None:
     """
     from tempfile import mkstemp
 
-    from facauth.records.backup import sync_folder
+    from facauth.records.files import sync_folder
 
     try:
         descriptor, part = mkstemp(prefix=".facauth-export-", dir=path.parent)

@@ -140,9 +140,8 @@ class Crowd:
 
 
 def _damaged() -> SetupProblem:
-    return SetupProblem(
-        Reason("store.damaged", "the store holds a damaged encoding", "bring back a copy of it")
-    )
+    advice = "bring back a copy of it with facauth restore"
+    return SetupProblem(Reason("store.damaged", "the store holds a damaged encoding", advice))
 
 
 def compare(probe: Encoding, gallery: Gallery | Crowd, fmr: float) -> Match:

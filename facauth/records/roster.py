@@ -12,7 +12,8 @@ from secrets import token_hex
 
 from facauth.errors import Conflict, Reason, SetupProblem, shown
 from facauth.records import log, means
-from facauth.records.database import Database, unfit
+from facauth.records.database import Database
+from facauth.records.faults import RESTORE, unfit
 from facauth.records.sealing import (
     Person,
     Template,
@@ -75,9 +76,7 @@ class Roster(ABC):
     def people(self, contract: str | None = None) -> list[PersonRow]:
         """Everybody, by name. With a contract, `needs_new_photo` counts the other templates."""
         rows = self._db.all(
-            """SELECT p.name, count(t.id), p.enrolled_at,
-                (SELECT max(e.at) FROM events e
-                 WHERE e.subject = p.uid AND e.verdict = 'signed_in'),
+            """SELECT p.name, count(t.id), p.enrolled_at, p.last_sign_in_at,
                 coalesce(sum(t.contract <> ?), 0),
                 coalesce(sum(t.id IS NOT NULL AND typeof(t.signature) = 'null'), 0),
                 coalesce(sum(t.accepted_spoof), 0),
@@ -292,14 +291,23 @@ class Roster(ABC):
     def remove(self, name: PersonName) -> None:
         """Delete a person and all templates. Call it within a transaction that is `erasing`.
 
-        Raises Conflict if nobody has the name.
+        Raises Conflict if nobody has the name, SetupProblem if anything of them is left.
         """
         person = self._person(name)
         if person is None:
             raise unknown(name)
         means.forget(self._db, person.id)
         self._db.write("DELETE FROM tries WHERE subject = ?", person.uid)
+        self._db.write("DELETE FROM templates WHERE person_id = ?", person.id)
         self._db.write("DELETE FROM people WHERE id = ?", person.id)
+        left = self._db.one(
+            "SELECT (SELECT count(*) FROM people WHERE id = ?1) + "
+            "(SELECT count(*) FROM templates WHERE person_id = ?1)",
+            person.id,
+        )
+        if left != (0,):
+            what = f"still holds something of {shown(person.name)}, who cannot be removed"
+            raise unfit("store.altered", self.path, what, RESTORE)
 
     def rename(self, old: PersonName, new: PersonName) -> None:
         """Give a person another name. Raises Conflict if `old` is unknown or `new` is taken.
@@ -377,7 +385,7 @@ class Roster(ABC):
 
     def _altered(self, person: Person) -> SetupProblem:
         what = f"was changed by something else: what it holds of {shown(person.name)} does not fit"
-        return unfit("store.altered", self.path, what, "bring back a copy of it")
+        return unfit("store.altered", self.path, what, RESTORE)
 
 
 def expired(learned: bool, enrolled_at: str) -> bool:

@@ -12,7 +12,8 @@ from typing import Self
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason, SetupProblem
 from facauth.records import limits, log
 from facauth.records.backup import discard_backups
-from facauth.records.database import Database, exposure, unfit
+from facauth.records.database import Database, exposure
+from facauth.records.faults import RESTORE, unfit
 from facauth.records.keys import KeyAccess, KeyKind, Lock
 from facauth.records.log import Broken, Event
 from facauth.records.roster import Roster, unknown
@@ -35,14 +36,13 @@ class Store(Roster):
 
     @classmethod
     def open(cls, path: Path, keys: KeyAccess = NO_KEYS, *, create: bool = False) -> Self:
-        """Open the store at `path`; its key is looked for when it is first needed.
+        """Open the store at `path`, or make it if `create`; its key is looked for when needed.
 
-        A missing file is made if `create`; otherwise it is an empty store that leaves no trace.
-        Raises SetupProblem for anything that is not a sound facauth store of this version.
+        Raises SetupProblem if there is none, and for anything that is not a sound facauth store of
+        this version.
         """
         if create and keys.key_file is not None and not os.path.lexists(path):
-            with cls.open(path, keys) as nothing:
-                nothing.vault()  # which refuses: nothing is there that the key could be for
+            raise not_encrypted(path)  # nothing is there that the key could be for
         return cls(Database.open(path, create=create), keys)
 
     def __enter__(self) -> Self:
@@ -105,9 +105,7 @@ class Store(Roster):
         try:
             return Lock(store_id, KeyKind(kind), *rest)
         except ValueError:
-            raise unfit(
-                "store.damaged", self.path, "has a damaged lock", "bring back a copy of it"
-            ) from None
+            raise unfit("store.damaged", self.path, "has a damaged lock", RESTORE) from None
 
     def vault(self) -> Vault | None:
         """The opened key; None in a store that is not encrypted.
@@ -118,8 +116,7 @@ class Store(Roster):
         lock = self.lock()
         if lock is None:
             if self._keys.key_file is not None:
-                advice = "run facauth key init, or name no key file"
-                raise unfit("key.not_encrypted", self.path, "is not encrypted", advice)
+                raise not_encrypted(self.path)
             return None
         if self._vault is None:
             try:
@@ -184,6 +181,8 @@ class Store(Roster):
         error_rate: float | None,
     ) -> None:
         log.append(self._db, self._anchor, command, verdict, reasons, uid, error_rate)
+        if verdict == "signed_in":
+            self._db.write("UPDATE people SET last_sign_in_at = ? WHERE uid = ?", log.now(), uid)
 
     def uid(self, name: str) -> str:
         """The random id of whoever has this name now, which stays theirs whatever they are called.
@@ -241,7 +240,8 @@ class Store(Roster):
             begun = counted  # only now: it is not counted unless it was committed
             yield accept
         except FacauthError as refusal:
-            if begun or _worth_an_event(refusal):
+            told = begun is None and isinstance(refusal, LockedOut) and self._told_to_wait(subject)
+            if begun or (_worth_an_event(refusal) and not told):
                 with self.transaction():
                     if begun:
                         limits.settle(self._db, subject, *begun, limits.weight(refusal))
@@ -249,6 +249,18 @@ class Store(Roster):
                         codes = _codes(refusal)
                         self._append("sign-in", refusal.verdict, codes, subject or None, error_rate)
             raise
+
+    def _told_to_wait(self, subject: str) -> bool:
+        """Whether the last that the log says of a subject's sign-ins is that they have to wait.
+
+        To say so again and again would let somebody who is locked out fill the disk.
+        """
+        last = self._db.one(
+            """SELECT verdict FROM events WHERE subject IS ? AND command IN ('sign-in', 'unlock')
+            ORDER BY id DESC LIMIT 1""",
+            subject or None,
+        )
+        return last == (LockedOut.verdict,)
 
     def _clear(self, subject: str, uid: str, rules: AttemptLimits) -> None:
         """Forget failures; raises LockedOut if the person found must not sign in now."""
@@ -297,11 +309,43 @@ class Store(Roster):
         with self.snapshot():
             return log.verify(self._db, self._anchor)
 
+    def prune_log(self, before: str) -> int:
+        """Delete the oldest entries, up to the first that is not older; how many there were.
+
+        What is left can be verified as before. Raises SetupProblem for a log that is broken.
+        """
+        with self.transaction(erasing=True):
+            _, broken = log.verify(self._db, self._anchor)
+            if broken:
+                raise broken_log(broken)
+            pruned = log.prune(self._db, self._anchor, before)
+            if pruned:
+                self.log("log", "pruned")
+        return pruned
+
     # --- the file --------------------------------------------------------------------------------
 
     def faults(self) -> list[str]:
-        """What SQLite's own integrity check finds; empty when sound."""
+        """What SQLite's own checks find; empty when sound."""
         return self._db.faults()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written, events neither."""
+        return self._db.read_only
+
+
+def broken_log(broken: Broken) -> SetupProblem:
+    """The log is not as it was written."""
+    advice = "keep this store as it is, and compare it with a copy"
+    message = f"entry {broken.id} of the log {broken.what}"
+    return SetupProblem(Reason("log.broken", message, advice))
+
+
+def not_encrypted(path: Path) -> SetupProblem:
+    """A key is named for a store without one."""
+    advice = "run facauth key init, or name no key file"
+    return unfit("key.not_encrypted", path, "is not encrypted", advice)
 
 
 def _worth_an_event(refusal: FacauthError) -> bool:

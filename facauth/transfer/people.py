@@ -42,8 +42,8 @@ def export(
 ) -> tuple[list[PersonCopy], str]:
     """Who was exported, and the file: of the person with this name, or (None) of everybody.
 
-    Nobody waits for it, and the events are written before anything leaves. Raises Conflict if it
-    is nobody, SetupProblem for a damaged store.
+    Nobody waits for it, and the events are written before anything leaves, if the store can be
+    written. Raises Conflict if it is nobody, SetupProblem for a damaged store.
     """
     with store.snapshot():
         people = [_copy(store, row) for row in chosen(store, name)]
@@ -52,6 +52,8 @@ def export(
     except Unsound as fault:
         what = f"cannot be exported: {fault}"
         raise unfit("store.damaged", store.path, what, "run facauth doctor") from None
+    if store.read_only:
+        return people, text
     with store.transaction():
         for person in people:
             store.log("export", "exported", name=person.name.text)

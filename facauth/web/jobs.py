@@ -91,7 +91,7 @@ def register(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed
         name = PersonName.parse(form.required("name"))
         agreed = people.consent(form.text("consent"), None)
         stages = _stages(networks, answer, form)
-        with Store.open(site.store, site.keys, create=True) as store:
+        with Store.open(site.store, site.keys) as store:
             answer.person, answer.more["photos"] = pipeline.register(
                 stages, store, name, ["upload"], site.policy, consent=agreed
             )
