@@ -348,7 +348,8 @@ def fragments(blob: bytes) -> list[bytes]:
 def change_types(path: Path, *statements: str) -> None:
     """Do to a store what its strict tables forbid, as a flipped bit does; they are strict again."""
     forget = "UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE type = 'table'"
-    restore = "UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE type = 'table'"
+    ours = "type = 'table' AND name <> 'sqlite_sequence'"
+    restore = f"UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE {ours}"
     for batch in ((forget,), statements, (restore,)):
         with closing(sqlite3.connect(path)) as db, db:  # each sees the tables as the last left them
             db.execute("PRAGMA writable_schema = ON")

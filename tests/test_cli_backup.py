@@ -170,8 +170,8 @@ def test_only_a_sound_copy_is_brought_back(enrolled: Facauth, photo: Photo) -> N
     enrolled("backup", str(out))
     whole, before = out.read_bytes(), tree(enrolled.store.parent)
     for content, said in (
-        (whole[:-20_480], "is damaged; name another copy"),
-        (whole[:40_960] + os.urandom(4096) + whole[45_056:], "is damaged; name another copy"),
+        (whole[:-20_480], "is damaged; "),
+        (whole[:40_960] + os.urandom(4096) + whole[45_056:], "is damaged; "),
         (b"", "is an empty file; "),
         (b"no store at all" * 1000, "is not a facauth store; name another file"),
     ):

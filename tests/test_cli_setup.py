@@ -110,7 +110,7 @@ def test_the_option_names_another_store_than_the_environment(
     facauth("register", "Ada", photo(EILEEN), "--store", str(other))
     assert not facauth.store.exists()
     assert facauth("list", "--store", str(other)).stdout.startswith("Ada\t1\t")
-    assert facauth("list").stdout == ""
+    facauth("list", exit_code=7)
 
 
 def test_without_either_the_store_is_among_the_users_data(
@@ -140,14 +140,14 @@ def test_a_link_that_leads_nowhere_is_not_taken_for_an_empty_store(
     """It may lead to a disk that is not there now."""
     facauth.store.parent.mkdir()
     facauth.store.symlink_to(facauth.home / "absent" / "store")
-    assert_refused(facauth, photo, f"{facauth.store} cannot be used (No such file or directory)")
+    assert_refused(facauth, photo, f"there is no store at {facauth.store}")
     assert list(facauth.home.iterdir()) == []
 
 
 def test_a_link_to_itself_or_to_a_folder_is_no_store(facauth: Facauth, photo: Photo) -> None:
     facauth.store.parent.mkdir()
     facauth.store.symlink_to(facauth.store)
-    assert_refused(facauth, photo, f"{facauth.store} cannot be used (")
+    assert_refused(facauth, photo, f"there is no store at {facauth.store}")
     facauth.store.unlink()
     facauth.store.symlink_to(facauth.home)
     assert_refused(facauth, photo, f"{facauth.store} is not a file; name a facauth store")
@@ -317,6 +317,37 @@ def test_what_may_not_be_written_is_left_as_it_is(
         assert (result.exit_code, result.stdout) == (7, "")
         assert re.fullmatch(r"facauth: [^\n]+; [^\n]+\n", result.stderr)
         assert tree(store.parent) == before
+
+
+@pytest.mark.slow
+@as_root
+@pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o400, 0o700), (0o600, 0o500)])
+def test_what_may_not_be_written_can_be_read(
+    facauth: Facauth, photo: Photo, abroad: Path, file_mode: int, folder_mode: int
+) -> None:
+    store = make_for_nobody(facauth, photo, abroad)
+    store.chmod(file_mode)
+    store.parent.chmod(folder_mode)
+    before = tree(store.parent)
+    for command in (
+        ("list",),
+        ("show", "Ada"),
+        ("log",),
+        ("log", "verify"),
+        ("export", "--all", "-", "--plain"),
+        ("backup", str(abroad / "copy")),
+    ):
+        result = as_somebody(facauth, abroad, *command, "--store", str(store))
+        assert (result.exit_code, bool(result.stdout)) == (0, True), (command, result.stderr)
+        assert tree(store.parent) == before
+    result = as_somebody(facauth, abroad, "sign-in", photo(EILEEN), "--store", str(store))
+    assert (result.exit_code, result.stdout) == (7, "")
+    assert "cannot be written" in result.stderr
+    Path(f"{store}-wal").write_bytes(b"of a killed process")
+    os.chown(f"{store}-wal", NOBODY, NOBODY)
+    result = as_somebody(facauth, abroad, "list", "--store", str(store))
+    assert (result.exit_code, result.stdout) == (7, "")
+    assert "part of it is still in its log" in result.stderr
 
 
 @pytest.mark.slow
