@@ -18,8 +18,10 @@ def make_older(path: Path, version: int = 2) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = WAL")
         for step in (step for steps in MIGRATIONS[:version] for step in steps):
-            assert isinstance(step, str)
-            db.execute(step)
+            if callable(step):
+                step(db)
+            else:
+                db.execute(step)
         db.execute("ATTACH ? AS newer", (str(source),))
         there = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
         same = ("people", "templates", "tries", "key_lock", "log_head", "means")

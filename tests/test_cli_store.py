@@ -109,6 +109,14 @@ def test_how_statements_are_laid_out_does_not_matter(facauth: Facauth, photo: Ph
     assert facauth("list").stdout.startswith("Ada\t")
 
 
+def test_a_new_store_is_known_without_another_made_in_memory(
+    facauth: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facauth.knows(Ada=photo(EILEEN))
+    monkeypatch.setattr("facauth.records.schema._take", None)
+    assert facauth("list").stdout.startswith("Ada\t")
+
+
 def test_numbers_are_never_used_again(facauth: Facauth, photo: Photo) -> None:
     numbers = []
     for name, image in (("Ada", EILEEN), ("Joe", JOE), ("Eve", EILEEN)):
@@ -148,16 +156,25 @@ def test_an_encrypted_store_is_migrated_with_its_key(facauth: Facauth, photo: Ph
     assert facauth("sign-in", photo(AGAIN), "--key-file", str(key)).stdout == "Barack\n"
 
 
-@pytest.mark.parametrize("column", ["signature", "encoding"])
-def test_a_value_that_is_too_long_is_not_read(facauth: Facauth, photo: Photo, column: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("templates", "signature"), ("templates", "encoding"), ("people", "consent")],
+)
+def test_a_value_that_is_too_long_is_not_read(
+    facauth: Facauth, photo: Photo, table: str, column: str
+) -> None:
     facauth.knows(Ada=photo(EILEEN))
-    facauth.change(f"UPDATE templates SET {column} = zeroblob(5000000)")
-    for command in (("show", "Ada"), ("export", "Ada", "-", "--plain")):
+    value = "zeroblob(5000000)" if table == "templates" else "hex(zeroblob(2500000))"
+    facauth.change(f"UPDATE {table} SET {column} = {value}")
+    commands = [("export", "Ada", "-", "--plain")]
+    if column == "encoding":
+        commands.append(("sign-in", photo(EILEEN)))
+    if column == "consent":
+        commands += [("show", "Ada"), ("list",)]
+    for command in commands:
         result = facauth(*command, exit_code=7)
         assert result.stdout == ""
         assert " holds a value that is too long; " in result.stderr
-    if column == "encoding":
-        facauth("sign-in", photo(EILEEN), exit_code=7)
 
 
 def test_a_fault_of_the_program_is_not_blamed_on_the_store(

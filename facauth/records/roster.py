@@ -300,14 +300,9 @@ class Roster(ABC):
         self._db.write("DELETE FROM tries WHERE subject = ?", person.uid)
         self._db.write("DELETE FROM templates WHERE person_id = ?", person.id)
         self._db.write("DELETE FROM people WHERE id = ?", person.id)
-        left = self._db.one(
-            "SELECT (SELECT count(*) FROM people WHERE id = ?1) + "
-            "(SELECT count(*) FROM templates WHERE person_id = ?1)",
-            person.id,
-        )
-        if left != (0,):
-            what = f"still holds something of {shown(person.name)}, who cannot be removed"
-            raise unfit("store.altered", self.path, what, RESTORE)
+        left = self._db.one("SELECT id FROM templates WHERE person_id = ?", person.id)
+        if left or self._person(name):
+            raise self._altered(person)
 
     def rename(self, old: PersonName, new: PersonName) -> None:
         """Give a person another name. Raises Conflict if `old` is unknown or `new` is taken.

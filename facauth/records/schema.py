@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from hashlib import blake2b
 
 from facauth.records.log import chain_old_events
 
@@ -13,18 +14,9 @@ APPLICATION_ID = 0x66614175  # "faAu": tells a facauth store from any other SQLi
 
 DAMAGED_ID = 0x66614158  # "faAX": one that was found damaged, and must not be opened
 
-# What there is in a store, names first; not what is attached or temporary.
-PARTS = (
-    "SELECT type, name, tbl_name FROM sqlite_schema",
-    """SELECT t.name, f.id, f.seq, f."table", f."from", f."to", f.on_update, f.on_delete, f.match
-    FROM pragma_table_list t, pragma_foreign_key_list(t.name) f WHERE t.schema = 'main'""",
-    "SELECT name, type, strict FROM pragma_table_list WHERE schema = 'main'",
-    """SELECT t.name, c.name, c.type, c."notnull", c.dflt_value, c.pk, c.hidden
-    FROM pragma_table_list t, pragma_table_xinfo(t.name) c WHERE t.schema = 'main'""",
-    """SELECT t.name, i.name, i."unique", i.origin, i.partial, c.cid, c.name
-    FROM pragma_table_list t, pragma_index_list(t.name) i, pragma_index_info(i.name) c
-    WHERE t.schema = 'main'""",
-)
+# The hash of what a store of the newest version consists of (`as_made`), which spares every command
+# the making of one in memory: 4 ms. With another hash that is what it is compared with.
+NEWEST = "2b8fbe68d5d994f8dd65e1dc125ffa19"
 
 # Of SQL: what means nothing, a string, a quoted name, a word, or any other character.
 TOKEN = re.compile(
@@ -230,28 +222,27 @@ def as_made(db: sqlite3.Connection) -> bool:
     A trigger or a view that somebody planted would be a program of theirs, in ours; and a table
     without its constraints would keep what must go.
     """
+    found = version(db), _parts(db)
+    if blake2b(repr(found).encode(), digest_size=16).hexdigest() == NEWEST:
+        return True
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
         _take(made, MIGRATIONS[: version(db)])
-        same_parts = all(_rows(db, part) == _rows(made, part) for part in PARTS)
-        return same_parts and _statements(db) == _statements(made)
+        return found[1] == _parts(made)
 
 
-def _statements(db: sqlite3.Connection) -> dict[str, list[str]]:
-    """What each part was made by. How it is laid out is up to the release of SQLite, and left out.
+def _parts(db: sqlite3.Connection) -> list[tuple[str, str, str, list[str]]]:
+    """What there is in a store, and what it was made by; not what is attached or temporary.
 
-    So are comments, quotes round names, and case; not what stands in a string.
+    How a statement is laid out is up to the release of SQLite, and left out. So are comments,
+    quotes round names, and case; not what stands in a string.
     """
-    rows = db.execute("SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
-    return {name: _tokens(statement) for name, statement in rows.fetchall()}
+    rows = db.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema")
+    return sorted((kind, name, table, _tokens(sql)) for kind, name, table, sql in rows)
 
 
 def _tokens(statement: str) -> list[str]:
     tokens = (match for match in re.finditer(TOKEN, statement) if match.lastgroup != "nothing")
     return [match["text"] or (match["name"] or match[0]).casefold() for match in tokens]
-
-
-def _rows(db: sqlite3.Connection, query: str) -> list[tuple[object, ...]]:
-    return sorted(db.execute(query).fetchall(), key=repr)
 
 
 def _take(db: sqlite3.Connection, migrations: Sequence[Sequence[Step]]) -> None:
