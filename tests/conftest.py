@@ -260,10 +260,11 @@ class Facauth:
             db.execute(statement)
 
     def enrolled(self) -> list[tuple[Any, ...]]:
-        """Every person and template, byte for byte: equal before and after a refusal."""
+        """Every person (but when they last signed in) and template, byte for byte."""
         return self.rows(
-            """SELECT p.*, t.* FROM people p LEFT JOIN templates t ON t.person_id = p.id
-            ORDER BY p.id, t.id"""
+            """SELECT p.id, p.name, p.name_key, p.enrolled_at, p.uid, p.wrapped_key, p.consent,
+                p.purpose, p.consent_at, t.*
+            FROM people p LEFT JOIN templates t ON t.person_id = p.id ORDER BY p.id, t.id"""
         )
 
     def names(self) -> dict[str, int]:
