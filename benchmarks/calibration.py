@@ -3,8 +3,8 @@
     python benchmarks/calibration.py FOLDER [--cache FILE] [--processes N] [--write]
 
 FOLDER holds PERSON/IMAGE, such as LFW; encodings come from recognition.py, whose cache it shares.
-With --write it replaces facauth/decision/calibration.json. The tables are cross-validation over
-people: calibrated on some, measured on comparisons among all others.
+With --write it replaces facauth/decision/calibration.json, and its hash in the manifest. The tables
+are cross-validation over people: calibrated on some, measured on comparisons among all others.
 
 How the map is made, for each number of enrolment photos (all are compared as their mean), here and
 in facauth/measure/calibrating.py:
@@ -68,6 +68,7 @@ from facauth.measure.matching import (
 )
 from facauth.networks import Checked, Networks
 from facauth.settings import CALIBRATION
+from facauth.weights import compile as compiling
 
 FIT_FROM = 1e-2
 # Chosen after looking at this data's tables, as was the line: from 6 % of the people 3.5 decades
@@ -426,6 +427,9 @@ def main() -> None:
     same = shipped.FILE.is_file() and shipped.FILE.read_text() == made
     if chosen.write:
         shipped.FILE.write_text(made)
+        compiling.write_manifest(
+            json.loads((compiling.HERE / "manifest.json").read_text())["weights"]
+        )
     for name, text in setting(chosen.folder, photos).items():
         print(f"{name:10} {text}")
     print("the shipped map is", "this one" if same else "written" if chosen.write else "ANOTHER")

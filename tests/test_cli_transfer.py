@@ -70,12 +70,12 @@ def test_everybody_goes_to_another_store_and_signs_in_there(
     enrolled: Facauth, photo: Photo
 ) -> None:
     result = enrolled("export", "--all", "all.json")
-    assert result.stdout == "exported barack (1 photo)\nexported Eileen (1 photo)\n"
+    assert result.stdout == "exported 2 people (2 photos)\n"
     assert result.stderr == ERASURE
     before = templates(enrolled)
     enrolled.store.unlink()
     result = enrolled("import", "all.json")
-    assert result.stdout == "imported barack (1 photo)\nimported Eileen (1 photo)\n"
+    assert result.stdout == "imported 2 people (2 photos)\n"
     assert result.stderr == ""
     assert templates(enrolled) == before
     assert stat.S_IMODE(enrolled.store.stat().st_mode) == 0o600

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
-from facauth.decision.enrolment import (
-    require_agreement,
-    require_nobody_else,
-    require_one_person,
-    require_same_person,
-)
+from facauth.decision import enrolment
+from facauth.decision.calibration import shipped
 from facauth.decision.match import Gallery
 from facauth.errors import Conflict, SetupProblem
 from facauth.structs import Encoding
+
+CALIBRATION = shipped().calibration
+require_agreement = partial(enrolment.require_agreement, calibration=CALIBRATION)
+require_nobody_else = partial(enrolment.require_nobody_else, calibration=CALIBRATION)
+require_one_person = partial(enrolment.require_one_person, calibration=CALIBRATION)
+require_same_person = partial(enrolment.require_same_person, calibration=CALIBRATION)
 
 
 def face(person: int, photo: int = 0, *, same: float = 0.9, other: float = 0.62) -> Encoding:
