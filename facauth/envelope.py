@@ -54,7 +54,7 @@ def envelope(answer: Answer) -> dict[str, Any]:
         "exit_code": int(answer.exit_code),
         "verdict": answer.verdict,
         "person": answer.person,
-        "match": None if attacked(trace.last(Liveness)) else match_fields(trace.last(Match)),
+        "match": None if not_live(trace.last(Liveness)) else match_fields(trace.last(Match)),
         "liveness": liveness_fields(trace.last(Liveness)),
         "replay": replay_fields(trace.last(Replay)),
         "quality": quality_fields(trace.last(Quality)),
@@ -65,9 +65,9 @@ def envelope(answer: Answer) -> dict[str, Any]:
     }
 
 
-def attacked(liveness: Liveness | None) -> bool:
-    """Whether the photo was refused before it counts whom it shows."""
-    return liveness is not None and liveness.verdict is LiveVerdict.ATTACK
+def not_live(liveness: Liveness | None) -> bool:
+    """Whether the photo was refused as no live one: then how alike it is is not told."""
+    return liveness is not None and liveness.verdict is not LiveVerdict.LIVE
 
 
 def match_fields(match: Match | None) -> dict[str, Any] | None:

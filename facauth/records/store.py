@@ -116,7 +116,8 @@ class Store(Roster):
     def _people_state(self) -> tuple[object, ...]:
         """Another one whenever people or photos are: every such change is an event as well."""
         (newest,) = self._db.one(
-            """SELECT id FROM events WHERE command <> 'sign-in' OR verdict = 'learned'
+            """SELECT id FROM events
+            WHERE command NOT IN ('sign-in', 'unlock', 'export') OR verdict = 'learned'
             ORDER BY id DESC LIMIT 1"""
         ) or (0,)
         counted = self._db.one("SELECT count(*), max(id) FROM templates") or ()
