@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from recognition import FACE_RECOGNITION_DISTANCE, Encoded, encoded, setting
+from weights import compile as compiling
 
 from facauth.decision import calibration as shipped
 from facauth.faces.encode import fuse
@@ -68,7 +69,6 @@ from facauth.measure.matching import (
 )
 from facauth.networks import Checked, Networks
 from facauth.settings import CALIBRATION
-from facauth.weights import compile as compiling
 
 FIT_FROM = 1e-2
 # Chosen after looking at this data's tables, as was the line: from 6 % of the people 3.5 decades
@@ -428,7 +428,7 @@ def main() -> None:
     if chosen.write:
         shipped.FILE.write_text(made)
         compiling.write_manifest(
-            json.loads((compiling.HERE / "manifest.json").read_text())["weights"]
+            json.loads((compiling.SHIPPED / "manifest.json").read_text())["weights"]
         )
     for name, text in setting(chosen.folder, photos).items():
         print(f"{name:10} {text}")
