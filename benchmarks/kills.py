@@ -51,6 +51,7 @@ from typing import Any
 
 import numpy as np
 
+from facauth.decision.calibration import shipped
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
 from facauth.learning import learn
@@ -131,6 +132,7 @@ def made_up() -> Stages:
     new = Replay(ReplayVerdict.NEW, 1, None, 0, 0, None, None, False, ())
     return Stages(
         contract=lambda: CONTRACT,
+        calibration=lambda: shipped().calibration,
         decode=lambda image: np.frombuffer(image.encode(), np.uint8),
         sight=lambda pixels: Sighting(pixels, (face,), 0),
         measure=lambda *_: quality,

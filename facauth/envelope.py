@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from facauth.errors import ExitCode, FacauthError, LockedOut, Reason
-from facauth.structs import Liveness, Match, Quality, Replay, Sighting
+from facauth.structs import Liveness, LiveVerdict, Match, Quality, Replay, Sighting
 from facauth.trace import Trace
 
 SCHEMA = "facauth/1"
@@ -54,7 +54,7 @@ def envelope(answer: Answer) -> dict[str, Any]:
         "exit_code": int(answer.exit_code),
         "verdict": answer.verdict,
         "person": answer.person,
-        "match": match_fields(trace.last(Match)),
+        "match": None if not_live(trace.last(Liveness)) else match_fields(trace.last(Match)),
         "liveness": liveness_fields(trace.last(Liveness)),
         "replay": replay_fields(trace.last(Replay)),
         "quality": quality_fields(trace.last(Quality)),
@@ -63,6 +63,11 @@ def envelope(answer: Answer) -> dict[str, Any]:
         "elapsed_ms": {stage: round(ms, 1) for stage, ms in trace.elapsed_ms.items()},
         **answer.more,
     }
+
+
+def not_live(liveness: Liveness | None) -> bool:
+    """Whether the photo was refused as no live one: then how alike it is is not told."""
+    return liveness is not None and liveness.verdict is not LiveVerdict.LIVE
 
 
 def match_fields(match: Match | None) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from facauth.settings import ENROLMENT_QUALITY
 from facauth.structs import Learned, PersonName
 
 if TYPE_CHECKING:
+    from facauth.decision.calibration import Calibration
     from facauth.errors import Reason
     from facauth.records.store import Store
     from facauth.spoof.signature import CaptureSignature
@@ -40,7 +41,7 @@ class Seen:
     match: Match
 
 
-def learn(store: Store, seen: Seen, accept: Accept) -> Learned:
+def learn(store: Store, seen: Seen, accept: Accept, calibration: Calibration) -> Learned:
     """Accept the sign-in, and keep its photo as one of the person's if nothing is in doubt.
 
     Learned photos that are too old or too many go; those that were registered stay.
@@ -49,7 +50,7 @@ def learn(store: Store, seen: Seen, accept: Accept) -> Learned:
     with store.snapshot():
         photos, surplus = store.templates(name), store.surplus(name)
         others = Gallery.of(store.encodings(contract)).without(seen.match.person)
-    doubts = _doubts(seen, photos, others)
+    doubts = _doubts(seen, photos, others, calibration)
     if doubts:
         accept()
         return Learned(None, doubts)
@@ -67,7 +68,10 @@ def learn(store: Store, seen: Seen, accept: Accept) -> Learned:
 
 
 def _doubts(
-    seen: Seen, photos: Sequence[tuple[str, str, Template]], others: Gallery
+    seen: Seen,
+    photos: Sequence[tuple[str, str, Template]],
+    others: Gallery,
+    calibration: Calibration,
 ) -> tuple[Reason, ...]:
     compared = [
         kept
@@ -84,6 +88,7 @@ def _doubts(
             _gallery([kept for kept in compared if not kept.learned]),
             others,
             seen.match.fmr,
+            calibration,
         ),
     )
 

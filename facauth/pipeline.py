@@ -20,12 +20,10 @@ from facauth.decision.enrolment import (
     require_same_person,
 )
 from facauth.decision.match import (
-    Crowd,
     Gallery,
     asked_rate,
+    came_near,
     fmr_of_each,
-    require_anybody,
-    require_current,
     require_match,
 )
 from facauth.faces.detect import only_face
@@ -37,6 +35,7 @@ from facauth.spoof.liveness import require_judgeable, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.spoof.signature import CaptureSignature, read_signatures
 from facauth.spoof.verdict import Spoof, require_beyond_doubt, weigh
+from facauth.stages import people
 from facauth.structs import PersonName
 
 if TYPE_CHECKING:
@@ -64,34 +63,35 @@ def sign_in(
     rate: share of strangers that may pass; see asked_rate. Raises LockedOut before it looks.
     """
     asked = asked_rate(rate, claimed=claimed is not None)
-    with store.attempt(claimed, liveness=not skip_liveness, error_rate=asked) as accept:
+    calibration = stages.calibration()
+    with store.attempt(claimed, liveness=not skip_liveness, error_rate=asked) as attempt:
         sighting = stages.sight(stages.decode(image))
         if claimed is None:
             store.refresh(stages.contract(), Gallery.of)
         with store.snapshot():  # the signatures are those of the photos that matched
             gallery = people(store, stages.contract(), claimed)
-            fmr = fmr_of_each(gallery, asked, claimed=claimed is not None)
+            fmr = fmr_of_each(gallery, asked, calibration.min_fmr, claimed=claimed is not None)
             face = only_face(sighting, largest=largest)
             quality = stages.measure(sighting, face)
             require_quality(quality, SIGN_IN_QUALITY)
-            liveness = None
-            if not skip_liveness:
-                liveness = stages.liveness(sighting, face, quality, policy)
-                require_live(liveness)
+            alive = None if skip_liveness else stages.liveness(sighting, face, quality, policy)
             encoding = stages.encode(sighting, face)
-            match = stages.compare(encoding, gallery, fmr)
-            require_match(match, claimed=claimed is not None)
-            enrolled = read_signatures(store.signatures(match.person))
+            match = stages.compare(encoding, gallery, fmr, calibration)
+            signatures = store.signatures(match.person)
             uid = store.uid(match.person)  # whatever becomes of the name
+        attempt.came_near(uid if came_near(match, calibration) else None)
+        if alive is not None:
+            require_live(alive)
+        require_match(match, claimed=claimed is not None)
         capture = stages.signature(sighting, face)
-        replay = stages.replay(capture, enrolled)
+        replay = stages.replay(capture, read_signatures(signatures))
         require_new_picture(replay)
-        require_beyond_doubt(liveness, replay, policy)
+        require_beyond_doubt(alive, replay, policy)
         if learn:
-            seen = Seen(encoding, capture, quality, liveness, replay, match)
-            stages.learn(store, seen, partial(accept, uid))
+            seen = Seen(encoding, capture, quality, alive, replay, match)
+            stages.learn(store, seen, partial(attempt.accept, uid), calibration)
         else:
-            accept(uid)
+            attempt.accept(uid)
         return match
 
 
@@ -112,22 +112,29 @@ def register(
     """Enrol every image of one person, or none; the name, and how many templates it then has."""
     look = partial(enrolment, stages, policy=policy, largest=largest, skip_liveness=accept_spoof)
     with store.recorded("register"):
+        calibration = stages.calibration()
         photos = [look(image) for image in images]
         encodings, captures = [each for each, _ in photos], [each for _, each in photos]
-        require_one_person(encodings)
-        with store.transaction(erasing=replace):
-            enrolled = Gallery.of(store.encodings(stages.contract()))
-            known_as = store.find(name)
+        require_one_person(encodings, calibration)
+
+        def admitted() -> str | None:
+            known_as, everybody = store.find(name), store.encodings(stages.contract())
+            enrolled = Gallery.of(everybody)
             if known_as and not replace:
-                require_agreement(store.encodings(stages.contract(), known_as), known_as)
-                require_same_person(encodings, enrolled.only(known_as), known_as)
+                require_agreement(
+                    [row for row in everybody if row[0] == known_as], known_as, calibration
+                )
+                require_same_person(encodings, enrolled.only(known_as), known_as, calibration)
             if not allow_duplicate:
-                require_nobody_else(encodings, enrolled.without(known_as))
-            if replace:
-                store.delete_templates(name)
-            kept = read_signatures(store.signatures(known_as or name.text))
+                require_nobody_else(encodings, enrolled.without(known_as), calibration)
+            kept = [] if replace else read_signatures(store.signatures(known_as or name.text))
             compared = [stages.replay(e, [*kept, *captures[:i]]) for i, e in enumerate(captures)]
             require_new_pictures(compared)
+            return known_as
+
+        with store.judged(admitted, erasing=replace) as known_as:
+            if replace:
+                store.delete_templates(name)
             templates = [
                 Template(e.as_bytes(), c.to_bytes() if keep_signatures else None, accept_spoof)
                 for e, c in photos
@@ -186,15 +193,3 @@ def check_spoof(
     if enrolled is not None:
         replay = stages.replay(stages.signature(sighting, face), enrolled)
     return weigh(liveness, replay, policy)
-
-
-def people(store: Store, contract: str, claimed: str | None) -> Gallery | Crowd:
-    """Whom to compare with: everybody, or the claimed person."""
-    if claimed is None and (blocks := store.blocks(contract, Gallery.of)):
-        return Crowd(blocks.people, blocks, partial(store.encodings_of, contract))
-    name = None if claimed is None else store.known_as(PersonName.parse(claimed))
-    gallery = Gallery.of(store.encodings(contract, name))
-    if name is not None:
-        require_current(gallery, name)
-    require_anybody(gallery, store.path)
-    return gallery

@@ -77,7 +77,7 @@ class LivenessLimits:
 
 @dataclass(frozen=True, slots=True)
 class SpoofPolicy:
-    """Which live scores pass, and whether a photo may leave one doubt; see decision.doubt."""
+    """Which live scores pass, and whether a photo may leave one doubt; see spoof.verdict."""
 
     name: str
     min_unsure_score: float  # P(live) in [0, 1]; below it an attack, from it on it cannot be judged

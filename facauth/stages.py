@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from facauth.decision.match import Crowd, Gallery, compare
+from facauth.decision.calibration import in_force
+from facauth.decision.match import Crowd, Gallery, compare, require_anybody, require_current
 from facauth.faces.detect import sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
@@ -16,8 +17,10 @@ from facauth.learning import Accept, Seen, learn
 from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.replay import judge as judge_replay
 from facauth.spoof.signature import CaptureSignature, signature
+from facauth.structs import PersonName
 
 if TYPE_CHECKING:
+    from facauth.decision.calibration import Calibration
     from facauth.networks import Networks
     from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
@@ -40,15 +43,16 @@ class Stages:
     """The stages, bound to networks and watched by a trace; tests bind others."""
 
     contract: Callable[[], str]
+    calibration: Callable[[], Calibration]  # read anew at each call: once in a command
     decode: Callable[[str], Pixels]
     sight: Callable[[Pixels], Sighting]
     measure: Callable[[Sighting, Face], Quality]
     liveness: Callable[[Sighting, Face, Quality, SpoofPolicy], Liveness]
     encode: Callable[[Sighting, Face], Encoding]
-    compare: Callable[[Encoding, Gallery | Crowd, float], Match]
+    compare: Callable[[Encoding, Gallery | Crowd, float, Calibration], Match]
     signature: Callable[[Sighting, Face], CaptureSignature]
     replay: Callable[[CaptureSignature, Sequence[CaptureSignature]], Replay]
-    learn: Callable[[Store, Seen, Accept], Learned]
+    learn: Callable[[Store, Seen, Accept, Calibration], Learned]
 
 
 def bind(networks: Networks, trace: Trace, read: Callable[[str], bytes] = read_image) -> Stages:
@@ -58,6 +62,7 @@ def bind(networks: Networks, trace: Trace, read: Callable[[str], bytes] = read_i
     """
     return Stages(
         contract=lambda: networks.contract,
+        calibration=lambda: in_force().calibration,
         decode=trace.watch("decode", lambda image: decode(read(image), image)),
         sight=trace.watch("detect", lambda pixels: sight(pixels, networks.detector)),
         measure=trace.watch("quality", measure),
@@ -68,3 +73,15 @@ def bind(networks: Networks, trace: Trace, read: Callable[[str], bytes] = read_i
         replay=trace.watch("replay", judge_replay),
         learn=trace.watch("learn", learn),
     )
+
+
+def people(store: Store, contract: str, claimed: str | None) -> Gallery | Crowd:
+    """Whom to compare with: everybody, or the claimed person."""
+    if claimed is None and (blocks := store.blocks(contract, Gallery.of)):
+        return Crowd(blocks.people, blocks, partial(store.encodings_of, contract))
+    name = None if claimed is None else store.known_as(PersonName.parse(claimed))
+    gallery = Gallery.of(store.encodings(contract, name))
+    if name is not None:
+        require_current(gallery, name)
+    require_anybody(gallery, store.path)
+    return gallery

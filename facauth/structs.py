@@ -199,6 +199,7 @@ class Match:
     fmr: float  # false match rate of this one comparison, for which min_similarity was set
     margin: float | None  # similarity - min_similarity of this person, less the runner-up's
     compared: int  # with how many people
+    photos: int = 1  # templates of the person
 
 
 @dataclass(frozen=True, slots=True)

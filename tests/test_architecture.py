@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,20 @@ def test_imports_point_down(name: str) -> None:
     others = {each for each in our_imports(name) if room_of(each) != room}
     upwards = {each for each in others if not LEVELS[room_of(each)] < LEVELS[room]}
     assert upwards == set()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_a_comment_points_to_is_there(name: str) -> None:
+    """Files by their path, and modules and what is in them by their dotted name."""
+    text, root = SOURCES[name].read_text(), PACKAGE.parent
+    files = set(re.findall(r"\b(?:facauth|tests|benchmarks)/[\w/]+\.(?:py|json)\b", text))
+    missing = {file for file in files if not (root / file).exists()}
+    for module, member in re.findall(r"\bsee (?:[a-z]+\.)*([a-z]+)\.(?!py\b)(\w+)", text):
+        within = [path for each, path in SOURCES.items() if each.endswith(f".{module}")]
+        known = any(re.search(rf"\b{member}\b", path.read_text()) for path in within)
+        if not known and f"facauth.{module}.{member}" not in SOURCES:
+            missing.add(f"{module}.{member}")
+    assert missing == set()
 
 
 def test_errors_import_nothing_of_ours() -> None:

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from simulator import Medium, recapture
 
 from facauth.cli import run
+from facauth.decision.calibration import Calibration
 from facauth.decision.match import Gallery, compare
 from facauth.records.sealing import Template
 from facauth.records.store import Store
@@ -214,10 +215,10 @@ def replaced(store: Store, name: PersonName) -> None:
 def test_whose_photos_change_during_a_sign_in_is_compared_with_those_that_matched(
     scanned: Facauth, photo: Photo, changed: Callable[[Store, PersonName], None]
 ) -> None:
-    def slow(probe: Encoding, gallery: Gallery, fmr: float) -> Match:
+    def slow(probe: Encoding, gallery: Gallery, fmr: float, calibration: Calibration) -> Match:
         with Store.open(scanned.store) as store, store.transaction():
             changed(store, PersonName.parse("Barack"))
-        return compare(probe, gallery, fmr)
+        return compare(probe, gallery, fmr, calibration)
 
     scanned.bind(compare=slow)
     result = scanned("sign-in", photo(ANOTHER), "--skip-liveness", exit_code=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -475,6 +476,8 @@ def installed(facauth: Facauth, tmp_path: Path) -> Path:
     released = detector.read_bytes()
     detector.unlink()
     detector.write_bytes(released)
+    (copy / "facauth" / "decision").unlink()
+    shutil.copytree(ROOT / "facauth" / "decision", copy / "facauth" / "decision")
     return copy
 
 
@@ -520,6 +523,37 @@ def test_doctor_finds_a_damaged_weight(facauth: Facauth, installed: Path) -> Non
     assert {"weights", "self-test"} <= bad <= {"weights", "self-test", "parity"}
     advice = {check["advice"] for check in answer["checks"] if not check["ok"]}
     assert advice == {"install facauth again; nothing was run"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("local", [False, True], ids=["shipped", "local"])
+def test_with_altered_thresholds_nobody_is_let_in_and_doctor_says_so(
+    facauth: Facauth, photo: Photo, installed: Path, local: bool
+) -> None:
+    """A local calibration in force is no way around: it is judged by the shipped one."""
+    env = {"PYTHONPATH": str(installed)}
+    facauth.process("register", "Ada", photo(EILEEN), env=env)
+    altered = installed / "facauth" / "decision" / "calibration.json"
+    document = json.loads(altered.read_text())
+    if local:
+        own = facauth.home / "config" / "facauth" / "calibration.json"
+        own.parent.mkdir(parents=True)
+        own.write_text(json.dumps(document | {"made": "2026-11-23T12:00:00+00:00", "facauth": "0"}))
+        own.chmod(0o600)
+        facauth.process("calibrate", "--show", env=env)
+    for point in (point for row in document["rows"] for point in row["points"]):
+        point["similarity"] -= 0.6
+    altered.write_text(json.dumps(document))
+    message = f"{altered} is not the file that facauth was released with"
+    for command in (("sign-in",), ("sign-in", "--as", "Ada"), ("register", "Bob")):
+        result = facauth.process(*command, photo("obama_2010.jpg"), env=env, exit_code=7)
+        assert result.stdout == ""
+        assert result.stderr == f"facauth: {message}; install facauth again; nothing was run\n"
+    for command in (("calibrate", "--show"), ("import", "/dev/null")):
+        assert message in facauth.process(*command, env=env, exit_code=7).stderr
+    checks = facauth.process("doctor", "--json", env=env, exit_code=7).json["checks"]
+    (found,) = [check for check in checks if check["check"] == "calibration"]
+    assert (found["ok"], found["detail"]) == (False, message)
 
 
 def test_a_demo_that_cannot_run_is_not_a_success(facauth: Facauth, installed: Path) -> None:

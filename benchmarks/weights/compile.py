@@ -16,7 +16,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 
 SHIPPED = Path(__file__).parents[2] / "facauth" / "weights"
 FINE_TUNED = Path(__file__).parent / "fine_tuned.npz"  # made by train_liveness.py
+CALIBRATION = SHIPPED.parent / "decision" / "calibration.json"  # made by benchmarks/calibration.py
 Compiler = Callable[[bytes], bytes]
 
 
@@ -264,8 +265,14 @@ def compile_weights(sources: Path, out: Path, fine_tuned: Path = FINE_TUNED) -> 
         if weight.role.startswith("live"):
             rows[-1]["source"]["fine_tuned_sha256"] = _hash_of(fine_tuned)
         sys.stdout.write(f"{weight.file}: {len(content)} bytes\n")
-    manifest = json.dumps({"schema": 1, "weights": rows}, indent=2) + "\n"
-    (out / "manifest.json").write_text(manifest)
+    write_manifest(rows, out)
+
+
+def write_manifest(rows: Sequence[dict[str, Any]], out: Path = SHIPPED) -> None:
+    """Hashes of the weights, and of the calibration: everything that decides and is no code."""
+    calibration = {"file": f"decision/{CALIBRATION.name}", "sha256": _hash_of(CALIBRATION)}
+    manifest = {"schema": 1, "weights": rows, "calibration": calibration}
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def _hash_of(file: Path) -> str:

@@ -258,22 +258,23 @@ def match(
     with answering("evaluate match", as_json=as_json, quiet=quiet) as answer:
         answer.more["evaluation"] = None
         from facauth.cli import measured_match
-        from facauth.decision.calibration import calibration
+        from facauth.decision.calibration import in_force
         from facauth.measure import folders, gates, groups, identification, plots, recognition
 
         gates.require_shares(max_fnmr=max_fnmr)
-        calibration().require_supported(at_fmr)
+        calibration = in_force().calibration
+        calibration.require_supported(at_fmr)
         if plot:
             plots.require_extra()
         portraits = folders.portraits(folder)
-        identification.require_gallery(gallery, len({each.person for each in portraits}))
+        people = len({each.person for each in portraits})
+        identification.require_gallery(gallery, people, calibration)
         require_picture(plot, [each.path for each in portraits])
         group_of = groups.read_groups(folder, portraits)
         quietly = as_json or quiet
         made = encoded_photos(folder, portraits, cache, largest=largest, jobs=jobs, quiet=quietly)
-        found = recognition.evaluate(
-            made, at_fmr=at_fmr, photos=photos, gallery=gallery, group_of=group_of
-        )
+        measure = partial(recognition.evaluate, made, calibration=calibration, gallery=gallery)
+        found = measure(at_fmr=at_fmr, photos=photos, group_of=group_of)
         answer.more["evaluation"] = measured_match.fields(found)
         answer.lines += measured_match.lines(found)
         answer.notes += measured_match.unknown(found, gallery)

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
@@ -61,18 +61,29 @@ def append(
     error_rate: float | None = None,
 ) -> None:
     """Add one entry. Call it within a transaction."""
-    entries, last, anchored = _end(db)
-    if not _same(anchor(_head(entries, last)), anchored):
+    append_all(db, anchor, [(command, verdict, reasons, subject, error_rate)])
+
+
+def append_all(
+    db: Database,
+    anchor: Anchor,
+    added: Sequence[tuple[str, str, str | None, str | None, float | None]],
+) -> None:
+    """Add entries, each what `append` takes. Call it within a transaction."""
+    entries, digest, anchored = _end(db)
+    if not _same(anchor(_head(entries, digest)), anchored):
         anchor = _no_anchor  # what follows a break must not mend it: this entry will show it
-    fields = (entries + 1, now(), command, verdict, reasons, subject, error_rate)
-    digest = entry_hash(last, fields)
-    db.write(
-        f"INSERT INTO events ({FIELDS}, hash, anchor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-        *fields,
-        digest,
-        anchor(digest),
-    )
-    _set_head(db, entries + 1, digest, anchor)
+    at = now()
+    for number, entry in enumerate(added, start=entries + 1):
+        fields = (number, at, *entry)
+        digest = entry_hash(digest, fields)
+        db.write(
+            f"INSERT INTO events ({FIELDS}, hash, anchor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            *fields,
+            digest,
+            anchor(digest),
+        )
+    _set_head(db, entries + len(added), digest, anchor)
 
 
 def _start(db: Database) -> tuple[int, bytes, bytes | None]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason, SetupProblem
-from facauth.records import limits, log
+from facauth.records import arrivals, limits, log
+from facauth.records.arrivals import Sealed
 from facauth.records.backup import discard_backups
 from facauth.records.database import Database, exposure
 from facauth.records.faults import RESTORE, unfit
 from facauth.records.keys import KeyAccess, KeyKind, Lock
+from facauth.records.limits import Tries
 from facauth.records.log import Broken, Event
 from facauth.records.roster import Roster, unknown
 from facauth.records.sealing import bound_master
@@ -23,6 +25,13 @@ from facauth.settings import LIMITS, LIMITS_WITHOUT_LIVENESS, AttemptLimits
 from facauth.structs import PersonName, folded
 
 NO_KEYS = KeyAccess()
+LOOKS_AHEAD = 3  # before a change that others keep overtaking is judged under the lock
+GONE = Reason("name.changed", "the person was removed just now", "see facauth list")
+Found = TypeVar("Found")
+
+
+class _Changed(Exception):
+    """People or photos are no longer those that were looked at."""
 
 
 class Store(Roster):
@@ -86,6 +95,33 @@ class Store(Roster):
                 discard_backups(self.path)
         if erasing:
             self._db.empty_log()
+
+    @contextmanager
+    def judged(self, look: Callable[[], Found], *, erasing: bool = False) -> Iterator[Found]:
+        """A transaction in which what `look` finds out about the people holds.
+
+        It looks before, and again if they were changed meanwhile; at last within the transaction.
+        """
+        for _ in range(LOOKS_AHEAD):
+            with self.snapshot():
+                seen, found = self._people_state(), look()
+            with suppress(_Changed), self.transaction(erasing=erasing):
+                if self._people_state() != seen:
+                    raise _Changed
+                yield found
+                return
+        with self.transaction(erasing=erasing):
+            yield look()
+
+    def _people_state(self) -> tuple[object, ...]:
+        """Another one whenever people or photos are: every such change is an event as well."""
+        (newest,) = self._db.one(
+            """SELECT id FROM events
+            WHERE command NOT IN ('sign-in', 'unlock', 'export') OR verdict = 'learned'
+            ORDER BY id DESC LIMIT 1"""
+        ) or (0,)
+        counted = self._db.one("SELECT count(*), max(id) FROM templates") or ()
+        return (newest, *counted)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -165,7 +201,7 @@ class Store(Roster):
         name: str = "",
         error_rate: float | None = None,
     ) -> None:
-        """Append one event; within a transaction it stands or falls with that."""
+        """Append one event; in a transaction it stands or falls with that."""
         if not self._db.in_transaction:
             with self.transaction():
                 self.log(command, verdict, reasons, name, error_rate)
@@ -200,6 +236,12 @@ class Store(Roster):
         )
         return row[0] if row else None
 
+    def write_arrivals(self, people: Sequence[Sealed]) -> None:
+        """People and events. Call it within a transaction, in which nobody has one of the names."""
+        arrivals.write(self._db, people)
+        entries = [("import", "imported", None, each.uid, None) for each in people]
+        log.append_all(self._db, self._anchor, entries)
+
     @contextmanager
     def recorded(self, command: str) -> Iterator[None]:
         """Every refusal becomes an event before it goes on its way."""
@@ -213,67 +255,19 @@ class Store(Roster):
     @contextmanager
     def attempt(
         self, claimed: str | None, *, liveness: bool, error_rate: float | None = None
-    ) -> Iterator[Callable[..., None]]:
+    ) -> Iterator[Attempt]:
         """A sign-in, which counts as failed before anything is looked at; then how it ends.
 
-        Gives what must be called with the uid of the person who is to be accepted; what is done
-        `also` stands or falls with that. Raises LockedOut, before or then; Conflict if nobody has
-        the claimed name.
+        Raises LockedOut, before or then; Conflict if nobody has the claimed name.
         """
         rules = LIMITS if liveness else LIMITS_WITHOUT_LIVENESS
-        subject, begun = limits.EVERYBODY, None
-
-        def accept(
-            uid: str, also: Callable[[], None] | None = None, *, erasing: bool = False
-        ) -> None:
-            with self.transaction(erasing=erasing):
-                self._clear(subject, uid, rules)
-                self._append("sign-in", "signed_in", None, uid, error_rate)
-                if also is not None:
-                    also()
-
+        attempt = Attempt(self, rules if self._limited else None, error_rate)
         try:
-            with self.transaction():
-                if claimed is not None:
-                    subject = self.uid(self.known_as(PersonName.parse(claimed)))
-                counted = limits.begin(self._db, subject, rules) if self._limited else None
-            begun = counted  # only now: it is not counted unless it was committed
-            yield accept
+            attempt.begin(claimed)
+            yield attempt
         except FacauthError as refusal:
-            told = begun is None and isinstance(refusal, LockedOut) and self._told_to_wait(subject)
-            if begun or (_worth_an_event(refusal) and not told):
-                with self.transaction():
-                    if begun:
-                        limits.settle(self._db, subject, *begun, limits.weight(refusal))
-                    if _worth_an_event(refusal):
-                        codes = _codes(refusal)
-                        self._append("sign-in", refusal.verdict, codes, subject or None, error_rate)
+            attempt.refuse(refusal)
             raise
-
-    def _told_to_wait(self, subject: str) -> bool:
-        """Whether the last that the log says of a subject's sign-ins is that they have to wait.
-
-        To say so again and again would let somebody who is locked out fill the disk.
-        """
-        last = self._db.one(
-            """SELECT verdict FROM events WHERE subject IS ? AND command IN ('sign-in', 'unlock')
-            ORDER BY id DESC LIMIT 1""",
-            subject or None,
-        )
-        return last == (LockedOut.verdict,)
-
-    def _clear(self, subject: str, uid: str, rules: AttemptLimits) -> None:
-        """Forget failures; raises LockedOut if the person found must not sign in now."""
-        (there,) = self._db.one("SELECT count(*) FROM people WHERE uid = ?", uid) or (0,)
-        if not there or subject not in (limits.EVERYBODY, uid):
-            reason = Reason("name.changed", "the person was removed just now", "see facauth list")
-            raise Conflict(reason)
-        if not self._limited:
-            return
-        if subject == limits.EVERYBODY:
-            limits.require_subject_unlocked(self._db, uid, rules)
-        for each in {subject, uid}:
-            limits.clear(self._db, each)
 
     def failures(self, name: str | None) -> int:
         """Failures in a row of a person, or (None) of sign-ins that name nobody."""
@@ -346,6 +340,97 @@ def not_encrypted(path: Path) -> SetupProblem:
     """A key is named for a store without one."""
     advice = "run facauth key init, or name no key file"
     return unfit("key.not_encrypted", path, "is not encrypted", advice)
+
+
+class Attempt:
+    """One sign-in, from before the photo is looked at until it is accepted or refused.
+
+    A try that names nobody counts for everybody's such tries, and for the person whom it comes
+    near: so as many tries get through with a name and without one as with a name alone.
+    """
+
+    def __init__(self, store: Store, rules: AttemptLimits | None, error_rate: float | None) -> None:
+        self._store, self._db, self._rules, self._error_rate = store, store._db, rules, error_rate
+        self._subject = limits.EVERYBODY
+        self._begun: dict[str, tuple[Tries, Tries]] = {}
+
+    def begin(self, claimed: str | None) -> None:
+        """Count it. Raises LockedOut; Conflict if nobody has the claimed name."""
+        with self._store.transaction():
+            if claimed is not None:
+                known_as = self._store.known_as(PersonName.parse(claimed))
+                self._subject = self._store.uid(known_as)
+            counted = self._count(self._subject)
+        self._begun |= counted  # only now: it is not counted unless it was committed
+
+    def came_near(self, uid: str | None) -> None:
+        """Count a try that names nobody for this person too, or (None) near whom nobody is.
+
+        Both write one row: how long it takes does not tell. Raises LockedOut if they are locked.
+        """
+        if self._subject != limits.EVERYBODY or self._rules is None:
+            return
+        with self._store.transaction():
+            if uid is not None and self._is_there(uid):
+                counted = self._count(uid)
+            else:
+                mine, counted = limits.read(self._db, self._subject) or Tries(), {}
+                limits.write(self._db, self._subject, mine)
+        self._begun |= counted
+
+    def _count(self, subject: str) -> dict[str, tuple[Tries, Tries]]:
+        return {subject: limits.begin(self._db, subject, self._rules)} if self._rules else {}
+
+    def _tries(self) -> Tries:
+        return limits.read(self._db, self._subject) or Tries()
+
+    def _is_there(self, uid: str) -> bool:
+        return self._db.one("SELECT 1 FROM people WHERE uid = ?", uid) is not None
+
+    def accept(
+        self, uid: str, also: Callable[[], None] | None = None, *, erasing: bool = False
+    ) -> None:
+        """End it: this person signs in. What is done `also` stands or falls with that.
+
+        Raises LockedOut if the person must not sign in now, Conflict if they are gone.
+        """
+        with self._store.transaction(erasing=erasing):
+            if not self._is_there(uid) or self._subject not in (limits.EVERYBODY, uid):
+                raise Conflict(GONE)
+            if self._rules is not None:
+                if uid not in self._begun:
+                    limits.require_subject_unlocked(self._db, uid, self._rules)
+                for each in {self._subject, uid, *self._begun}:
+                    limits.clear(self._db, each)
+            self._store._append("sign-in", "signed_in", None, uid, self._error_rate)
+            if also is not None:
+                also()
+
+    def refuse(self, refusal: FacauthError) -> None:
+        """End it: as many failures as the refusal weighs, and an event."""
+        if not (self._begun or _worth_an_event(refusal)) or self._told_to_wait(refusal):
+            return
+        with self._store.transaction():
+            for subject, counted in self._begun.items():
+                limits.settle(self._db, subject, *counted, limits.weight(refusal))
+            if _worth_an_event(refusal):
+                whom = self._subject or None
+                codes = _codes(refusal)
+                self._store._append("sign-in", refusal.verdict, codes, whom, self._error_rate)
+
+    def _told_to_wait(self, refusal: FacauthError) -> bool:
+        """Whether the last that the log says of the subject's sign-ins is this very refusal.
+
+        To say so again and again would let somebody who is locked out fill the disk.
+        """
+        if self._begun or not isinstance(refusal, LockedOut):
+            return False
+        last = self._db.one(
+            """SELECT verdict FROM events WHERE subject IS ? AND command IN ('sign-in', 'unlock')
+            ORDER BY id DESC LIMIT 1""",
+            self._subject or None,
+        )
+        return last == (LockedOut.verdict,)
 
 
 def _worth_an_event(refusal: FacauthError) -> bool:

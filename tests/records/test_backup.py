@@ -307,9 +307,9 @@ def test_an_attempt_goes_no_further_in_a_store_that_was_encrypted_meanwhile(
     opened: Store, path: Path, keys: KeyAccess
 ) -> None:
     with pytest.raises(SetupProblem) as refusal:  # noqa: SIM117
-        with opened.attempt("person0", liveness=True) as accept:
+        with opened.attempt("person0", liveness=True) as attempt:
             encrypt(path, keys)
-            accept("person0")
+            attempt.accept("person0")
     assert refusal.value.reasons[0].code == "store.changed"
     with Store.open(path, keys) as store:
         assert [event.verdict for event in store.events()][-1] == "encrypted"

@@ -276,11 +276,11 @@ seen = {}
 end = time.monotonic() + 4
 while time.monotonic() < end:
     try:
-        with Store.open(path, access) as store, store.attempt(None, liveness=True) as accept:
+        with Store.open(path, access) as store, store.attempt(None, liveness=True) as attempt:
             with store.snapshot():
                 found = store.encodings("test/1")
                 kept = store.signatures("person3")
-            accept(store.uid("person3"))
+            attempt.accept(store.uid("person3"))
         answer = f"{len(found)} {len(kept)}"
     except FacauthError as error:
         answer = error.reasons[0].code

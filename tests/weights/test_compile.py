@@ -51,8 +51,10 @@ def test_manifest_lists_each_role_once_and_every_weight_file() -> None:
     assert {row["file"] for row in ROWS} == here
 
 
-def test_manifest_is_written_as_the_script_writes_it() -> None:
-    assert MANIFEST.read_text() == json.dumps({"schema": 1, "weights": ROWS}, indent=2) + "\n"
+def test_manifest_is_written_as_the_script_writes_it(tmp_path: Path) -> None:
+    assert list(json.loads(MANIFEST.read_text())) == ["schema", "weights", "calibration"]
+    script.write_manifest(ROWS, tmp_path)
+    assert (tmp_path / "manifest.json").read_bytes() == MANIFEST.read_bytes()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=ROLES)
