@@ -33,6 +33,7 @@ from facauth.faces.quality import require_quality
 from facauth.learning import Seen
 from facauth.records.sealing import Template
 from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY
+from facauth.several import each_of
 from facauth.spoof.liveness import require_judgeable, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.spoof.signature import CaptureSignature, read_signatures
@@ -112,8 +113,7 @@ def register(
     """Enrol every image of one person, or none; the name, and how many templates it then has."""
     look = partial(enrolment, stages, policy=policy, largest=largest, skip_liveness=accept_spoof)
     with store.recorded("register"):
-        photos = [look(image) for image in images]
-        encodings, captures = [each for each, _ in photos], [each for _, each in photos]
+        encodings, captures = zip(*each_of(images, look), strict=True)
         require_one_person(encodings)
         with store.transaction(erasing=replace):
             enrolled = Gallery.of(store.encodings(stages.contract()))
@@ -130,7 +130,7 @@ def register(
             require_new_pictures(compared)
             templates = [
                 Template(e.as_bytes(), c.to_bytes() if keep_signatures else None, accept_spoof)
-                for e, c in photos
+                for e, c in zip(encodings, captures, strict=True)
             ]
             count = store.add(name, stages.contract(), templates, consent)
             store.log("register", "registered", name=known_as or name.text)

@@ -99,6 +99,7 @@ def import_people(
     Who is in the file signs in from then on: import only what you trust.
     """
     from facauth.networks import Checked, Networks
+    from facauth.records.people import lookalikes
     from facauth.transfer import document, people
 
     with answering("import", as_json=as_json, quiet=quiet) as answer:
@@ -108,6 +109,7 @@ def import_people(
         copies = document.read(content, source, lambda _: ask(f"passphrase {PURPOSE}"))
         with unlocked(answer, store, key_file, create=True) as records:
             people.take_in(records, copies, contract, allow_duplicate=allow_duplicate)
+            answer.notes += lookalikes(records, *(copy.name.text for copy in copies))
         answer.verdict = "imported"
         answer.lines += lines("imported", copies)
         answer.more["people"] = numbers(copies)

@@ -20,6 +20,7 @@ from time import monotonic, sleep
 from types import ModuleType
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.extras import pip_install
 from facauth.records.vault import KEY_BYTES, new_key
 
 MAX_FILE_BYTES = 2**20
@@ -197,7 +198,7 @@ def _keyring() -> Iterator[ModuleType]:
         import keyring
     except ImportError:
         message = "the system keyring needs an extra that is not installed"
-        raise _problem("key.keyring", message, 'pip install "facauth[keyring]"') from None
+        raise _problem("key.keyring", message, pip_install("keyring")) from None
     try:
         yield keyring
     except Exception as error:  # noqa: BLE001 - keyrings are plugins, and raise what they like

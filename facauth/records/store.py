@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason, SetupProblem
+from facauth.names import folded
 from facauth.records import limits, log
 from facauth.records.backup import discard_backups
 from facauth.records.database import Database, exposure, unfit
@@ -19,7 +20,7 @@ from facauth.records.roster import Roster, unknown
 from facauth.records.sealing import bound_master
 from facauth.records.vault import SealBroken, Vault
 from facauth.settings import LIMITS, LIMITS_WITHOUT_LIVENESS, AttemptLimits
-from facauth.structs import PersonName, folded
+from facauth.structs import PersonName
 
 NO_KEYS = KeyAccess()
 
