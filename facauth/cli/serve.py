@@ -24,8 +24,10 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.batch import MAX_JOBS
 from facauth.cli.output import answering, complain
+from facauth.cli.paths import named
 from facauth.decision.match import asked_rate
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
+from facauth.extras import pip_install
 from facauth.settings import default_token_file, weight_memory
 
 
@@ -47,10 +49,13 @@ BehindProxy = Annotated[
 ]
 TlsCert = Annotated[
     Path | None,
-    typer.Option("--tls-cert", metavar="PEM", help="Serve HTTPS: the certificate chain."),
+    typer.Option(
+        "--tls-cert", metavar="PEM", help="Serve HTTPS: the certificate chain.", parser=named
+    ),
 ]
 TlsKey = Annotated[
-    Path | None, typer.Option("--tls-key", metavar="PEM", help="The key of --tls-cert.")
+    Path | None,
+    typer.Option("--tls-key", metavar="PEM", help="The key of --tls-cert.", parser=named),
 ]
 Workers = Annotated[
     int | None,
@@ -140,7 +145,7 @@ def require_extra() -> None:
         if (error.name or "").partition(".")[0] not in (*SERVER, "starlette"):
             raise
         message = "the server needs an extra that is not installed"
-        raise SetupProblem(Reason("web.missing", message, 'pip install "facauth[web]"')) from None
+        raise SetupProblem(Reason("web.missing", message, pip_install("web"))) from None
 
 
 def token(as_json: Json = False, quiet: Quiet = False) -> None:

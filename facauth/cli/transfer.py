@@ -21,6 +21,7 @@ from facauth.cli.arguments import (
     unlocked,
 )
 from facauth.cli.output import answering, progress
+from facauth.cli.paths import named
 from facauth.cli.people import AllowDuplicate, counted
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.structs import PersonName
@@ -102,13 +103,14 @@ def import_people(
     """
     from facauth.decision.calibration import in_force
     from facauth.networks import Checked, Networks
+    from facauth.records.people import lookalikes
     from facauth.transfer import document, people
 
     with answering("import", as_json=as_json, quiet=quiet) as answer:
         answer.more["people"] = None
         contract = Networks(Checked(None)).contract
         calibration = in_force().calibration
-        content = read_stdin() if source == STREAM else read_file(source)
+        content = read_stdin() if source == STREAM else read_file(str(named(source)))
         copies = document.read(content, source, lambda _: ask(f"passphrase {PURPOSE}"))
         with (
             unlocked(answer, store, key_file, create=True) as records,
@@ -116,6 +118,7 @@ def import_people(
         ):
             take_in = partial(people.take_in, records, copies, contract, calibration)
             take_in(allow_duplicate=allow_duplicate, advance=advance)
+            answer.notes += lookalikes(records, *(copy.name.text for copy in copies))
         answer.verdict = "imported"
         answer.lines.append(summary("imported", copies))
         answer.more["people"] = numbers(copies)
@@ -158,7 +161,7 @@ def target(
             raise UsageProblem(Reason("usage", "--json and - both write to stdout", "name a file"))
         path = None
     else:
-        path = Path(out)
+        path = named(out)
         require_new(path)
     return None if everybody else PersonName.parse(names[0]), path
 
