@@ -99,7 +99,7 @@ Jobs = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no messages.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors, no notes.")]
 
 
 def store_path(given: Path | None) -> Path:

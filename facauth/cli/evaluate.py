@@ -341,7 +341,8 @@ def conclude(answer: Answer, missed: list[Reason], unreadable: int) -> None:
     answer.verdict = "evaluated"
     if unreadable:
         answer.verdict, answer.exit_code = "partial", ExitCode.PARTIAL
-        answer.notes.append(f"{unreadable} of the files cannot be read as images; see --json")
+        message = f"{unreadable} of the files cannot be read as images"
+        answer.reasons = [Reason("evaluate.partial", message, "see --json")]
     if missed:
         answer.verdict, answer.exit_code = "gate_missed", ExitCode.NO_MATCH
-        answer.reasons = missed
+        answer.reasons = [*answer.reasons, *missed]
