@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
@@ -155,7 +156,7 @@ def test_a_link_to_itself_or_to_a_folder_is_no_store(facauth: Facauth, photo: Ph
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
+@pytest.mark.parametrize("mode", [0o777, 0o770])
 def test_every_command_warns_where_others_may_write(
     facauth: Facauth, photo: Photo, mode: int
 ) -> None:
@@ -181,6 +182,34 @@ def test_every_command_warns_where_others_may_write(
             assert warning[9:-1] in facauth(*command, "--json").json["notes"]
     checks = facauth("doctor", "--json", exit_code=7).json["checks"]
     assert [check["check"] for check in checks if not check["ok"]] == ["store folder"]
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o3770])
+def test_a_sticky_folder_is_no_place_for_a_store_that_lasts(
+    facauth: Facauth, photo: Photo, mode: int
+) -> None:
+    facauth.knows(Ada=photo("obama_2012.jpg"))
+    folder = facauth.store.parent
+    folder.chmod(mode)
+    cure = "keep it in a folder of your own"
+    warning = f"facauth: {folder} is shared, and no place for a store that lasts; {cure}\n"
+    assert facauth("list").stderr == warning
+    checks = facauth("doctor", "--json", exit_code=7).json["checks"]
+    assert [check["advice"] for check in checks if not check["ok"]] == [cure]
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes another user's folder")
+def test_nobody_is_told_to_change_a_folder_of_somebody_else(facauth: Facauth, photo: Photo) -> None:
+    facauth.knows(Ada=photo("obama_2012.jpg"))
+    folder = facauth.store.parent
+    folder.chmod(0o777)
+    os.chown(folder, 65534, -1)
+    cure = "keep it in a folder of your own"
+    said = f"facauth: others may replace the store in {folder}; {cure}\n"
+    assert facauth("list").stderr == said
+    checks = facauth("doctor", "--json", exit_code=7).json["checks"]
+    assert [check["advice"] for check in checks if not check["ok"]] == [cure]
 
 
 def test_every_command_warns_of_a_file_that_others_may_open(facauth: Facauth, photo: Photo) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facauth.cli.configuration import configuration
+from facauth.cli.paths import named
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.faces.folder import is_folder
 from facauth.settings import (
@@ -47,6 +48,7 @@ StorePath = Annotated[
         envvar="FACAUTH_STORE",
         help="The store file; without it, one in the platform's folder for user data.",
         show_default=False,
+        parser=named,
     ),
 ]
 KeyFile = Annotated[
@@ -57,6 +59,7 @@ KeyFile = Annotated[
         envvar="FACAUTH_KEY_FILE",
         help="The key of an encrypted store, if it is not where key init left it.",
         show_default=False,
+        parser=named,
     ),
 ]
 Fmr = Annotated[
@@ -85,6 +88,7 @@ Explain = Annotated[
         metavar="OUT.png",
         help="Draw what the photo has in common with an enrolled one.",
         show_default=False,
+        parser=named,
     ),
 ]
 Jobs = Annotated[

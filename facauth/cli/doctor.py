@@ -19,6 +19,7 @@ from facauth import __version__
 from facauth.cli.samples import sample
 from facauth.errors import FacauthError, Reason, SetupProblem, shown
 from facauth.networks import Checked, Networks, opencv, read_manifest
+from facauth.records.database import fault_of
 from facauth.records.faults import RESTORE
 from facauth.records.store import Store
 from facauth.settings import DEFAULT
@@ -191,8 +192,8 @@ def _store(path: Path) -> Iterator[Finding]:
     yield _looked("store", lambda: _contents(path))
     if not path.exists():  # a link that leads nowhere
         return
-    yield _mode("store file", path, 0o077, "chmod 600")
-    yield _mode("store folder", path.parent, 0o022, "chmod go-w")
+    yield _mode("store file", path, 0o077, f"chmod 600 {shown(path)}")
+    yield _folder(path.parent)
 
 
 def _contents(path: Path) -> str:
@@ -209,4 +210,9 @@ def _contents(path: Path) -> str:
 def _mode(check: str, path: Path, forbidden: int, cure: str) -> Finding:
     mode = stat.S_IMODE(path.stat().st_mode)
     ok = not mode & forbidden
-    return Finding(check, ok, f"mode {mode:04o}", "" if ok else f"{cure} {shown(path)}")
+    return Finding(check, ok, f"mode {mode:04o}", "" if ok else cure)
+
+
+def _folder(folder: Path) -> Finding:
+    _, cure = fault_of(folder)
+    return _mode("store folder", folder, 0o022, cure)

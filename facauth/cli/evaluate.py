@@ -24,6 +24,7 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.batch import in_order, jobs_for
 from facauth.cli.output import Answer, answering, progress
+from facauth.cli.paths import named
 from facauth.errors import ExitCode, Reason
 from facauth.settings import RATES
 from facauth.trace import NoTrace
@@ -42,6 +43,7 @@ Folder = Annotated[
         metavar="FOLDER",
         help="live/ and attack*/, or several SOURCE/live/ and SOURCE/attack*/.",
         show_default=False,
+        parser=named,
     ),
 ]
 Pairs = Annotated[
@@ -50,6 +52,7 @@ Pairs = Annotated[
         metavar="FOLDER|PAIRS.csv",
         help="original/NAME, MEDIUM/NAME for each medium, other/NAME/; or a list.",
         show_default=False,
+        parser=named,
     ),
 ]
 Threshold = Annotated[
@@ -67,6 +70,7 @@ Entered = Annotated[
         metavar="PATH",
         help="Have each attack try to sign in to a copy of this store, too.",
         show_default=False,
+        parser=named,
     ),
 ]
 MaxApcer = Annotated[
@@ -101,7 +105,9 @@ MaxAlarms = Annotated[
 ]
 Plot = Annotated[
     Path | None,
-    typer.Option(metavar="OUT.png", help="Draw a DET curve and the scores.", show_default=False),
+    typer.Option(
+        metavar="OUT.png", help="Draw a DET curve and the scores.", show_default=False, parser=named
+    ),
 ]
 People = Annotated[
     Path,
@@ -109,6 +115,7 @@ People = Annotated[
         metavar="FOLDER",
         help="PERSON/IMAGE, and if wanted groups.csv.",
         show_default=False,
+        parser=named,
     ),
 ]
 Photos = Annotated[
@@ -148,6 +155,7 @@ CacheFile = Annotated[
         metavar="FILE",
         help="Keep the encodings, biometric data, for the next run; only you can read it.",
         show_default=False,
+        parser=named,
     ),
 ]
 SUMMARY = "Measure on your own photos how often facauth is right."

@@ -24,6 +24,7 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.batch import MAX_JOBS
 from facauth.cli.output import answering, complain
+from facauth.cli.paths import named
 from facauth.decision.match import asked_rate
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
 from facauth.settings import default_token_file, weight_memory
@@ -47,10 +48,13 @@ BehindProxy = Annotated[
 ]
 TlsCert = Annotated[
     Path | None,
-    typer.Option("--tls-cert", metavar="PEM", help="Serve HTTPS: the certificate chain."),
+    typer.Option(
+        "--tls-cert", metavar="PEM", help="Serve HTTPS: the certificate chain.", parser=named
+    ),
 ]
 TlsKey = Annotated[
-    Path | None, typer.Option("--tls-key", metavar="PEM", help="The key of --tls-cert.")
+    Path | None,
+    typer.Option("--tls-key", metavar="PEM", help="The key of --tls-cert.", parser=named),
 ]
 Workers = Annotated[
     int | None,

@@ -21,6 +21,7 @@ from facauth.cli.arguments import (
     unlocked,
 )
 from facauth.cli.output import answering, progress
+from facauth.cli.paths import named
 from facauth.cli.people import AllowDuplicate, counted
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.structs import PersonName
@@ -108,7 +109,7 @@ def import_people(
         answer.more["people"] = None
         contract = Networks(Checked(None)).contract
         calibration = in_force().calibration
-        content = read_stdin() if source == STREAM else read_file(source)
+        content = read_stdin() if source == STREAM else read_file(str(named(source)))
         copies = document.read(content, source, lambda _: ask(f"passphrase {PURPOSE}"))
         with (
             unlocked(answer, store, key_file, create=True) as records,
@@ -158,7 +159,7 @@ def target(
             raise UsageProblem(Reason("usage", "--json and - both write to stdout", "name a file"))
         path = None
     else:
-        path = Path(out)
+        path = named(out)
         require_new(path)
     return None if everybody else PersonName.parse(names[0]), path
 

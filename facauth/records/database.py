@@ -203,9 +203,22 @@ def exposure(path: Path) -> list[str]:
     lines = [f"others may open {shown(path)}; chmod 600 {shown(path)}"] * bool(
         found.st_mode & 0o077
     )
-    for folder in map(shown, open_folders):
-        lines.append(f"others may replace the store in {folder}; chmod go-w {folder}")
-    return lines
+    return lines + [f"{fault}; {cure}" for fault, cure in map(fault_of, open_folders)]
+
+
+def fault_of(folder: Path) -> tuple[str, str]:
+    """What is wrong with a folder that others can write in, and what its user can do about it.
+
+    A folder that is not the user's own is left as it is: /tmp has to be open to everybody.
+    """
+    found, name = folder.stat(), shown(folder)
+    if found.st_mode & stat.S_ISVTX:  # others cannot replace what is in it, but it is cleared
+        return f"{name} is shared, and no place for a store that lasts", OWN_FOLDER
+    fault = f"others may replace the store in {name}"
+    return fault, f"chmod go-w {name}" if found.st_uid == os.geteuid() else OWN_FOLDER
+
+
+OWN_FOLDER = "keep it in a folder of your own"
 
 
 def _is_open(folder: os.stat_result, owners: set[int]) -> bool:
