@@ -20,11 +20,13 @@ from facauth.faces.container import (
     TIFF,
     TooManyParts,
     WatchedFile,
+    has_pages,
     is_plain,
     require_few_parts,
     require_few_scans,
     values,
 )
+from facauth.faces.ending import with_end
 from facauth.settings import IMAGE
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ STDERR = 2
 ONE_AT_A_TIME = Lock()  # for stderr belongs to the whole process
 BITS, ORIENTATION, TILE_WIDTH, TILE_LENGTH = 258, 274, 322, 323  # TIFF and EXIF tags
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # MPO opens as JPEG
+JPEGS = ("JPEG", "MPO")
+MOVING = ("GIF", "PNG", "WEBP", "AVIF")
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 CMS_MODES = ("RGB", "RGBA", "CMYK", "L")
 HUNGRY = ("WEBP", "AVIF")  # the decoder has the picture four times; as TIFF of 16 bits: half fits
@@ -134,7 +138,7 @@ def _unusable(code: str, message: str, source: str) -> UnusableImage:
 
 
 def decode(data: bytes, source: str) -> Pixels:
-    """Pixels of the first frame: EXIF orientation applied, ICC profile turned to sRGB.
+    """Pixels of the one frame: EXIF orientation applied, ICC profile turned to sRGB.
 
     source only names the image in messages. Raises UnusableImage for whatever is not a whole
     image within the limits, SetupProblem for HEIC without its extra.
@@ -147,12 +151,13 @@ def decode(data: bytes, source: str) -> Pixels:
     try:
         with strict(), _silent(data):
             require_few_parts(data)
-            formats = [*FORMATS, *_heif_formats()]
-            with Image.open(WatchedFile(data), formats=formats) as image:
-                _require_size(image, source)
-                if image.format in ("JPEG", "MPO"):
-                    require_few_scans(data, image.width * image.height)
-                return _upright_srgb(image)
+            try:
+                return _decoded(data, source)
+            except OSError:
+                ended = with_end(data)
+                if ended is None:
+                    raise
+                return _decoded(ended, source)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(source, IMAGE.max_pixels) from error
     except TooManyParts as error:
@@ -164,6 +169,33 @@ def decode(data: bytes, source: str) -> Pixels:
         ) from error
     except DECODER_FAULTS as error:
         raise _unusable("image.damaged", "the image is damaged or cut off", source) from error
+
+
+def _decoded(data: bytes, source: str) -> Pixels:
+    from PIL import Image
+
+    formats = [*FORMATS, *_heif_formats()]
+    with Image.open(WatchedFile(data), formats=formats) as image:
+        _require_size(image, source)
+        if image.format in JPEGS:
+            require_few_scans(data, image.width * image.height)
+        _require_one_frame(image, data, source)
+        return _upright_srgb(image)
+
+
+def _require_one_frame(image: Image.Image, data: bytes, source: str) -> None:
+    """One picture is judged, so there must be no other that somebody might see instead.
+
+    The further ones of MPO and HEIC are previews, depth maps and the like, as is a reduced page of
+    TIFF: of those the first is the photo. GIF, PNG, WebP and AVIF have moving pictures.
+    """
+    if image.format == "TIFF":
+        several = has_pages(data)
+    else:
+        several = image.format in MOVING and bool(getattr(image, "is_animated", False))
+    if several:
+        message = f"the image has several frames ({shown(source)})"
+        raise UnusableImage(Reason("image.several_frames", message, "give a photo of one picture"))
 
 
 @contextmanager
