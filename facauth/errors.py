@@ -55,6 +55,9 @@ class FacauthError(Exception):
 
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
     verdict: ClassVar[str] = "internal_error"
+    photos: tuple[
+        FacauthError | None, ...
+    ] = ()  # why each of several was refused; None: it was not
 
     def __init__(self, *reasons: Reason) -> None:
         self.reasons = reasons

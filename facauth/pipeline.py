@@ -31,6 +31,7 @@ from facauth.faces.quality import require_quality
 from facauth.learning import Seen
 from facauth.records.sealing import Template
 from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY
+from facauth.several import each_of
 from facauth.spoof.liveness import require_judgeable, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.spoof.signature import CaptureSignature, read_signatures
@@ -113,8 +114,7 @@ def register(
     look = partial(enrolment, stages, policy=policy, largest=largest, skip_liveness=accept_spoof)
     with store.recorded("register"):
         calibration = stages.calibration()
-        photos = [look(image) for image in images]
-        encodings, captures = [each for each, _ in photos], [each for _, each in photos]
+        encodings, captures = zip(*each_of(images, look), strict=True)
         require_one_person(encodings, calibration)
 
         def admitted() -> str | None:
@@ -137,7 +137,7 @@ def register(
                 store.delete_templates(name)
             templates = [
                 Template(e.as_bytes(), c.to_bytes() if keep_signatures else None, accept_spoof)
-                for e, c in photos
+                for e, c in zip(encodings, captures, strict=True)
             ]
             count = store.add(name, stages.contract(), templates, consent)
             store.log("register", "registered", name=known_as or name.text)

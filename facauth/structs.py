@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from facauth.errors import Reason, UsageProblem
+from facauth.names import cleaned, folded, without_joiners
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,16 +20,17 @@ MAX_NAME_CHARACTERS = 128
 
 @dataclass(frozen=True, slots=True)
 class PersonName:
-    """A name as it is shown (`text`) and as it is compared (`key`: case does not count)."""
+    """A name as it is shown (`text`) and as it is compared (`key`), see names.py."""
 
     text: str
     key: str
 
     @classmethod
     def parse(cls, raw: str) -> PersonName:
-        """Trim and NFC-normalise `raw`; raises UsageProblem unless printable, 1-128 characters."""
-        text = unicodedata.normalize("NFC", raw.strip())
-        if not 1 <= len(text) <= MAX_NAME_CHARACTERS or not text.isprintable():
+        """`raw`, cleaned; raises UsageProblem unless that is printable, 1-128 characters."""
+        text = cleaned(raw)
+        printable = without_joiners(text).isprintable()
+        if not 1 <= len(text) <= MAX_NAME_CHARACTERS or not printable:
             raise UsageProblem(
                 Reason(
                     "name.invalid",
@@ -38,11 +39,6 @@ class PersonName:
                 )
             )
         return cls(text, folded(text))
-
-
-def folded(name: str) -> str:
-    """What names are compared by."""
-    return unicodedata.normalize("NFC", name.casefold())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

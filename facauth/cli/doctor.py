@@ -18,6 +18,7 @@ from typing import Any
 from facauth import __version__
 from facauth.cli.samples import sample
 from facauth.errors import FacauthError, Reason, SetupProblem, shown
+from facauth.extras import pip_install
 from facauth.networks import Checked, Networks, opencv, read_manifest
 from facauth.records.database import fault_of
 from facauth.records.faults import RESTORE
@@ -39,7 +40,7 @@ MAX_PARITY_DISTANCE = 1e-5  # between encodings of one chip by cv2.dnn and by dl
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What `pip install 'facauth[name]'` adds."""
+    """What the extra of this name adds."""
 
     name: str
     modules: tuple[str, ...]  # to import; the packages are called the same
@@ -91,7 +92,7 @@ def _package(name: str) -> Finding:
 
 
 def _extra(extra: Extra) -> Finding:
-    cure = f"not installed: pip install 'facauth[{extra.name}]' {extra.purpose}"
+    cure = f"not installed: {pip_install(extra.name)} {extra.purpose}"
     detail = "installed" if all(map(find_spec, extra.modules)) else cure
     return Finding(f"{extra.name} extra", True, detail)
 

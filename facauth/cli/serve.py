@@ -27,6 +27,7 @@ from facauth.cli.output import answering, complain
 from facauth.cli.paths import named
 from facauth.decision.match import asked_rate
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
+from facauth.extras import pip_install
 from facauth.settings import default_token_file, weight_memory
 
 
@@ -144,7 +145,7 @@ def require_extra() -> None:
         if (error.name or "").partition(".")[0] not in (*SERVER, "starlette"):
             raise
         message = "the server needs an extra that is not installed"
-        raise SetupProblem(Reason("web.missing", message, 'pip install "facauth[web]"')) from None
+        raise SetupProblem(Reason("web.missing", message, pip_install("web"))) from None
 
 
 def token(as_json: Json = False, quiet: Quiet = False) -> None:

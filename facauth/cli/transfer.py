@@ -103,6 +103,7 @@ def import_people(
     """
     from facauth.decision.calibration import in_force
     from facauth.networks import Checked, Networks
+    from facauth.records.people import lookalikes
     from facauth.transfer import document, people
 
     with answering("import", as_json=as_json, quiet=quiet) as answer:
@@ -117,6 +118,7 @@ def import_people(
         ):
             take_in = partial(people.take_in, records, copies, contract, calibration)
             take_in(allow_duplicate=allow_duplicate, advance=advance)
+            answer.notes += lookalikes(records, *(copy.name.text for copy in copies))
         answer.verdict = "imported"
         answer.lines.append(summary("imported", copies))
         answer.more["people"] = numbers(copies)

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from facauth.errors import Reason, SetupProblem, UnusableImage, UsageProblem, shown
+from facauth.extras import pip_install
 from facauth.faces.container import (
     TIFF,
     TooManyParts,
@@ -353,7 +354,7 @@ def _allow_heif(data: bytes, source: str) -> None:
             Reason(
                 "image.heic",
                 f"HEIC photos need an extra that is not installed ({image_name(source)})",
-                "pip install 'facauth[heic]', or give a JPEG",
+                f"{pip_install('heic')}, or give a JPEG",
             )
         ) from error
     pi_heif.register_heif_opener()

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.extras import pip_install
 from facauth.records.faults import RESTORE
 from facauth.records.files import alone, folder_of
 from facauth.records.vault import KEY_BYTES, new_key
@@ -205,7 +206,7 @@ def _keyring() -> Iterator[ModuleType]:
         import keyring
     except ImportError:
         message = "the system keyring needs an extra that is not installed"
-        raise _problem("key.keyring", message, 'pip install "facauth[keyring]"') from None
+        raise _problem("key.keyring", message, pip_install("keyring")) from None
     try:
         yield keyring
     except Exception as error:  # noqa: BLE001 - keyrings are plugins, and raise what they like

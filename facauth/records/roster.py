@@ -11,6 +11,7 @@ from itertools import groupby
 from secrets import token_hex
 
 from facauth.errors import Conflict, Reason, SetupProblem, shown
+from facauth.names import folded
 from facauth.records import log, means
 from facauth.records.database import Database
 from facauth.records.faults import RESTORE, unfit
@@ -26,7 +27,7 @@ from facauth.records.sealing import (
 )
 from facauth.records.vault import SealBroken, Vault
 from facauth.settings import LEARNED
-from facauth.structs import PersonName, folded
+from facauth.structs import PersonName
 
 MAX_CONSENT_CHARACTERS = 1000  # of the text, and of the purpose
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason, SetupProblem
+from facauth.names import folded
 from facauth.records import arrivals, limits, log
 from facauth.records.arrivals import Sealed
 from facauth.records.backup import discard_backups
@@ -22,7 +23,7 @@ from facauth.records.roster import Roster, unknown
 from facauth.records.sealing import bound_master
 from facauth.records.vault import SealBroken, Vault
 from facauth.settings import LIMITS, LIMITS_WITHOUT_LIVENESS, AttemptLimits
-from facauth.structs import PersonName, folded
+from facauth.structs import PersonName
 
 NO_KEYS = KeyAccess()
 LOOKS_AHEAD = 3  # before a change that others keep overtaking is judged under the lock

@@ -62,7 +62,7 @@ def test_a_png_is_drawn_even_without_live_photos_or_attacks(
 def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     require_extra()
     monkeypatch.setattr("facauth.measure.plots.find_spec", lambda _: None)
-    with pytest.raises(FacauthError, match=r'pip install "facauth\[plot\]"') as refused:
+    with pytest.raises(FacauthError, match=r"pip install 'matplotlib>=3\.10'") as refused:
         require_extra()
     assert refused.value.exit_code == ExitCode.SETUP
 

@@ -624,7 +624,7 @@ def test_a_keyring_with_something_else(use: Use, kept: str) -> None:
 def test_a_keyring_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     message = refused(lambda: KeyAccess().kek(lock(KEYRING)), "key.keyring")
-    assert message.endswith('; pip install "facauth[keyring]"')
+    assert message.endswith("; pip install 'keyring>=25.0'")
 
 
 # --- passphrase ----------------------------------------------------------------------------------
