@@ -73,9 +73,9 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", without_joiners(name).casefold())
 
 
-def looks(name: str) -> set[str]:
-    """Two names look alike if these have one in common: as they are written, and in lower case."""
-    return {_skeleton(name), _skeleton(name.casefold())}
+def looks(name: str) -> set[tuple[str, str]]:
+    """Two names look alike if these have one in common: as they are written, or in lower case."""
+    return {("written", _skeleton(name)), ("lower", _skeleton(name.casefold()))}
 
 
 def _skeleton(name: str) -> str:
