@@ -19,6 +19,7 @@ from facauth.cli import (
     operator,
     output,
     people,
+    secrecy,
     serve,
     spoof_check,
     transfer,
@@ -73,6 +74,7 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line; every way out of the program leads through here."""
+    secrecy.keep_secrets()
     # numpy starts a thread per processor for BLAS, which a few dot products do not repay.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     output.prepare_streams()
