@@ -133,11 +133,12 @@ def _unusable(code: str, message: str, source: str) -> UnusableImage:
     )
 
 
-def decode(data: bytes, source: str) -> Pixels:
+def decode(data: bytes, source: str, max_pixels: int = IMAGE.max_pixels) -> Pixels:
     """Pixels of the first frame: EXIF orientation applied, ICC profile turned to sRGB.
 
-    source only names the image in messages. Raises UnusableImage for whatever is not a whole
-    image within the limits, SetupProblem for HEIC without its extra.
+    source only names the image in messages; max_pixels: IMAGE.max_pixels or fewer. Raises
+    UnusableImage for whatever is not a whole image within the limits, SetupProblem for HEIC
+    without its extra.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -149,7 +150,7 @@ def decode(data: bytes, source: str) -> Pixels:
             require_few_parts(data)
             formats = [*FORMATS, *_heif_formats()]
             with Image.open(WatchedFile(data), formats=formats) as image:
-                _require_size(image, source)
+                _require_size(image, source, max_pixels)
                 if image.format in ("JPEG", "MPO"):
                     require_few_scans(data, image.width * image.height)
                 return _upright_srgb(image)
@@ -196,12 +197,13 @@ def _silent(data: bytes) -> Iterator[None]:
         yield
 
 
-def _require_size(image: Image.Image, source: str) -> None:
+def _require_size(image: Image.Image, source: str, max_pixels: int) -> None:
     pixels = image.width * image.height
     tags = getattr(image, "tag_v2", {})  # libtiff decodes whole tiles, however small the image
     tile = int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_LENGTH, 0))
     hungry = image.format in HUNGRY or max(tags.get(BITS, (8,))) > 8
-    max_pixels = IMAGE.max_pixels // 2 if hungry else IMAGE.max_pixels
+    if hungry:
+        max_pixels //= 2
     if max(pixels, tile) > max_pixels:
         raise _too_many_pixels(source, max_pixels)
     if max(image.size) > IMAGE.max_side_px:
