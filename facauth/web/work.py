@@ -17,6 +17,9 @@ from facauth.web.refusals import busy
 from facauth.web.site import Site
 
 Found = TypeVar("Found")
+# A worker looks at one photo at a time. Of 50 megapixels Pillow has 200 MB (four bytes each), the
+# pixels are another 150 MB, and bands, networks and the upload itself have the rest.
+MAX_WORKER_MB = 512
 
 
 class Places:
