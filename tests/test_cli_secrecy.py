@@ -124,8 +124,8 @@ def test_a_crash_leaves_no_dump(tmp_path: Path) -> None:
     """The process is told to dump its core, where the system would write one to a file."""
     script = (
         "import os, resource\n"
-        "from facauth.cli.secrecy import forbid_dumps, keep_secrets\n"
-        "keep_secrets(); forbid_dumps()\n"
+        "from facauth.cli.secrecy import keep_secrets\n"
+        "keep_secrets(long=True)\n"
         "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)\n"
         "os.abort()\n"
     )

@@ -10,24 +10,24 @@ PASSPHRASES = ("FACAUTH_PASSPHRASE", "FACAUTH_NEW_PASSPHRASE", "FACAUTH_EXPORT_P
 PR_SET_DUMPABLE = 4  # of prctl(2)
 
 
-def keep_secrets() -> None:
+def keep_secrets(*, long: bool) -> None:
     """No core dump, and no passphrase in what the system shows of this process.
 
     A limit of 0 keeps the kernel from writing core files, and is inherited by other processes. Only
     a process that is not dumpable sends none to a program such as systemd-coredump either, and is
-    not open to debuggers of the same user. That takes ctypes (7 ms), so it is for those that have a
-    passphrase, and for the server (`forbid_dumps`).
+    not open to debuggers of the same user. That takes ctypes, so it is for those that have a
+    passphrase, and for those that run long.
     """
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     given = [name for name in PASSPHRASES if name in os.environ]
-    if given:
-        forbid_dumps()
-        for name in given:
-            _overwrite(name)
+    if given or long:
+        _forbid_dumps()
+    for name in given:
+        _overwrite(name)
 
 
-def forbid_dumps() -> None:
+def _forbid_dumps() -> None:
     """Linux: neither core dumps nor /proc/PID/mem for anybody but root. Elsewhere: nothing."""
     import ctypes
 

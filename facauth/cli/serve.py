@@ -24,7 +24,6 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.batch import MAX_JOBS
 from facauth.cli.output import answering, complain
-from facauth.cli.secrecy import forbid_dumps
 from facauth.decision.match import asked_rate
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
 from facauth.settings import default_token_file, weight_memory
@@ -93,7 +92,6 @@ def serve(
     """
     with answering("serve", as_json=as_json, quiet=quiet) as answer:
         require_extra()
-        forbid_dumps()
         rate = rate_of(fmr)
         asked_rate(rate, claimed=False)
         from facauth.web.jobs import HeldKeys

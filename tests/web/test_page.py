@@ -229,6 +229,7 @@ def test_headers_are_on_every_answer(server: Served, path: str) -> None:
     assert headers["Cache-Control"] == "no-store"
     assert "camera=(self)" in headers["Permissions-Policy"]
     assert "server" not in headers
+    assert "Strict-Transport-Security" not in headers  # by http it means nothing
     assert re.fullmatch("[0-9a-f]{16}", headers["X-Request-Id"])
 
 
