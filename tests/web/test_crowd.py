@@ -35,8 +35,9 @@ def signed_in(site: Site, networks: Networks, photo: str = BARACK_AGAIN) -> str 
     with Store.open(site.store) as store, store.transaction():
         store.unlock(None)
     reply = jobs.sign_in(site, networks, form=Form({}, (SAMPLES / photo).read_bytes()))
-    assert (reply.status == 200) == (reply.body["person"] is not None)
-    return reply.body["person"]
+    person: str | None = reply.body["person"]
+    assert (reply.status == 200) == (person is not None)
+    return person
 
 
 def test_what_is_searched_is_kept_and_read_once(

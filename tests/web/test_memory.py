@@ -169,8 +169,8 @@ def test_one_client_leaves_places_and_turns_to_others(one_worker: Served) -> Non
         sending = [pool.submit(harm, number) for number in range(72)]
         while not ends:
             time.sleep(0.01)
-        mine = {"file": sent(BARACK_AGAIN), "name": (None, "Barack")}
-        answers = [other.post("/sign-in/", files=mine).status_code for _ in range(3)]
+        mine, name = {"file": sent(BARACK_AGAIN)}, {"name": "Barack"}
+        answers = [other.post("/sign-in/", files=mine, data=name).status_code for _ in range(3)]
         served = time.monotonic()
         statuses = [each.result() for each in sending]
     assert answers == [200] * 3

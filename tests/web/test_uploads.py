@@ -53,7 +53,10 @@ def test_too_large_is_refused_before_a_byte_is_sent(server: Served) -> None:
 def test_too_large_is_refused_while_it_is_sent(server: Served) -> None:
     """Nobody said how much it would be, and it never ends."""
     with connected(server) as connection:
-        connection.sendall(head("/sign-in/", "Transfer-Encoding: chunked"))
+        kind = "Content-Type: multipart/form-data; boundary=b"
+        connection.sendall(head("/sign-in/", kind, "Transfer-Encoding: chunked"))
+        begin = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+        connection.sendall(b"%x\r\n%s\r\n" % (len(begin), begin))
         piece = b"%x\r\n%s\r\n" % (2**20, b"x" * 2**20)
         for _ in range(LARGEST // 2**20 + 1):
             connection.sendall(piece)
