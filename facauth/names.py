@@ -73,15 +73,9 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", without_joiners(name).casefold())
 
 
-<<<<<<< HEAD
-def looks(name: str) -> set[str]:
-    """Two names look alike if these have one in common: as they are written, and in lower case."""
-    return {_skeleton(name), _skeleton(name.casefold())}
-=======
 def looks(name: str) -> set[tuple[str, str]]:
     """Two names look alike if these have one in common: as they are written, or in lower case."""
     return {("written", _skeleton(name)), ("lower", _skeleton(name.casefold()))}
->>>>>>> 9f796376efbe68a9dfc743691a045b27a00cf493
 
 
 def _skeleton(name: str) -> str:

@@ -14,6 +14,7 @@ from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
 from facauth.faces.quality import measure
 from facauth.learning import Accept, Seen, learn
+from facauth.settings import IMAGE
 from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.replay import judge as judge_replay
 from facauth.spoof.signature import CaptureSignature, signature
@@ -55,15 +56,22 @@ class Stages:
     learn: Callable[[Store, Seen, Accept, Calibration], Learned]
 
 
-def bind(networks: Networks, trace: Trace, read: Callable[[str], bytes] = read_image) -> Stages:
+def bind(
+    networks: Networks,
+    trace: Trace,
+    read: Callable[[str], bytes] = read_image,
+    *,
+    max_pixels: int = IMAGE.max_pixels,
+) -> Stages:
     """The real stages.
 
     read: gives the bytes of the image of a name; without it names are paths.
+    max_pixels: of a photo; see decode.
     """
     return Stages(
         contract=lambda: networks.contract,
         calibration=lambda: in_force().calibration,
-        decode=trace.watch("decode", lambda image: decode(read(image), image)),
+        decode=trace.watch("decode", lambda image: decode(read(image), image, max_pixels)),
         sight=trace.watch("detect", lambda pixels: sight(pixels, networks.detector)),
         measure=trace.watch("quality", measure),
         liveness=trace.watch("liveness", partial(judge_liveness, networks=networks)),

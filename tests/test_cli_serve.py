@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import socket
 import ssl
@@ -228,6 +229,8 @@ def test_https(tmp_path: Path) -> None:
         assert done.status_code == 200
         assert done.headers["Set-Cookie"].endswith("; Secure")
         assert counts.status_code == 403
+        for each in (counts, done):
+            assert each.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
 @pytest.mark.slow
@@ -241,6 +244,16 @@ def test_two_servers_share_a_store_and_its_limits(tmp_path: Path) -> None:
             answers = [each.sign_in(BARACK).status_code for each in (one, two) * 3]
             assert answers == [401] * 5 + [429]
             assert {each.sign_in(BARACK_AGAIN).status_code for each in (one, two)} == {429}
+            begun = one.call("POST", "/session", data={"token": one.token})
+            session = {"Cookie": begun.headers["Set-Cookie"].partition(";")[0]}
+            csrf = re.findall('[0-9a-f]{64}(?=">)', two.get("/", headers=session).text)[0]
+            for each in (one, two):
+                assert each.get("/people/", headers=session).status_code == 200
+            meant = session | {"X-CSRF-Token": csrf}
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            assert two.call("POST", "/session/end", headers=meant | form).status_code == 200
+            for each in (one, two):
+                assert each.get("/people/", headers=session).status_code == 403
 
 
 @pytest.mark.slow

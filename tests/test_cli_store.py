@@ -166,7 +166,7 @@ def test_a_value_that_is_too_long_is_not_read(
     facauth.knows(Ada=photo(EILEEN))
     value = "zeroblob(5000000)" if table == "templates" else "hex(zeroblob(2500000))"
     facauth.change(f"UPDATE {table} SET {column} = {value}")
-    commands = [("export", "Ada", "-", "--plain")]
+    commands: list[tuple[str, ...]] = [("export", "Ada", "-", "--plain")]
     if column == "encoding":
         commands.append(("sign-in", photo(EILEEN)))
     if column == "consent":

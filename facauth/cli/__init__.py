@@ -20,6 +20,7 @@ from facauth.cli import (
     operator,
     output,
     people,
+    secrecy,
     serve,
     spoof_check,
     transfer,
@@ -74,6 +75,7 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line; every way out of the program leads through here."""
+    secrecy.keep_secrets(long="serve" in sys.argv[1:])
     # numpy starts a thread per processor for BLAS, which a few dot products do not repay.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     output.prepare_streams()

@@ -154,11 +154,14 @@ def rate_of(given: float | None) -> float | None:
     return configuration().fmr if given is None else given
 
 
+PASSPHRASE = "FACAUTH_PASSPHRASE"  # noqa: S105 - its variable
+
+
 class Passphrase:
     """Asked for once, also for processes that are started later; None where there is nobody."""
 
     def __init__(self) -> None:
-        self._answer: str | None = None
+        self._answer = os.environ.get(PASSPHRASE)  # which those processes do not inherit
 
     def __call__(self, prompt: str) -> str | None:
         """The answer to a prompt."""
@@ -167,7 +170,7 @@ class Passphrase:
         return self._answer
 
 
-def asked_passphrase(prompt: str, variable: str = "FACAUTH_PASSPHRASE") -> str | None:
+def asked_passphrase(prompt: str, variable: str = PASSPHRASE) -> str | None:
     """From the environment, or from whoever sits at the terminal; None if nobody does."""
     given = os.environ.get(variable)
     if given is not None:

@@ -104,13 +104,16 @@ def serve(
         from facauth.web.site import Site
         from facauth.web.token import operator_token
 
-        access = key_access(key_file)
+        access, token_file = key_access(key_file), default_token_file()
+        token = operator_token(token_file)
+        assert token_file is not None  # noqa: S101 - or else that was refused
         site = Site(
             host=host,
             port=port,
             store=store_path(store),
             keys=HeldKeys(access.key_file, access.default_key_file, access.ask),
-            token=operator_token(default_token_file()),
+            token=token,
+            ended_sessions=token_file.with_name("operator.ended"),
             policy=policy_of(answer, strict, lenient),
             rate=rate,
             workers=workers or min(os.cpu_count() or 1, MAX_JOBS),

@@ -138,11 +138,12 @@ def _unusable(code: str, message: str, source: str) -> UnusableImage:
     )
 
 
-def decode(data: bytes, source: str) -> Pixels:
+def decode(data: bytes, source: str, max_pixels: int = IMAGE.max_pixels) -> Pixels:
     """Pixels of the one frame: EXIF orientation applied, ICC profile turned to sRGB.
 
-    source only names the image in messages. Raises UnusableImage for whatever is not a whole
-    image within the limits, SetupProblem for HEIC without its extra.
+    source only names the image in messages; max_pixels: IMAGE.max_pixels or fewer. Raises
+    UnusableImage for whatever is not a whole image within the limits, SetupProblem for HEIC
+    without its extra.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -153,12 +154,12 @@ def decode(data: bytes, source: str) -> Pixels:
         with strict(), _silent(data):
             require_few_parts(data)
             try:
-                return _decoded(data, source)
+                return _decoded(data, source, max_pixels)
             except OSError:
                 ended = with_end(data)
                 if ended is None:
                     raise
-                return _decoded(ended, source)
+                return _decoded(ended, source, max_pixels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(source, IMAGE.max_pixels) from error
     except TooManyParts as error:
@@ -172,12 +173,12 @@ def decode(data: bytes, source: str) -> Pixels:
         raise _unusable("image.damaged", "the image is damaged or cut off", source) from error
 
 
-def _decoded(data: bytes, source: str) -> Pixels:
+def _decoded(data: bytes, source: str, max_pixels: int) -> Pixels:
     from PIL import Image
 
     formats = [*FORMATS, *_heif_formats()]
     with Image.open(WatchedFile(data), formats=formats) as image:
-        _require_size(image, source)
+        _require_size(image, source, max_pixels)
         if image.format in JPEGS:
             require_few_scans(data, image.width * image.height)
         _require_one_frame(image, data, source)
@@ -229,12 +230,13 @@ def _silent(data: bytes) -> Iterator[None]:
         yield
 
 
-def _require_size(image: Image.Image, source: str) -> None:
+def _require_size(image: Image.Image, source: str, max_pixels: int) -> None:
     pixels = image.width * image.height
     tags = getattr(image, "tag_v2", {})  # libtiff decodes whole tiles, however small the image
     tile = int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_LENGTH, 0))
     hungry = image.format in HUNGRY or max(tags.get(BITS, (8,))) > 8
-    max_pixels = IMAGE.max_pixels // 2 if hungry else IMAGE.max_pixels
+    if hungry:
+        max_pixels //= 2
     if max(pixels, tile) > max_pixels:
         raise _too_many_pixels(source, max_pixels)
     if max(image.size) > IMAGE.max_side_px:

@@ -62,11 +62,7 @@ def rename(store: Store, old: PersonName, new: PersonName) -> None:
 
 def lookalikes(store: Store, *names: str) -> list[str]:
     """A note for each of these names, as enrolled, that looks like another one."""
-<<<<<<< HEAD
-    enrolled = dict[str, set[str]]()
-=======
     enrolled = dict[tuple[str, str], set[str]]()
->>>>>>> 9f796376efbe68a9dfc743691a045b27a00cf493
     for row in store.people():
         for look in looks(row.name):
             enrolled.setdefault(look, set()).add(row.name)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 
 from facauth import pipeline
@@ -13,16 +12,16 @@ from facauth.networks import Networks
 from facauth.records import people
 from facauth.records.keys import KeyAccess, Lock
 from facauth.records.store import Store
-from facauth.settings import ENROLMENT_QUALITY, SIGN_IN_QUALITY
+from facauth.settings import ENROLMENT_QUALITY, SIGN_IN_QUALITY, SpoofPolicy
+from facauth.spoof.liveness import require_live
 from facauth.stages import Stages, bind
-from facauth.structs import PersonName
+from facauth.structs import Liveness, PersonName
 from facauth.web.answers import Reply, answered
 from facauth.web.form import Form
 from facauth.web.refusals import SIGN_IN_STATUS, malformed
 from facauth.web.site import Site
 
 LIMITS = {"sign-in": SIGN_IN_QUALITY, "register": ENROLMENT_QUALITY}
-Allowed = Callable[[str | None], None]  # given the form's CSRF token; raises Forbidden
 
 
 class HeldKeys(KeyAccess):
@@ -45,52 +44,49 @@ def require_store(site: Site) -> list[str]:
         return store.warnings
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A form that is not read yet: whoever sends it must not keep the event loop busy."""
-
-    content_type: str
-    body: bytearray
-
-    def form(self, site: Site) -> Form:
-        """Raises UsageProblem."""
-        return Form.parse(self.content_type, self.body, site.limits)
-
-
-def sign_in(site: Site, upload: Upload, networks: Networks) -> Reply:
+def sign_in(site: Site, networks: Networks, form: Form) -> Reply:
     """Who is in the photo, or: is it the person that is named."""
 
     def job(answer: Answer) -> None:
         answer.more["retry_after_s"] = None
-        form = upload.form(site)
-        stages, claimed = _stages(networks, answer, form), form.text("name")
+        stages, claimed = _stages(site, networks, answer, form), form.text("name")
         with Store.open(site.store, site.keys) as store:
+            store.memory = site.memory
             try:
                 match = pipeline.sign_in(stages, store, "upload", claimed, site.policy, site.rate)
-            except Conflict as error:
-                raise _stranger(claimed) from error
+            except (Conflict, NoMatch) as refusal:
+                if claimed is None:
+                    raise
+                if answer.trace.last(Liveness) is None:
+                    _judge(stages, site.policy)
+                raise _stranger(claimed) from refusal
         answer.verdict, answer.person = "signed_in", match.person
         answer.notes += turned(answer.trace)
 
     return answered("sign-in", job, SIGN_IN_STATUS)
 
 
-def _stranger(claimed: str | None) -> NoMatch:
+def _judge(stages: Stages, policy: SpoofPolicy) -> None:
+    """A photo of somebody who cannot be compared with, as the pipeline judges it before that."""
+    sighting, face, quality = pipeline.usable(stages, "upload", SIGN_IN_QUALITY)
+    require_live(stages.liveness(sighting, face, quality, policy))
+    stages.encode(sighting, face)
+
+
+def _stranger(claimed: str) -> NoMatch:
     """Said of a name that nobody has as well: who is enrolled is not for everybody to know."""
-    message = f"the face does not match {claimed}"
+    message = f"the face does not match {PersonName.parse(claimed).text}"
     return NoMatch(Reason("match.none", message, "try another photo, or register"))
 
 
-def register(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed) -> Reply:
+def register(site: Site, networks: Networks, form: Form) -> Reply:
     """Enrol one photo of a person."""
 
     def job(answer: Answer) -> None:
         answer.more["photos"] = None
-        form = upload.form(site)
-        allowed(form.text("csrf"))
         name = PersonName.parse(form.required("name"))
         agreed = people.consent(form.text("consent"), None)
-        stages = _stages(networks, answer, form)
+        stages = _stages(site, networks, answer, form)
         with Store.open(site.store, site.keys) as store:
             answer.person, answer.more["photos"] = pipeline.register(
                 stages, store, name, ["upload"], site.policy, consent=agreed
@@ -101,27 +97,24 @@ def register(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed
     return answered("register", job)
 
 
-def quality(site: Site, upload: Upload, networks: Networks) -> Reply:
+def quality(site: Site, networks: Networks, form: Form) -> Reply:
     """What a photo lacks before it is worth a try, which it does not count as."""
 
     def job(answer: Answer) -> None:
-        form = upload.form(site)
         purpose = form.text("for") or "sign-in"
         if purpose not in LIMITS:
             raise malformed("nothing takes such a photo", f"give one of {', '.join(LIMITS)}")
-        pipeline.check_quality(_stages(networks, answer, form), "upload", LIMITS[purpose])
+        pipeline.check_quality(_stages(site, networks, answer, form), "upload", LIMITS[purpose])
         answer.verdict = "usable"
 
     return answered("quality", job)
 
 
-def spoof_check(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed) -> Reply:
+def spoof_check(site: Site, networks: Networks, form: Form) -> Reply:
     """Whether the photo shows a live face."""
 
     def job(answer: Answer) -> None:
-        form = upload.form(site)
-        allowed(form.text("csrf"))
-        spoof = pipeline.check_spoof(_stages(networks, answer, form), "upload", site.policy)
+        spoof = pipeline.check_spoof(_stages(site, networks, answer, form), "upload", site.policy)
         if spoof.refusal:
             raise spoof.refusal
         answer.verdict = str(spoof.verdict)
@@ -141,7 +134,7 @@ def list_people(site: Site, networks: Networks) -> Reply:
     return answered("list", job)
 
 
-def remove(site: Site, name: str, _: Networks) -> Reply:
+def remove(site: Site, _: Networks, name: str) -> Reply:
     """Delete a person and everything derived from their photos."""
 
     def job(answer: Answer) -> None:
@@ -149,12 +142,13 @@ def remove(site: Site, name: str, _: Networks) -> Reply:
         with Store.open(site.store, site.keys) as store:
             answer.person = store.known_as(person)
             people.remove(store, person)
+        site.memory.clear()  # or else their mean would stay until somebody is looked for
         answer.verdict = "removed"
 
     return answered("remove", job)
 
 
-def _stages(networks: Networks, answer: Answer, form: Form) -> Stages:
+def _stages(site: Site, networks: Networks, answer: Answer, form: Form) -> Stages:
     """The stages on the photo of a form, whatever it is called."""
     photo = form.photo()
-    return bind(networks, answer.trace, read=lambda _: photo)
+    return bind(networks, answer.trace, lambda _: photo, max_pixels=site.limits.max_pixels)
