@@ -389,7 +389,8 @@ def expired(learned: bool, enrolled_at: str) -> bool:
     if not learned:
         return False
     oldest = datetime.now(UTC) - timedelta(days=LEARNED.max_days)
-    return not enrolled_at >= oldest.isoformat(timespec="seconds")
+    known = isinstance(enrolled_at, str)  # in a damaged store it can be anything
+    return not (known and enrolled_at >= oldest.isoformat(timespec="seconds"))
 
 
 def unknown(name: PersonName) -> Conflict:

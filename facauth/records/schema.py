@@ -230,14 +230,16 @@ def as_made(db: sqlite3.Connection) -> bool:
         return found[1] == _parts(made)
 
 
-def _parts(db: sqlite3.Connection) -> list[tuple[str, str, str, list[str]]]:
+def _parts(db: sqlite3.Connection) -> list[tuple[object, ...]]:
     """What there is in a store, and what it was made by; not what is attached or temporary.
 
     How a statement is laid out is up to the release of SQLite, and left out. So are comments,
     quotes round names, and case; not what stands in a string.
     """
-    rows = db.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema")
-    return sorted((kind, name, table, _tokens(sql)) for kind, name, table, sql in rows)
+    rows = db.execute(
+        "SELECT type, name, tbl_name, CAST(coalesce(sql, '') AS TEXT) FROM sqlite_schema"
+    )
+    return sorted(((*names, _tokens(sql)) for *names, sql in rows), key=repr)
 
 
 def _tokens(statement: str) -> list[str]:

@@ -199,7 +199,7 @@ PLANTED = {
         BEGIN INSERT INTO kept VALUES (old.encoding); END""",
     "only a table": "CREATE TABLE kept (encoding)",
     "an index": "CREATE INDEX kept ON templates (encoding)",
-    "no index": "DROP INDEX people_uid",
+    "no index": "DROP INDEX templates_learned",
     "a view": """ALTER TABLE tries RENAME TO hidden; CREATE VIEW tries AS
         SELECT subject, round, 0 AS failures, failed_at_s, failed_boot_s FROM hidden""",
     "no types": """DROP TABLE tries; CREATE TABLE tries (subject TEXT PRIMARY KEY,
