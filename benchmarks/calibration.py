@@ -3,8 +3,8 @@
     python benchmarks/calibration.py FOLDER [--cache FILE] [--processes N] [--write]
 
 FOLDER holds PERSON/IMAGE, such as LFW; encodings come from recognition.py, whose cache it shares.
-With --write it replaces facauth/decision/calibration.json. The tables are cross-validation over
-people: calibrated on some, measured on comparisons among all others.
+With --write it replaces facauth/decision/calibration.json, and its hash in the manifest. The tables
+are cross-validation over people: calibrated on some, measured on comparisons among all others.
 
 How the map is made, for each number of enrolment photos (all are compared as their mean), here and
 in facauth/measure/calibrating.py:
@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from recognition import FACE_RECOGNITION_DISTANCE, Encoded, encoded, setting
+from weights import compile as compiling
 
 from facauth.decision import calibration as shipped
 from facauth.faces.encode import fuse
@@ -426,6 +427,9 @@ def main() -> None:
     same = shipped.FILE.is_file() and shipped.FILE.read_text() == made
     if chosen.write:
         shipped.FILE.write_text(made)
+        compiling.write_manifest(
+            json.loads((compiling.SHIPPED / "manifest.json").read_text())["weights"]
+        )
     for name, text in setting(chosen.folder, photos).items():
         print(f"{name:10} {text}")
     print("the shipped map is", "this one" if same else "written" if chosen.write else "ANOTHER")

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from facauth.stages import bind
-from facauth.trace import Trace
 
 from facauth.networks import WEIGHTS, Checked, Networks, opencv
 from facauth.pipeline import register, sign_in
 from facauth.records.store import Store
-from facauth.structs import PersonName
+from facauth.settings import DEFAULT
+from facauth.structs import EnrolmentTerms, PersonName, Terms
+from facauth.system import System, bind
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 ENROLLED, PROBE = str(SAMPLES / "obama_2009.jpg"), str(SAMPLES / "obama_2012.jpg")
@@ -64,7 +64,7 @@ def median_ms(work: Callable[[], object], rounds: int) -> float:
 
 def sign_ins(path: Path, rounds: int) -> None:
     """A sign-in by a new process and by one that stays, with one and with two threads."""
-    stages = bind(Networks(Checked(None)), Trace())
+    stages = bind(Networks(Checked(None)))
     command = [
         str(Path(sys.executable).with_name("facauth")),
         "sign-in",
@@ -73,10 +73,11 @@ def sign_ins(path: Path, rounds: int) -> None:
         str(path),
     ]
     with Store.open(path, create=True) as store:
-        register(stages, store, PersonName.parse("Obama"), [ENROLLED])
+        system = System.of(stages, store)
+        register(system, PersonName.parse("Obama"), [ENROLLED], EnrolmentTerms(DEFAULT))
 
         def resident() -> None:
-            sign_in(stages, store, PROBE)
+            sign_in(system, PROBE, Terms.of(None, None, DEFAULT))
 
         def cold() -> None:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

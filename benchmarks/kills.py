@@ -50,21 +50,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from facauth.stages import Stages
 
+from facauth.decision.calibration import shipped
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
-from facauth.learning import learn
 from facauth.pipeline import register, sign_in
-from facauth.records import backup, means, people, rekey
+from facauth.records import backup, means, people, rekey, upgrade
 from facauth.records.keys import KeyAccess, KeyKind, create, forget
 from facauth.records.log import FIELDS, entry_hash, now
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
 from facauth.records.sealing import Template
 from facauth.records.store import Store
+from facauth.settings import DEFAULT
 from facauth.spoof.signature import CaptureSignature, Part
 from facauth.structs import (
     Encoding,
+    EnrolmentTerms,
     Face,
     Liveness,
     LiveVerdict,
@@ -73,12 +74,15 @@ from facauth.structs import (
     Replay,
     ReplayVerdict,
     Sighting,
+    Terms,
 )
+from facauth.system import Stages, System
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from killer import calls, kill, why_not
 
 CONTRACT = "kills/1"
+ASKED = Terms.of(None, None, DEFAULT)
 FEATURES = 20  # of each part of a signature: less than of a photo, to be done sooner
 GREY_PX = 40
 WAL_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24  # sqlite.org/fileformat.html#the_write_ahead_log
@@ -131,6 +135,7 @@ def made_up() -> Stages:
     new = Replay(ReplayVerdict.NEW, 1, None, 0, 0, None, None, False, ())
     return Stages(
         contract=lambda: CONTRACT,
+        calibration=lambda: shipped().calibration,
         decode=lambda image: np.frombuffer(image.encode(), np.uint8),
         sight=lambda pixels: Sighting(pixels, (face,), 0),
         measure=lambda *_: quality,
@@ -139,7 +144,6 @@ def made_up() -> Stages:
         compare=compare,
         signature=lambda seen, _: signature(seen.pixels.tobytes()),
         replay=lambda _, enrolled: replace(new, compared=len(enrolled)),
-        learn=learn,
     )
 
 
@@ -201,19 +205,21 @@ def enrol(path: Path, name: PersonName, numbers: Sequence[int], replace: bool = 
     """Register a person with photos of these numbers."""
     images = [f"{name.text} {number}" for number in numbers]
     with opened(path, create=True) as store:
-        register(made_up(), store, name, images, replace=replace)
+        asked = EnrolmentTerms(DEFAULT, replace=replace)
+        register(System.of(made_up(), store), name, images, asked)
 
 
 def recognise(path: Path) -> None:
     """Sign Ada in."""
     with opened(path) as store:
-        sign_in(made_up(), store, f"{ADA.text} 100")
+        sign_in(System.of(made_up(), store), f"{ADA.text} 100", ASKED)
 
 
 def study(path: Path, number: int = 100) -> None:
     """Sign Ada in, and learn the photo."""
     with opened(path) as store:
-        sign_in(made_up(), store, f"{ADA.text} {number}", learn=True)
+        asked = replace(ASKED, learn=True)
+        sign_in(System.of(made_up(), store), f"{ADA.text} {number}", asked)
 
 
 def search(path: Path) -> None:
@@ -228,19 +234,20 @@ def search(path: Path) -> None:
 def refuse(path: Path) -> None:
     """A stranger."""
     with opened(path) as store, suppress(NoMatch):
-        sign_in(made_up(), store, "a stranger 1")
+        sign_in(System.of(made_up(), store), "a stranger 1", ASKED)
 
 
 def catch(path: Path) -> None:
     """A picture of Ada, which counts as two failures of hers."""
     with opened(path) as store, suppress(Attack):
-        sign_in(fake(), store, f"{ADA.text} 100", ADA.text)
+        asked = Terms.of(None, ADA.text, DEFAULT)
+        sign_in(System.of(fake(), store), f"{ADA.text} 100", asked)
 
 
 def abandon(path: Path, claimed: PersonName | None = None) -> None:
     """A sign-in that ends after it was counted and before it is settled."""
     name = claimed.text if claimed else None
-    with opened(path) as store, suppress(KeyboardInterrupt), store.attempt(name, liveness=True):
+    with opened(path) as store, suppress(KeyboardInterrupt), store.attempt(name):
         raise KeyboardInterrupt
 
 
@@ -313,7 +320,7 @@ def encrypted(path: Path) -> None:
 def upgraded(path: Path) -> None:
     """Ada and Bob, and a backup that holds them too."""
     older(path, 2)
-    backup.migrate(path)
+    upgrade.migrate(path)
 
 
 def studied(path: Path) -> None:
@@ -449,7 +456,7 @@ def backed_up_in_place(path: Path) -> None:
     copy = path.with_name(f"{path.name}.v2.backup")
     copy.touch(mode=0o600)
     copy.write_bytes(path.read_bytes())
-    backup.migrate(path)
+    upgrade.migrate(path)
 
 
 # ---- what is found in a store
@@ -784,8 +791,8 @@ OPERATIONS = (
     on_store("remove", partial(remove, name=ADA), upgraded),
     on_store("remove, searched", partial(remove, name=ADA), searched),
     on_store("rename", partial(rename, old=ADA, new=CAROL)),
-    migration("migrate 1 to 3", backup.migrate, 1),
-    migration("migrate 2 to 3", backup.migrate, 2),
+    migration("migrate 1 to 3", upgrade.migrate, 1),
+    migration("migrate 2 to 3", upgrade.migrate, 2),
     Operation("key init", upgraded, encrypt, read, encrypt),
     Operation("key rotate", encrypted, encrypt, read, encrypt),
     on_store("register, encrypted", partial(enrol, name=CAROL, numbers=(1, 2)), encrypted),

@@ -6,8 +6,8 @@
 FOLDER holds SOURCE/live/ and SOURCE/attack*/, each with images or with PERSON/IMAGE. --live adds
 a folder PERSON/IMAGE of live photos, of which one photo of each of N people is drawn, none of whom
 the networks were trained with. To judge a source that they were trained with, leave it out of a
-training (facauth/weights/train_liveness.py --leave-out), compile the result to a folder, and give
-that as --weights with --only this source.
+training (weights/train_liveness.py --leave-out), compile the result to a folder, and give that as
+--weights with --only this source.
 
 Every photo goes through facauth's own stages: decode, sight, the largest face, quality, liveness.
 --degrade spoils every photo first (blur of sigma 2, noise of sigma 15, a quarter of the size, grey,
@@ -43,6 +43,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from weights.modelled import kept_aside
 
 import facauth
 from facauth.errors import FacauthError, Reason
@@ -52,7 +53,6 @@ from facauth.networks import WEIGHTS, Checked, Networks
 from facauth.settings import DEFAULT, LENIENT, LIVENESS, STRICT
 from facauth.spoof import liveness
 from facauth.structs import Face, Sighting
-from facauth.weights.modelled import kept_aside
 
 Pixels = NDArray[np.uint8]
 

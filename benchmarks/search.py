@@ -38,6 +38,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the commands do
 import numpy as np
 from numpy.typing import NDArray
 
+from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, compare
 from facauth.networks import Checked, Networks
 from facauth.records import rekey
@@ -254,7 +255,7 @@ def decide(store: Store, probe: Encoding) -> None:
         blocks = store.blocks(CONTRACT, Gallery.of)
         assert blocks
         everybody = Crowd(blocks.people, blocks, partial(store.encodings_of, CONTRACT))
-        match = compare(probe, everybody, FMR)
+        match = compare(probe, everybody, FMR, shipped().calibration)
     assert match.person == "Person 1000008"
     assert match.similarity > match.min_similarity
 

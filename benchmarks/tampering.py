@@ -78,11 +78,11 @@ def write(folder: Path, *, encrypted: bool) -> tuple[Path, KeyAccess]:
 def something(store: Store, name: str, number: int) -> None:
     """One event."""
     if number % 4 == 3:
-        with suppress(NoMatch), store.attempt(name, liveness=True, error_rate=1e-4):
+        with suppress(NoMatch), store.attempt(name, error_rate=1e-4):
             raise NO
     elif number % 4 == 2:
-        with store.attempt(None, liveness=True, error_rate=1e-3) as accept:
-            accept(store.uid(name))
+        with store.attempt(None, error_rate=1e-3) as attempt:
+            attempt.accept(store.uid(name))
     else:
         store.log("list", "listed", name=name if number % 4 else "")
 

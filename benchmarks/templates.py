@@ -39,7 +39,7 @@ import numpy as np
 from calibration import WRONG_LABELS, splits
 from recognition import Encoded, encoded, failures, setting
 
-from facauth.decision.calibration import min_similarity
+from facauth.decision.calibration import shipped
 from facauth.decision.learning import match_doubts
 from facauth.decision.match import Gallery
 from facauth.measure.comparisons import (
@@ -418,7 +418,9 @@ def more_photos(photos: Photos) -> Iterator[tuple[str, float, Floats, float]]:
     for name in MORE_PHOTOS:
         enrolled = [chosen_photos(name, vectors, order) for order in orders]
         means = unit(np.stack([vectors[some].sum(0) for some in enrolled]))
-        limits = min_similarity(FMRS[0], np.array([len(some) for some in enrolled]))
+        limits = shipped().calibration.min_similarity(
+            FMRS[0], np.array([len(some) for some in enrolled])
+        )
         refused = [
             (vectors[order[3:]] @ mean < limit).mean()
             for order, mean, limit in zip(orders, means, limits, strict=True)
@@ -440,7 +442,11 @@ def chosen_photos(name: str, vectors: Matrix, order: Ints) -> list[int]:
     for photo in order[1:3].tolist():
         whole = Gallery.of([("", vectors[each].tobytes()) for each in found])
         probe = Encoding("", vectors[photo].copy())
-        if not list(match_doubts(probe, whole, enrolled, enrolled.without(""), FMRS[0])):
+        if not list(
+            match_doubts(
+                probe, whole, enrolled, enrolled.without(""), FMRS[0], shipped().calibration
+            )
+        ):
             found.append(photo)
     return found
 

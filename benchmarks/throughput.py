@@ -25,8 +25,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import cv2
-from facauth.stages import Stages, bind
-from facauth.trace import Trace
 from PIL import Image
 
 from facauth.faces.detect import sight
@@ -34,6 +32,7 @@ from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
 from facauth.networks import THREADS, Checked, Networks, opencv
 from facauth.settings import DEFAULT
+from facauth.system import Look, Stages, bind
 
 if TYPE_CHECKING:
     from facauth.spoof.signature import CaptureSignature
@@ -149,16 +148,17 @@ def megapixel(image: str) -> Image.Image:
 def stage_medians(photo: str, others: Sequence[str], threads: int, rounds: int) -> dict[str, float]:
     """Median milliseconds of every stage, and of what commands add up."""
     networks = Networks(Checked(None))
-    idle = bind(networks, Trace())
-    enrolled = [capture(idle, image) for image in others]
-    itself = [capture(idle, photo)] * len(enrolled)
+    stages = bind(networks)
+    enrolled = [capture(stages, image) for image in others]
+    itself = [capture(stages, photo)] * len(enrolled)
     runs: list[dict[str, float]] = []
     for _ in range(rounds + 1):
-        trace, found = Trace(), Trace()
+        look, found = Look(stages, photo), Look(stages, photo)
         cv2.setNumThreads(threads)
-        run_stages(bind(networks, trace), photo, enrolled)
-        bind(networks, found).replay(itself[0], itself)
-        runs.append({**trace.elapsed_ms, "replay, found": found.elapsed_ms["replay"]})
+        run_stages(look, enrolled)
+        found.replay(itself[0], itself)
+        spent = look.evidence.elapsed_ms
+        runs.append({**spent, "replay, found": found.evidence.elapsed_ms["replay"]})
     median = {stage: statistics.median(run[stage] for run in runs[1:]) for stage in runs[0]}
     check = ("decode", "detect", "quality", "liveness")
     median["= spoof-check"] = sum(median[stage] for stage in check)
@@ -172,13 +172,12 @@ def capture(stages: Stages, image: str) -> CaptureSignature:
     return stages.signature(sighting, sighting.faces[0])
 
 
-def run_stages(stages: Stages, image: str, enrolled: Sequence[CaptureSignature]) -> None:
+def run_stages(look: Look, enrolled: Sequence[CaptureSignature]) -> None:
     """Every stage once, whatever it finds."""
-    sighting = stages.sight(stages.decode(image))
-    face = sighting.faces[0]
-    stages.liveness(sighting, face, stages.measure(sighting, face), DEFAULT)
-    stages.encode(sighting, face)
-    stages.replay(stages.signature(sighting, face), enrolled)
+    subject = look.subject(largest=True)
+    look.liveness(subject, DEFAULT)
+    look.encoding(subject)
+    look.replay(look.signature(subject), enrolled)
 
 
 if __name__ == "__main__":

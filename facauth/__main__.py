@@ -1,6 +1,30 @@
-"""Lets `python -m facauth` do what `facauth` does."""
+"""Starts the command line, as `facauth` and as `python -m facauth`.
 
-from facauth.cli import main
+All that is slow is imported within `main`: until then Ctrl-C has nothing to end but this.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+from typing import NoReturn
+
+INTERRUPTED = 130  # ExitCode.INTERRUPTED
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored
+        signal.signal(signal.SIGINT, _leave)
+    from facauth.cli import main as run
+
+    run()
+
+
+def _leave(_: int, __: FrameType | None) -> NoReturn:
+    os._exit(INTERRUPTED)
+
 
 if __name__ == "__main__":  # and not where spoof-check starts another process
     main()

@@ -8,7 +8,7 @@ from typing import Any
 
 from facauth.errors import ExitCode, FacauthError, LockedOut, Reason
 from facauth.evidence import Evidence, evidence_of
-from facauth.structs import Liveness, Match, Quality, Replay
+from facauth.structs import Liveness, LiveVerdict, Match, Quality, Replay
 
 SCHEMA = "facauth/1"
 
@@ -66,7 +66,7 @@ def envelope(answer: Answer) -> dict[str, Any]:
         "exit_code": int(answer.exit_code),
         "verdict": answer.verdict,
         "person": answer.person,
-        "match": match_fields(found.match),
+        "match": None if not_live(found.liveness) else match_fields(found.match),
         "liveness": liveness_fields(found.liveness),
         "replay": replay_fields(found.replay),
         "quality": quality_fields(found.quality),
@@ -75,6 +75,11 @@ def envelope(answer: Answer) -> dict[str, Any]:
         "elapsed_ms": {stage: round(ms, 1) for stage, ms in found.elapsed_ms.items()},
         **answer.more,
     }
+
+
+def not_live(liveness: Liveness | None) -> bool:
+    """Whether the photo was refused as no live one: then how alike it is is not told."""
+    return liveness is not None and liveness.verdict is not LiveVerdict.LIVE
 
 
 def match_fields(match: Match | None) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ FacauthError             70  a bug, if it is ever raised as such
 ├── UnusableImage         4  not an image, none or several faces, too poor to judge
 ├── LockedOut             5  too many failures before this try
 ├── Conflict              6  name or face already taken, or unknown name
-└── SetupProblem          7  store, weights or an extra not as they must be
+├── SetupProblem          7  store, weights or an extra not as they must be
+└── Unwritten            74  stdout is closed or full: the result could not be written
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class ExitCode(IntEnum):
     SETUP = 7
     PARTIAL = 8
     INTERNAL = 70
+    UNWRITTEN = 74  # EX_IOERR of sysexits.h, as 70 is its EX_SOFTWARE
     INTERRUPTED = 130
 
 
@@ -53,6 +55,9 @@ class FacauthError(Exception):
 
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
     verdict: ClassVar[str] = "internal_error"
+    photos: tuple[
+        FacauthError | None, ...
+    ] = ()  # why each of several was refused; None: it was not
 
     def __init__(self, *reasons: Reason) -> None:
         self.reasons = reasons
@@ -119,6 +124,13 @@ class SetupProblem(FacauthError):
 
     exit_code = ExitCode.SETUP
     verdict = "setup"
+
+
+class Unwritten(FacauthError):
+    """Whatever was done is done, and stdout did not take the result; stderr says what it is."""
+
+    exit_code = ExitCode.UNWRITTEN
+    verdict = "unwritten"
 
 
 def shown(text: object) -> str:

@@ -53,3 +53,20 @@ def carried(found: Sequence[Evidence]) -> Iterator[None]:
 def evidence_of(refusal: FacauthError) -> tuple[Evidence, ...]:
     """What the run had found before it refused, photo by photo."""
     return tuple(each for each in refusal.evidence if isinstance(each, Evidence))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """An accepted sign-in."""
+
+    person: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A person who has new photos."""
+
+    person: str  # as enrolled
+    photos: int  # of the person, earlier ones included
+    evidence: tuple[Evidence, ...]  # of each new photo

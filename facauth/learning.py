@@ -15,6 +15,7 @@ from facauth.settings import ENROLMENT_QUALITY
 from facauth.structs import Learned, PersonName
 
 if TYPE_CHECKING:
+    from facauth.decision.calibration import Calibration
     from facauth.errors import Reason
     from facauth.evidence import Evidence
     from facauth.records.store import Store
@@ -53,7 +54,7 @@ class Lesson:
         return Learned(count, ())
 
 
-def lesson(store: Store, found: Evidence) -> Lesson:
+def lesson(store: Store, found: Evidence, calibration: Calibration) -> Lesson:
     """What a sign-in that is to be accepted can teach."""
     assert found.match and found.encoding and found.signature  # noqa: S101 - the run came so far
     name, contract = PersonName.parse(found.match.person), found.encoding.contract
@@ -61,13 +62,15 @@ def lesson(store: Store, found: Evidence) -> Lesson:
         with store.snapshot():
             photos, surplus = store.templates(name), store.surplus(name)
             others = Gallery.of(store.encodings(contract)).without(found.match.person)
-        doubts = _doubts(found, photos, others)
+        doubts = _doubts(found, photos, others, calibration)
     encoding, signature = found.encoding.as_bytes(), found.signature.to_bytes()
     template = Template(encoding, signature, accepted_spoof=False, learned=True)
     return Lesson(name, contract, template, photos, surplus, doubts)
 
 
-def _doubts(found: Evidence, photos: Photos, others: Gallery) -> tuple[Reason, ...]:
+def _doubts(
+    found: Evidence, photos: Photos, others: Gallery, calibration: Calibration
+) -> tuple[Reason, ...]:
     encoding, match = found.encoding, found.match
     assert found.liveness and found.replay and found.quality and encoding and match  # noqa: S101
     compared = [
@@ -80,7 +83,9 @@ def _doubts(found: Evidence, photos: Photos, others: Gallery) -> tuple[Reason, .
     return (
         *spoof_doubts(found.liveness, found.replay, len(photos)),
         *(reason for passed, reason in checks if not passed),
-        *match_doubts(encoding, _gallery(compared), _gallery(registered), others, match.fmr),
+        *match_doubts(
+            encoding, _gallery(compared), _gallery(registered), others, match.fmr, calibration
+        ),
     )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEIGHTS = Path(__file__).parent / "weights"
+MANIFEST = "manifest.json"
 ROLES = {"detect", "landmarks", "encode_dlib", "encode_sface", "live_2_7", "live_4_0"}
 
 
@@ -68,7 +69,7 @@ def _unfit(path: Path, what: str) -> SetupProblem:
 
 def read_manifest(folder: Path = WEIGHTS) -> dict[str, Weight]:
     """The weights by role; raises SetupProblem when there is no readable manifest."""
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     try:
         rows = json.loads(path.read_bytes())["weights"]
         return {
@@ -77,6 +78,17 @@ def read_manifest(folder: Path = WEIGHTS) -> dict[str, Weight]:
         }
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unfit(path, "is missing or damaged") from error
+
+
+def require_calibration(data: bytes, path: Path, folder: Path = WEIGHTS) -> None:
+    """Raises SetupProblem unless these bytes, of the file at `path`, are the released ones."""
+    manifest = folder / MANIFEST
+    try:
+        expected = json.loads(manifest.read_bytes())["calibration"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _unfit(manifest, "is missing or damaged") from error
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise _unfit(path, "is not the file that facauth was released with")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +159,7 @@ class Networks:
         self._checked = checked
         self._weights = read_manifest(folder)
         if not self._weights.keys() >= ROLES:
-            raise _unfit(folder / "manifest.json", "does not name every network")
+            raise _unfit(folder / MANIFEST, "does not name every network")
         self._nets: dict[str, cv2.dnn.Net] = {}
         self._turns = {role: Lock() for role in self._weights}
 

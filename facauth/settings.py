@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from facauth.errors import Reason, SetupProblem
+from facauth.errors import Reason, SetupProblem, UsageProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class LivenessLimits:
 
 @dataclass(frozen=True, slots=True)
 class SpoofPolicy:
-    """Which live scores pass, and whether a photo may leave one doubt; see decision.doubt."""
+    """Which live scores pass, and whether a photo may leave one doubt; see spoof.verdict."""
 
     name: str
     min_unsure_score: float  # P(live) in [0, 1]; below it an attack, from it on it cannot be judged
@@ -207,6 +207,21 @@ FNMR_WITH_PHOTOS = {1: 0.011, 2: 0.0019, 3: 0.0015}
 CALIBRATION = CalibrationSource(
     "lfw", "Labeled Faces in the Wild, a part", 2339, 5166, 0.78985, (8.2e-5, 1.2e-4)
 )
+
+
+def asked_rate(rate: float | None, *, claimed: bool) -> float:
+    """Which share of strangers may pass a sign-in, as asked for or by default.
+
+    With a claimed name that is the FMR of its one comparison, otherwise the FPIR, of them all.
+    Raises UsageProblem for what is no such share; NaN is none.
+    """
+    if rate is None:
+        return RATES.verify_fmr if claimed else RATES.identify_fpir
+    if not 0 < rate <= RATES.max_asked:
+        message = f"{rate:g} is no share of strangers that may pass"
+        advice = f"ask for one up to {RATES.max_asked:g}, such as 1e-4"
+        raise UsageProblem(Reason("match.impossible_rate", message, advice))
+    return rate
 
 
 def default_store() -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from facauth.errors import Reason, UsageProblem
+from facauth.names import cleaned, folded, without_joiners
+from facauth.settings import asked_rate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,16 +23,17 @@ MAX_NAME_CHARACTERS = 128
 
 @dataclass(frozen=True, slots=True)
 class PersonName:
-    """A name as it is shown (`text`) and as it is compared (`key`: case does not count)."""
+    """A name as it is shown (`text`) and as it is compared (`key`), see names.py."""
 
     text: str
     key: str
 
     @classmethod
     def parse(cls, raw: str) -> PersonName:
-        """Trim and NFC-normalise `raw`; raises UsageProblem unless printable, 1-128 characters."""
-        text = unicodedata.normalize("NFC", raw.strip())
-        if not 1 <= len(text) <= MAX_NAME_CHARACTERS or not text.isprintable():
+        """`raw`, cleaned; raises UsageProblem unless that is printable, 1-128 characters."""
+        text = cleaned(raw)
+        printable = without_joiners(text).isprintable()
+        if not 1 <= len(text) <= MAX_NAME_CHARACTERS or not printable:
             raise UsageProblem(
                 Reason(
                     "name.invalid",
@@ -40,11 +42,6 @@ class PersonName:
                 )
             )
         return cls(text, folded(text))
-
-
-def folded(name: str) -> str:
-    """What names are compared by."""
-    return unicodedata.normalize("NFC", name.casefold())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,6 +207,7 @@ class Match:
     fmr: float  # false match rate of this one comparison, for which min_similarity was set
     margin: float | None  # similarity - min_similarity of this person, less the runner-up's
     compared: int  # with how many people
+    photos: int = 1  # templates of the person
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +219,41 @@ class Terms:
     claimed: str | None = None  # compare with this person only
     largest: bool = False
     learn: bool = False  # keep the photo as one of the person's if nothing is in doubt
+
+    @classmethod
+    def of(
+        cls,
+        rate: float | None,
+        claimed: str | None,
+        policy: SpoofPolicy,
+        *,
+        largest: bool = False,
+        learn: bool = False,
+    ) -> Self:
+        """With the default rate where none is given; raises UsageProblem for an impossible one."""
+        asked = asked_rate(rate, claimed=claimed is not None)
+        return cls(asked, policy, claimed, largest, learn)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a person agreed to, in the operator's words."""
+
+    text: str
+    purpose: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentTerms:
+    """How photos are enrolled."""
+
+    policy: SpoofPolicy
+    largest: bool = False
+    replace: bool = False  # forget the photos enrolled so far
+    allow_duplicate: bool = False  # accept a face that is enrolled under another name
+    accept_spoof: bool = False  # do not look at liveness
+    keep_signatures: bool = True
+    consent: Consent | None = None
 
 
 @dataclass(frozen=True, slots=True)

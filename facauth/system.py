@@ -9,24 +9,38 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from facauth.decision.match import Crowd, Gallery, compare
+from facauth.decision.calibration import in_force
+from facauth.decision.match import Crowd, Gallery, compare, require_anybody, require_current
 from facauth.evidence import Evidence, carried
 from facauth.faces.detect import only_face, sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
 from facauth.faces.quality import measure
+from facauth.records.sealing import Template
+from facauth.settings import IMAGE
 from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.replay import judge as judge_replay
 from facauth.spoof.signature import CaptureSignature, signature
-from facauth.structs import Subject
+from facauth.structs import PersonName, Subject
 
 if TYPE_CHECKING:
+    from facauth.decision.calibration import Calibration
     from facauth.networks import Networks
     from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
-    from facauth.structs import Encoding, Face, Liveness, Match, Pixels, Quality, Replay, Sighting
+    from facauth.structs import (
+        Encoding,
+        EnrolmentTerms,
+        Face,
+        Liveness,
+        Match,
+        Pixels,
+        Quality,
+        Replay,
+        Sighting,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +48,13 @@ class Stages:
     """The stages of the pipeline; each gives pixels or numbers. Tests bind others."""
 
     contract: Callable[[], str]
+    calibration: Callable[[], Calibration]  # read anew at each call: once in a command
     decode: Callable[[str], Pixels]
     sight: Callable[[Pixels], Sighting]
     measure: Callable[[Sighting, Face], Quality]
     liveness: Callable[[Sighting, Face, Quality, SpoofPolicy], Liveness]
     encode: Callable[[Sighting, Face], Encoding]
-    compare: Callable[[Encoding, Gallery | Crowd, float], Match]
+    compare: Callable[[Encoding, Gallery | Crowd, float, Calibration], Match]
     signature: Callable[[Sighting, Face], CaptureSignature]
     replay: Callable[[CaptureSignature, Sequence[CaptureSignature]], Replay]
 
@@ -51,14 +66,21 @@ class Stages:
             yield look
 
 
-def bind(networks: Networks, read: Callable[[str], bytes] = read_image) -> Stages:
+def bind(
+    networks: Networks,
+    read: Callable[[str], bytes] = read_image,
+    *,
+    max_pixels: int = IMAGE.max_pixels,
+) -> Stages:
     """The real stages.
 
     read: gives the bytes of the image of a name; without it names are paths.
+    max_pixels: of a photo; see decode.
     """
     return Stages(
         contract=lambda: networks.contract,
-        decode=lambda image: decode(read(image), image),
+        calibration=lambda: in_force().calibration,
+        decode=lambda image: decode(read(image), image, max_pixels),
         sight=lambda pixels: sight(pixels, networks.detector),
         measure=measure,
         liveness=partial(judge_liveness, networks=networks),
@@ -71,10 +93,50 @@ def bind(networks: Networks, read: Callable[[str], bytes] = read_image) -> Stage
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Stages and store of one command."""
+    """Stages, store and calibration of one command."""
 
     stages: Stages
     store: Store
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, stages: Stages, store: Store) -> Self:
+        """With the calibration in force now. Raises SetupProblem for one that is unfit."""
+        return cls(stages, store, stages.calibration())
+
+    @contextmanager
+    def candidates(self, claimed: str | None) -> Iterator[Gallery | Crowd]:
+        """The people to compare with, everybody or the claimed person, as they are at one moment.
+
+        Raises NoMatch where there is nobody.
+        """
+        store, contract = self.store, self.stages.contract()
+        if claimed is None:
+            store.refresh(contract, Gallery.of)
+        with store.snapshot():
+            if claimed is None and (blocks := store.blocks(contract, Gallery.of)):
+                yield Crowd(blocks.people, blocks, partial(store.encodings_of, contract))
+                return
+            name = None if claimed is None else store.known_as(PersonName.parse(claimed))
+            gallery = Gallery.of(store.encodings(contract, name))
+            if name is not None:
+                require_current(gallery, name)
+            require_anybody(gallery, store.path)
+            yield gallery
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolment:
+    """One photo to be enrolled."""
+
+    look: Look
+    encoding: Encoding
+    signature: CaptureSignature
+
+    def template(self, asked: EnrolmentTerms) -> Template:
+        """What is stored of it."""
+        signature = self.signature.to_bytes() if asked.keep_signatures else None
+        return Template(self.encoding.as_bytes(), signature, asked.accept_spoof)
 
 
 class Look:
@@ -109,10 +171,12 @@ class Look:
             self.evidence.encoding = self._stages.encode(subject.sighting, subject.face)
         return self.evidence.encoding
 
-    def match(self, probe: Encoding, people: Gallery | Crowd, fmr: float) -> Match:
+    def match(
+        self, probe: Encoding, people: Gallery | Crowd, fmr: float, calibration: Calibration
+    ) -> Match:
         """The best of `people`; never refuses by itself."""
         with self.evidence.timed("match"):
-            self.evidence.match = self._stages.compare(probe, people, fmr)
+            self.evidence.match = self._stages.compare(probe, people, fmr, calibration)
         return self.evidence.match
 
     def signature(self, subject: Subject) -> CaptureSignature:

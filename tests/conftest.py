@@ -262,10 +262,11 @@ class Facauth:
             db.execute(statement)
 
     def enrolled(self) -> list[tuple[Any, ...]]:
-        """Every person and template, byte for byte: equal before and after a refusal."""
+        """Every person (but when they last signed in) and template, byte for byte."""
         return self.rows(
-            """SELECT p.*, t.* FROM people p LEFT JOIN templates t ON t.person_id = p.id
-            ORDER BY p.id, t.id"""
+            """SELECT p.id, p.name, p.name_key, p.enrolled_at, p.uid, p.wrapped_key, p.consent,
+                p.purpose, p.consent_at, t.*
+            FROM people p LEFT JOIN templates t ON t.person_id = p.id ORDER BY p.id, t.id"""
         )
 
     def names(self) -> dict[str, int]:
@@ -350,7 +351,8 @@ def fragments(blob: bytes) -> list[bytes]:
 def change_types(path: Path, *statements: str) -> None:
     """Do to a store what its strict tables forbid, as a flipped bit does; they are strict again."""
     forget = "UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE type = 'table'"
-    restore = "UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE type = 'table'"
+    ours = "type = 'table' AND name <> 'sqlite_sequence'"
+    restore = f"UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE {ours}"
     for batch in ((forget,), statements, (restore,)):
         with closing(sqlite3.connect(path)) as db, db:  # each sees the tables as the last left them
             db.execute("PRAGMA writable_schema = ON")

@@ -18,16 +18,21 @@ def make_older(path: Path, version: int = 2) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = WAL")
         for step in (step for steps in MIGRATIONS[:version] for step in steps):
-            assert isinstance(step, str)
-            db.execute(step)
+            if callable(step):
+                step(db)
+            else:
+                db.execute(step)
         db.execute("ATTACH ? AS newer", (str(source),))
-        for table in ("people", "templates"):
+        there = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
+        same = ("people", "templates", "tries", "key_lock", "log_head", "means")
+        for table in there.intersection(same if version < 3 else (*same, "events")):
             columns = ", ".join(row[1] for row in db.execute(f"PRAGMA table_info({table})"))
             db.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM newer.{table}")
-        db.execute(
-            """INSERT INTO events SELECT e.id, e.at, e.command, e.verdict, e.reasons, p.id
-            FROM newer.events e LEFT JOIN newer.people p ON p.uid = e.subject"""
-        )
+        if version < 3:
+            db.execute(
+                """INSERT INTO events SELECT e.id, e.at, e.command, e.verdict, e.reasons, p.id
+                FROM newer.events e LEFT JOIN newer.people p ON p.uid = e.subject"""
+            )
         db.execute("DETACH newer")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {version}")

@@ -33,6 +33,7 @@ SITE = Site(
     store=Path("store"),
     keys=KeyAccess(),
     token="t" * 43,
+    ended_sessions=Path("ended"),
     policy=DEFAULT,
     rate=None,
     workers=1,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from facauth.decision.calibration import FILE, shipped
 from facauth.settings import local_calibration
 from facauth.structs import Encoding
+from facauth.trusted import read_trusted
 
 LFW = ROOT.parent / "shared" / "data" / "lfw"
 EILEEN, BARACK = "collins.png", "obama_2010.jpg"
@@ -312,6 +313,41 @@ def test_a_damaged_one_signs_in_nobody_and_registers_nobody(
     assert facauth.enrolled() == before
     damaged.unlink()
     facauth("sign-in", photo("obama_2012.jpg"), "--as", "Barack")
+
+
+COMMANDS = [
+    ("sign-in", "ada.jpg"),
+    ("sign-in", "ada.jpg", "--as", "Ada", "--learn"),
+    ("register", "Bob", "bob.jpg", "bob too.jpg", "--no-signature"),
+    ("register", "Ada", "ada too.jpg", "--no-signature"),
+    ("import", "Ada"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_command_decides_by_one_reading_of_it(
+    facauth: Facauth, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """So no two thresholds of one decision come from two files."""
+    cheap.bind_to(facauth)
+    cheap.enrol(facauth, "Ada")
+    if command[0] == "import":
+        facauth("export", *command[1:], "Ada", "--plain")
+        facauth("remove", "Ada", "--yes")
+    path = local_calibration()
+    assert path
+    path.parent.mkdir(mode=0o700, parents=True)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(shipped().document | {"made": "2026-11-23", "facauth": "0"}))
+    read: list[Path] = []
+
+    def noted(file: Path, max_bytes: int) -> bytes:
+        read.append(file)
+        return read_trusted(file, max_bytes)
+
+    monkeypatch.setattr("facauth.decision.calibration.read_trusted", noted)
+    facauth(*command)
+    assert read == [path]
 
 
 def test_a_damaged_one_is_replaced_by_calibrating_anew(

@@ -121,11 +121,12 @@ CHECKED = {
     "quality": QUALITY,
     "reasons": [REASON],
 }
+PHOTO = {"image": {str}, "verdict": {str}, "exit_code": {int}, "reasons": [REASON]}
 STEP = {"title": {str}, "expected": {int}, "got": {int}, "said": {str}}
 LEARNED = {"photos": {int, type(None)}, "reasons": [REASON]}
 FINDING = {"check": {str}, "ok": {bool}, "detail": {str}, "advice": {str}}
 MORE: dict[str, dict[str, Any]] = {
-    "register": {"photos": {int}},
+    "register": {"photos": {int}, "results": [PHOTO]},
     "sign-in": {
         "error_rate": NUMBER | {type(None)},
         "retry_after_s": NUMBER | {type(None)},
@@ -229,6 +230,8 @@ def test_the_envelope_has_its_shape(enrolled: Facauth, photo: Photo, case: Case)
     if not case.answered:  # null if the command ran, absent if its call was wrong
         ran = result.json["reasons"][0]["code"] != "usage"
         more = dict.fromkeys(more) if ran else {}
+        if command == "register" and ran and case.exit_code in (2, 4):  # of a photo, that is
+            more["results"] = [PHOTO]
     expected = {"command": command, "ok": case.exit_code == 0, "exit_code": case.exit_code}
     if command == "sign-in" and "learned" not in case.holds:
         more = {**more, "learned": None}

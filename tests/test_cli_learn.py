@@ -13,7 +13,7 @@ import pytest
 from conftest import Facauth, Photo, fragments
 from tampering import encrypt
 
-from facauth.decision.calibration import min_similarity
+from facauth.decision.calibration import shipped
 from facauth.errors import Reason, SetupProblem
 from facauth.records.keys import KeyAccess
 from facauth.records.store import Store
@@ -102,7 +102,7 @@ def threshold(facauth: Facauth, image: str) -> float:
 
 
 def threshold_of(photos: int) -> float:
-    return round(float(min_similarity(1e-4, np.array([photos]))[0]), 4)
+    return round(float(shipped().calibration.min_similarity(1e-4, np.array([photos]))[0]), 4)
 
 
 # --- what is learned -----------------------------------------------------------------------------

@@ -157,11 +157,13 @@ def test_a_wrong_call_is_no_try(enrolled: Facauth) -> None:
 
 
 def test_a_bug_is_a_failed_try(enrolled: Facauth) -> None:
+    """Of the gravest kind: nobody knows what it was."""
+
     def broken(*_: object) -> None:
         raise RuntimeError
 
     cheap.bind_to(enrolled, encode=broken)
-    for _ in range(10):
+    for _ in range(5):
         enrolled("sign-in", "ada.jpg", exit_code=70)
     assert locked_for(enrolled) == 30
 
@@ -172,6 +174,45 @@ def test_a_success_forgets_failures(enrolled: Facauth) -> None:
         fail(enrolled, 9)
         fail(enrolled, 9, "--as", "Ada")
         assert enrolled("sign-in", "ada.jpg").stdout == "Ada\n"
+
+
+@pytest.mark.parametrize("photo", ["print of ada.jpg", "doubtful ada.jpg"])
+@pytest.mark.parametrize("named", [0, 2, 5])
+def test_tries_with_a_name_and_without_one_have_one_budget(
+    enrolled: Facauth, world: World, photo: str, named: int
+) -> None:
+    """Ten in all, attacks twice, until somebody who looks like Ada has to wait: both ways."""
+    weight = 2 if photo.startswith("print") else 1
+    for number in range(10 // weight):
+        claim = ("--as", "Ada") if number < named else ()
+        enrolled("sign-in", photo, *claim, exit_code=3 if weight == 2 else 4)
+    assert locked_for(enrolled, "ada.jpg", "--as", "Ada") == 30
+    assert locked_for(enrolled, "ada.jpg") == 30
+    assert enrolled("sign-in", "bob.jpg", "--as", "Bob").stdout == "Bob\n"
+    world.wait(30)
+    assert enrolled("sign-in", "ada.jpg").stdout == "Ada\n"
+
+
+def test_a_stranger_without_a_name_locks_nobody_who_has_one(enrolled: Facauth) -> None:
+    fail(enrolled, 8)
+    enrolled("sign-in", "print of stranger.jpg", exit_code=3)
+    assert locked_for(enrolled) == 30
+    assert enrolled.rows("SELECT count(*) FROM tries WHERE subject <> ''") == [(0,)]
+    for name in ("Ada", "Bob"):
+        assert enrolled("sign-in", f"{name.lower()}.jpg", "--as", name).stdout == f"{name}\n"
+
+
+def test_whom_a_refused_photo_comes_near_is_told_nowhere(enrolled: Facauth) -> None:
+    told = []
+    for photo in ("print of stranger.jpg", "print of ada.jpg"):
+        answer = enrolled("sign-in", photo, "--json", exit_code=3)
+        assert answer.json["match"] is None
+        told.append(
+            (answer.stderr, {**answer.json, "elapsed_ms": sorted(answer.json["elapsed_ms"])})
+        )
+    assert told[0] == told[1]
+    events = enrolled("log", "--json").json["events"][-2:]
+    assert {(event["verdict"], event["person"]) for event in events} == {("attack", None)}
 
 
 def test_whoever_is_locked_is_not_let_in_without_a_name(enrolled: Facauth, world: World) -> None:

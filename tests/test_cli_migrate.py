@@ -206,7 +206,7 @@ def test_a_store_that_is_not_there(facauth: Facauth) -> None:
     facauth.store.parent.mkdir()
     refused(facauth, "store.missing")
     assert facauth("migrate", exit_code=7).stderr == (
-        f"facauth: {facauth.store} does not exist; name a store with --store\n"
+        f"facauth: there is no store at {facauth.store}; facauth register makes one\n"
     )
 
 
@@ -228,7 +228,7 @@ def test_a_file_of_something_else(facauth: Facauth) -> None:
     refused(facauth, "store.not_a_store")
     facauth.store.rmdir()
     facauth.store.symlink_to("nowhere")
-    refused(facauth, "store.unreadable")
+    refused(facauth, "store.missing")
 
 
 def test_a_damaged_store(older: Facauth) -> None:
@@ -247,7 +247,7 @@ def test_a_copy_that_is_not_sound_stops_it(older: Facauth, monkeypatch: pytest.M
     def unsound(*_: object) -> None:
         raise SetupProblem(Reason("store.backup", "it is no sound copy", "check the disk"))
 
-    monkeypatch.setattr("facauth.records.backup._require_equal", unsound)
+    monkeypatch.setattr("facauth.records.backup._require_sound", unsound)
     refused(older, "store.backup")
 
 
@@ -260,7 +260,7 @@ def test_a_migration_that_fails_leaves_no_copy(
 
 
 def test_a_store_that_is_being_written(older: Facauth, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("facauth.records.connection.BUSY_TIMEOUT_S", 0.1)
     with closing(sqlite3.connect(older.store, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         result = older("migrate", "--json", exit_code=7)

@@ -65,6 +65,81 @@ def test_an_impossible_name_is_refused_and_nothing_is_made(
     assert not facauth.store.parent.exists()
 
 
+TYPED = {  # as somebody types or pastes it, and the name that it is
+    "Persian, non-joiner": ("نامه\u200cای", "نامه\u200cای"),
+    "Persian, with a vowel sign": ("نامهِ\u200cای", "نامهِ\u200cای"),
+    "Sinhala, joiner": ("ශ\u0dca\u200dරී", "ශ\u0dca\u200dරී"),
+    "Kannada, non-joiner": ("ರಾಜ್\u200cಕುಮಾರ್", "ರಾಜ್\u200cಕುಮಾರ್"),
+    "a joiner among Latin letters": ("Ada\u200dLove\u200clace", "AdaLovelace"),
+    "a joiner at the end": ("نامه\u200c", "نامه"),
+    "ideographic space": ("李\u3000小龙", "李 小龙"),
+    "no-break space": ("Ada\u00a0Lovelace\u00a0", "Ada Lovelace"),
+    "thin space": ("Ada\u2009Lovelace", "Ada Lovelace"),
+    "left-to-right mark": ("\u200eAda", "Ada"),
+    "soft hyphen": ("Love\u00adlace", "Lovelace"),
+    "byte order mark": ("\ufeffAda", "Ada"),
+    "a mark within a letter": ("Zoe\u00ad\u0308", "Zoë"),
+}
+
+
+@pytest.mark.parametrize(("typed", "name"), TYPED.values(), ids=TYPED)
+def test_what_is_not_seen_makes_no_other_name(
+    facauth: Facauth, photo: Photo, typed: str, name: str
+) -> None:
+    facauth("register", typed, photo(FIRST))
+    assert facauth.names() == {name: 1}
+    for same in (typed, name, name.replace("\u200c", "").replace("\u200d", "")):
+        assert facauth("sign-in", photo(AGAIN), "--as", same).stdout == f"{name}\n"
+    facauth("remove", typed, "--yes")
+    assert facauth.names() == {}
+
+
+def test_what_an_older_store_has_is_still_found(facauth: Facauth, photo: Photo) -> None:
+    """Printable, though not seen: facauth 0.1 took such names."""
+    for name in ("Ada\ufe0f", "Ada\u3164", "Ada  L", "Ada\u0301"):
+        facauth("register", name, photo(FIRST))
+        stored = unicodedata.normalize("NFC", name)
+        assert facauth.names() == {stored: 1}
+        assert facauth("sign-in", photo(AGAIN), "--as", name).stdout == f"{stored}\n"
+        facauth("remove", name, "--yes")
+
+
+ALIKE = [
+    ("Ada", "Аdа"),  # Cyrillic
+    ("Bob", "Воb"),
+    ("ADA", "аdа"),  # in lower case
+    ("Nora", "Νora"),  # Greek
+    ("Ian", "lan"),
+    ("O'Neil 10", "O'Neil 1O"),
+    ("Ada", "Ａｄａ"),  # wide
+    ("Ada", "Ada\ufe0f"),
+    ("Ada Lovelace", "Ada  Lovelace"),
+]
+
+
+@pytest.mark.parametrize(("enrolled", "other"), ALIKE)
+def test_a_name_that_looks_like_another_is_pointed_out(
+    facauth: Facauth, photo: Photo, enrolled: str, other: str
+) -> None:
+    note = f"the name {other} looks like that of {enrolled}"
+    facauth("register", enrolled, photo(FIRST))
+    assert f"facauth: {note}\n" in facauth("register", other, photo(JOE)).stderr
+    facauth("export", other, "joe", "--plain")
+    facauth("remove", other, "--yes")
+    assert note in facauth("import", "joe", "--json").json["notes"]
+    assert "looks like" not in facauth("rename", other, "Somebody Else").stderr
+    assert note in facauth("rename", "Somebody Else", other, "--json").json["notes"]
+    assert "looks like" not in facauth("sign-in", photo(AGAIN)).stderr
+
+
+@pytest.mark.parametrize(("enrolled", "other"), [("Ian", "Lan"), ("Ada", "Adam"), ("Zoë", "Zoe")])
+def test_names_that_look_different_are_let_be(
+    facauth: Facauth, photo: Photo, enrolled: str, other: str
+) -> None:
+    facauth("register", enrolled, photo(FIRST))
+    assert "looks like" not in facauth("register", other, photo(JOE)).stderr
+
+
 def test_nobody_can_claim_an_impossible_name(facauth: Facauth, photo: Photo) -> None:
     facauth("register", "Ada", photo(FIRST))
     result = facauth("sign-in", photo(AGAIN), "--as", "Ada\u202e", exit_code=2)

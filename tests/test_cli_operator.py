@@ -125,7 +125,7 @@ def test_doctor_says_what_an_extra_would_add(
 ) -> None:
     monkeypatch.setattr("facauth.cli.doctor.find_spec", lambda _: None)
     lines = facauth("doctor").stdout.splitlines()
-    assert "ok\theic extra\tnot installed: pip install 'facauth[heic]' to read HEIC\t" in lines
+    assert "ok\theic extra\tnot installed: pip install 'pi-heif>=1.0' to read HEIC\t" in lines
     assert any(line.startswith("ok\tkeyring extra\tnot installed: pip") for line in lines)
     assert any(line.startswith("ok\tplot extra\tnot installed: pip") for line in lines)
 

@@ -58,7 +58,8 @@ def test_a_bad_second_photo_leaves_nobody_registered(facauth: Facauth, photo: Ph
     result = facauth("register", "Eileen", photo(EILEEN), photo(NOBODY), exit_code=4)
     assert result.stdout == ""
     assert result.stderr == (
-        "facauth: no face was found; give a photo that shows one face from the front\n"
+        f"facauth: {photo(NOBODY)}: no face was found; "
+        "give a photo that shows one face from the front\n"
     )
     assert facauth.names() == {}
     assert facauth.events() == [("register", "unusable_image", "face.none")]
@@ -74,6 +75,54 @@ def test_a_name_with_photos_of_two_people_gets_no_more(facauth: Facauth, photo: 
     assert facauth.enrolled() == before
     facauth("register", "Barack", photo(BARACK[1]), "--replace")
     assert facauth.names()["Barack"] == 1
+
+
+def test_every_photo_that_fails_is_named(facauth: Facauth, photo: Photo) -> None:
+    good, none, two = photo(BARACK[0]), photo(NOBODY), photo(TWO)
+    images = (good, none, "absent.jpg", two)
+    result = facauth("register", "Barack", *images, exit_code=2)
+    assert [line.partition(";")[0] for line in result.stderr.splitlines()] == [
+        f"facauth: {none}: no face was found",
+        "facauth: absent.jpg does not exist",
+        f"facauth: {two}: 2 faces were found",
+    ]
+    answer = facauth("register", "Barack", *images, "--json", exit_code=2)
+    assert answer.codes == ["face.none", "image.missing", "face.several"]
+    told = [
+        (
+            each["image"],
+            each["verdict"],
+            each["exit_code"],
+            [why["code"] for why in each["reasons"]],
+        )
+        for each in answer.json["results"]
+    ]
+    assert told == [
+        (good, "usable", 0, []),
+        (none, "unusable_image", 4, ["face.none"]),
+        ("absent.jpg", "usage", 2, ["image.missing"]),
+        (two, "unusable_image", 4, ["face.several"]),
+    ]
+    assert facauth.names() == {}
+    assert facauth.events()[-1][:2] == ("register", "usage")
+
+
+def test_an_attack_among_the_photos_decides(facauth: Facauth, photo: Photo) -> None:
+    images = (photo(NOBODY), photo("simulated_recapture.jpg"))
+    answer = facauth("register", "Barack", *images, "--json", exit_code=3).json
+    assert answer["verdict"] == "attack"
+    assert [each["exit_code"] for each in answer["results"]] == [4, 3]
+
+
+def test_of_photos_that_do_each_has_an_entry(facauth: Facauth, photo: Photo) -> None:
+    one, two = photo(BARACK[0]), photo(BARACK[1])
+    answer = facauth("register", "Barack", one, two, "--json").json
+    assert [(each["image"], each["verdict"]) for each in answer["results"]] == [
+        (one, "usable"),
+        (two, "usable"),
+    ]
+    refused = facauth("register", "Ada", photo(JOE), photo(EILEEN), "--json", exit_code=6).json
+    assert (refused["results"], refused["verdict"]) == (None, "conflict")
 
 
 def test_a_bad_second_photo_adds_nothing_to_a_person(facauth: Facauth, photo: Photo) -> None:

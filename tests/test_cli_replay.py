@@ -17,6 +17,7 @@ from conftest import ROOT, Altered, Facauth, Photo, alive, tree
 from PIL import Image, ImageOps
 from simulator import Medium, recapture
 
+from facauth.decision.calibration import Calibration
 from facauth.decision.match import Gallery, compare
 from facauth.records.sealing import Template
 from facauth.records.store import Store
@@ -213,10 +214,10 @@ def replaced(store: Store, name: PersonName) -> None:
 def test_whose_photos_change_during_a_sign_in_is_compared_with_those_that_matched(
     scanned: Facauth, photo: Photo, changed: Callable[[Store, PersonName], None]
 ) -> None:
-    def slow(probe: Encoding, gallery: Gallery, fmr: float) -> Match:
+    def slow(probe: Encoding, gallery: Gallery, fmr: float, calibration: Calibration) -> Match:
         with Store.open(scanned.store) as store, store.transaction():
             changed(store, PersonName.parse("Barack"))
-        return compare(probe, gallery, fmr)
+        return compare(probe, gallery, fmr, calibration)
 
     scanned.bind(compare=slow, liveness=alive)
     result = scanned("sign-in", photo(ANOTHER), exit_code=3)

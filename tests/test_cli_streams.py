@@ -27,7 +27,7 @@ def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quiet", ["-q", "--quiet"])
-def test_quiet_says_results_only(facauth: Facauth, photo: Photo, quiet: str) -> None:
+def test_quiet_silences_notes_and_never_errors(facauth: Facauth, photo: Photo, quiet: str) -> None:
     for exit_code, stdout, *command in (
         (0, "", "list"),
         (0, "registered Barack (1 photo)\n", "register", "Barack", photo(FIRST)),
@@ -44,16 +44,20 @@ def test_quiet_says_results_only(facauth: Facauth, photo: Photo, quiet: str) -> 
         (6, "", "remove", "Ada", "--yes"),
     ):
         result = facauth(*map(str, command), quiet, exit_code=int(str(exit_code)))
-        assert (result.stdout, result.stderr) == (stdout, "")
+        assert result.stdout == stdout
+        refused = bool(exit_code) and command[0] != "spoof-check"  # whose answer says why
+        assert len(result.stderr.splitlines()) == refused
+        assert not refused or result.stderr.startswith("facauth: ")
 
 
-def test_quiet_keeps_an_internal_error_to_its_code(enrolled: Facauth, photo: Photo) -> None:
+def test_quiet_hides_no_internal_error(enrolled: Facauth, photo: Photo) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError
 
     enrolled.bind(encode=broken)
     result = enrolled("sign-in", photo(AGAIN), "--quiet", exit_code=70)
-    assert (result.stdout, result.stderr) == ("", "")
+    said = "facauth: internal error (RuntimeError); run facauth --debug … and report it\n"
+    assert (result.stdout, result.stderr) == ("", said)
 
 
 @pytest.mark.slow
@@ -84,20 +88,57 @@ def test_a_reader_that_left_ends_the_program_silently(enrolled: Facauth) -> None
     assert complaints == b""
 
 
-@pytest.mark.parametrize("layout", ["plain", "json"])
-def test_a_result_that_cannot_be_written_is_never_a_success(
-    enrolled: Facauth, photo: Photo, layout: str
+NOWHERE = {">/dev/full": "No space left on device", ">&-": "Bad file descriptor"}
+UNWRITTEN = {  # what is called, and what is said of it
+    "list": "listed, but ",
+    "list --json": "listed, but ",
+    "register Joe '{joe}'": "registered Joe, but ",
+    "register Joe '{joe}' --replace --json": "registered Joe, but ",
+    "sign-in '{again}'": "signed in Barack, but ",
+    "sign-in '{joe}' --json": "attack, but ",
+    "spoof-check '{again}' '{joe}' --jobs 2": "live, but ",
+    "log --follow": "",
+    "log --follow --json": "",
+    "token": "shown, but ",
+    "export --all --plain -": "exported, but ",
+    "frobnicate --json": "usage, but ",
+    "remove barack --yes --quiet": "removed Barack, but ",
+    "--version": "",
+    "list --help": "",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nowhere", NOWHERE)
+def test_a_result_that_cannot_be_written_has_a_code_and_a_message(
+    enrolled: Facauth, photo: Photo, nowhere: str
 ) -> None:
-    more = "--json" if layout == "json" else ""
-    result = enrolled.shell(f'"$@" sign-in "{photo(AGAIN)}" {more} >/dev/full', exit_code=70)
-    assert "Traceback" not in result.stderr
+    for call, done in UNWRITTEN.items():
+        arguments = call.format(joe=photo(JOE), again=photo(AGAIN))
+        result = enrolled.shell(f'"$@" {arguments} {nowhere}', exit_code=74)
+        said = f"{done}the result could not be written ({NOWHERE[nowhere]}); "
+        last = result.stderr.splitlines()[-1]
+        assert last == f"facauth: {said}have stdout lead to where there is room"
+        assert "internal" not in result.stderr
+    assert enrolled.names() == {"Joe": 1}
 
 
-def test_a_closed_stdout_is_never_a_success(enrolled: Facauth) -> None:
-    result = enrolled.shell('"$@" list >&-', exit_code=70)
-    assert "Traceback" not in result.stderr
-    result = enrolled.shell('"$@" list --json >&-', exit_code=70)
-    assert "Traceback" not in result.stderr
+@pytest.mark.parametrize("nowhere", ["2>/dev/full", "2>&-"])
+def test_lost_notes_change_no_answer(enrolled: Facauth, photo: Photo, nowhere: str) -> None:
+    for call, exit_code, stdout in (
+        (f"sign-in '{photo(AGAIN)}'", 0, "Barack\n"),
+        (f"sign-in '{photo(JOE)}'", 1, ""),
+        ("frobnicate", 2, ""),
+        ("", 2, ""),
+    ):
+        assert enrolled.shell(f'"$@" {call} {nowhere}', exit_code).stdout == stdout
+
+
+def test_no_file_takes_the_place_of_a_closed_stream(enrolled: Facauth, photo: Photo) -> None:
+    """What a library writes to descriptor 1 or 2 must not end up in the store."""
+    enrolled.shell(f'"$@" register Joe "{photo(JOE)}" <&- >&- 2>&-', exit_code=74)
+    assert enrolled.names() == {"Barack": 1, "Joe": 1}
+    assert "ok" in enrolled.rows("PRAGMA quick_check")[0]
 
 
 def test_a_closed_stderr_changes_no_exit_code(enrolled: Facauth, photo: Photo) -> None:
@@ -225,6 +266,29 @@ def test_an_interrupted_sign_in_lets_nobody_in(enrolled: Facauth) -> None:
     assert b"Traceback" not in stderr
     assert enrolled.names() == {"Barack": 1}
     assert tree(enrolled.store.parent).keys() == before.keys()
+
+
+@pytest.mark.parametrize("module", ["facauth.cli", "facauth.errors", "typer", "facauth.cli.output"])
+def test_ctrl_c_while_modules_are_imported(facauth: Facauth, tmp_path: Path, module: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        f"""
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+"""
+    )
+    result = facauth.process("list", env={"PYTHONPATH": str(tmp_path)}, exit_code=130)
+    assert (result.stdout, result.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("instruction", ["complete_bash", "source_bash", "bash_source", "x"])
+def test_a_shell_that_completes_commands_gets_a_command(facauth: Facauth, instruction: str) -> None:
+    env = {"_FACAUTH_COMPLETE": instruction, "COMP_WORDS": "facauth li", "COMP_CWORD": "1"}
+    result = facauth.process("--version", env=env)
+    assert (result.stdout.startswith("facauth "), result.stderr) == (True, "")
 
 
 def test_an_interrupted_question_removes_nobody(enrolled: Facauth) -> None:

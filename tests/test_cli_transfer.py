@@ -9,13 +9,16 @@ import pty
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import PATIENCE_S, Facauth, Photo, Result, expected, fragments, killing, tree
 
+from facauth.decision.enrolment import like_somebody
 from facauth.records.keys import SCRYPT_N, KeyAccess, KeyKind
 from facauth.records.rekey import encrypt
 from facauth.transfer import document
@@ -70,17 +73,54 @@ def test_everybody_goes_to_another_store_and_signs_in_there(
     enrolled: Facauth, photo: Photo
 ) -> None:
     result = enrolled("export", "--all", "all.json")
-    assert result.stdout == "exported barack (1 photo)\nexported Eileen (1 photo)\n"
+    assert result.stdout == "exported 2 people (2 photos)\n"
     assert result.stderr == ERASURE
     before = templates(enrolled)
     enrolled.store.unlink()
     result = enrolled("import", "all.json")
-    assert result.stdout == "imported barack (1 photo)\nimported Eileen (1 photo)\n"
+    assert result.stdout == "imported 2 people (2 photos)\n"
     assert result.stderr == ""
     assert templates(enrolled) == before
     assert stat.S_IMODE(enrolled.store.stat().st_mode) == 0o600
     assert enrolled("sign-in", photo(AGAIN)).stdout == "barack\n"
     enrolled("sign-in", photo(BARACK), exit_code=3)  # the signature came along
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[object]:
+    """Has `act` done once while an import compares everybody; what came of it."""
+    done: list[object] = []
+
+    def slow(*arguments: Any) -> Any:
+        if not done:
+            done.append(act())
+        return like_somebody(*arguments)
+
+    monkeypatch.setattr("facauth.transfer.people.like_somebody", slow)
+    return done
+
+
+def test_others_write_while_an_import_compares(
+    enrolled: Facauth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed sign-in of another process, which is a transaction as any is."""
+    enrolled("export", "barack", "one.json")
+    enrolled("remove", "barack", "--yes")
+    done = meanwhile(monkeypatch, lambda: enrolled.process("unlock", "Eileen").stdout)
+    assert enrolled("import", "one.json").stdout == "imported barack (1 photo)\n"
+    assert done == ["unlocked Eileen (0 failures forgotten)\n"]
+
+
+def test_what_others_change_while_an_import_compares_is_compared_again(
+    enrolled: Facauth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrolled("export", "barack", "one.json")
+    enrolled("remove", "barack", "--yes")
+    rename = partial(enrolled.process, "rename", "Eileen", "BARACK")
+    done = meanwhile(monkeypatch, rename)
+    answer = enrolled("import", "one.json", "--json", exit_code=6)
+    assert len(done) == 1
+    assert answer.codes == ["name.taken"]
+    assert list(enrolled.names()) == ["BARACK"]
 
 
 def test_one_person_is_exported_in_any_case_of_the_name(enrolled: Facauth) -> None:
@@ -292,12 +332,12 @@ def test_at_a_terminal_the_passphrase_is_asked_for_twice_and_not_shown(enrolled:
     shown = at_a_terminal(enrolled, [PASSPHRASE] * 2, "export", "--all", "all.json")
     assert "new passphrase, for the export: " in shown
     assert "new passphrase again, for the export: " in shown
-    assert "exported Eileen (1 photo)" in shown
+    assert "exported 2 people (2 photos)" in shown
     assert PASSPHRASE not in shown
     enrolled.store.unlink()
     shown = at_a_terminal(enrolled, [PASSPHRASE], "import", "all.json")
     assert "passphrase for the export: " in shown
-    assert "imported Eileen (1 photo)" in shown
+    assert "imported 2 people (2 photos)" in shown
     assert sorted(enrolled.names()) == ["Eileen", "barack"]
 
 

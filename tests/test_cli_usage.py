@@ -101,9 +101,9 @@ def test_an_option_before_the_command_is_not_taken_for_it(facauth: Facauth) -> N
 
 
 @pytest.mark.parametrize("arguments", [("list", "-x"), ("frobnicate",)], ids=" ".join)
-def test_a_quiet_wrong_call_says_nothing(facauth: Facauth, arguments: tuple[str, ...]) -> None:
+def test_a_quiet_wrong_call_says_why(facauth: Facauth, arguments: tuple[str, ...]) -> None:
     result = facauth(*arguments, "--quiet", exit_code=2)
-    assert (result.stdout, result.stderr) == ("", "")
+    assert (result.stdout, result.stderr) == ("", facauth(*arguments, exit_code=2).stderr)
 
 
 def test_without_arguments_the_help_is_shown_as_it_is(facauth: Facauth) -> None:

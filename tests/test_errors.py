@@ -20,6 +20,7 @@ CONTRACT = {
     "SETUP": 7,
     "PARTIAL": 8,
     "INTERNAL": 70,
+    "UNWRITTEN": 74,
     "INTERRUPTED": 130,
 }
 REASON = Reason("test.code", "it happened", "do this")

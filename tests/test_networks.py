@@ -98,7 +98,7 @@ def test_the_manifest_is_complete() -> None:
 def test_every_weight_is_in_the_manifest() -> None:
     listed = {weight.path.name for weight in read_manifest().values()}
     found = {path.name for path in WEIGHTS.iterdir() if path.suffix in {".onnx", ".dat", ".npz"}}
-    assert found - {"fine_tuned.npz"} == listed  # a source, not shipped
+    assert found == listed
 
 
 def test_the_manifest_names_sources_and_sizes() -> None:

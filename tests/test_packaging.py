@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import requires
 from itertools import chain
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -192,6 +194,29 @@ def test_notice_credits_every_network(weight: dict[str, Any]) -> None:
 def test_changelog_has_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(rf"(?m)^## \[{re.escape(facauth.__version__)}\]", changelog)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The names of all files in the wheel."""
+    folder = str(tmp_path_factory.mktemp("wheel"))
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=folder, versions=["standard"])
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_the_wheel_has_the_networks_and_nothing_that_makes_them(built: set[str]) -> None:
+    folder = {name for name in built if name.startswith("facauth/weights/")}
+    texts = {f"LICENSES/{weight['licence']}.txt" for weight in WEIGHTS}
+    files = {weight["file"] for weight in WEIGHTS} | texts | {"README.md", "manifest.json"}
+    assert folder == {f"facauth/weights/{name}" for name in files}
+    assert "exclude" not in PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+
+
+def test_the_wheel_has_the_program_and_no_development(built: set[str]) -> None:
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "facauth").rglob("*.py")}
+    assert {name for name in built if name.endswith(".py")} == ours
+    assert {name.split("/")[0].split("-")[0] for name in built} == {"facauth"}
 
 
 def test_no_committed_file_names_a_package_registry() -> None:

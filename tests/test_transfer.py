@@ -17,18 +17,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facauth.decision.calibration import shipped
 from facauth.errors import Conflict, ExitCode, FacauthError, SetupProblem, UsageProblem
+from facauth.records.database import Database
 from facauth.records.keys import SCRYPT_N, KeyAccess, KeyKind
 from facauth.records.rekey import encrypt
-from facauth.records.roster import Consent
 from facauth.records.sealing import Template
 from facauth.records.store import Store
 from facauth.records.vault import seal
 from facauth.spoof.signature import CaptureSignature, Part
-from facauth.structs import PersonName
+from facauth.structs import Consent, PersonName
 from facauth.transfer import document
 from facauth.transfer.document import PersonCopy, Photo, Unsound, new_lock, read, write
 from facauth.transfer.people import export, take_in
+
+CALIBRATION = shipped().calibration
 
 CONTRACT, OLDER = "test/2", "test/1"
 PASSPHRASE = "correct horse battery staple"
@@ -158,9 +161,9 @@ def test_people_go_from_store_to_store(
         store_at(folder, "one", of_encrypted) as one,
         store_at(folder, "other", to_encrypted) as other,
     ):
-        take_in(one, people, CONTRACT)
+        take_in(one, people, CONTRACT, CALIBRATION)
         copies, text = export(one, None, new_lock(known))
-        take_in(other, read(text.encode(), "x", known), CONTRACT)
+        take_in(other, read(text.encode(), "x", known), CONTRACT, CALIBRATION)
         assert rows(other) == rows(one)
         assert len(rows(one)) == len(people)
         assert sorted(copies, key=by_name) == sorted(people, key=by_name)
@@ -175,11 +178,11 @@ def test_the_rows_of_two_plain_stores_are_equal_byte_for_byte(tmp_path: Path) ->
     agreed = replace(ADA, consent=Consent("yes", "the door"), consent_at=LATER)
     stored = []
     with Store.open(tmp_path / "one", create=True) as one:
-        take_in(one, [BOB, agreed], CONTRACT)
+        take_in(one, [BOB, agreed], CONTRACT, CALIBRATION)
         _, text = export(one, None, None)
         stored.append(raw(one))
     with Store.open(tmp_path / "other", create=True) as other:
-        take_in(other, read(text.encode(), "x", nobody), CONTRACT)
+        take_in(other, read(text.encode(), "x", nobody), CONTRACT, CALIBRATION)
         stored.append(raw(other))
     assert stored[0] == stored[1]
     assert len(stored[0]) == 4
@@ -195,7 +198,7 @@ def raw(store: Store) -> list[tuple[Any, ...]]:
 
 def test_one_person_is_exported_alone_and_in_any_case(tmp_path: Path) -> None:
     with Store.open(tmp_path / "store", create=True) as store:
-        take_in(store, [ADA, BOB], CONTRACT)
+        take_in(store, [ADA, BOB], CONTRACT, CALIBRATION)
         copies, text = export(store, PersonName.parse("ADA"), None)
         assert copies == [ADA] == read(text.encode(), "x", nobody)
         assert "Bob" not in text
@@ -203,10 +206,10 @@ def test_one_person_is_exported_alone_and_in_any_case(tmp_path: Path) -> None:
 
 def test_who_leaves_and_who_comes_is_logged(tmp_path: Path) -> None:
     with Store.open(tmp_path / "store", create=True) as store:
-        take_in(store, [ADA, BOB], CONTRACT)
+        take_in(store, [ADA, BOB], CONTRACT, CALIBRATION)
         export(store, PersonName.parse("Bob"), None)
         with pytest.raises(Conflict):
-            take_in(store, [ADA], CONTRACT)
+            take_in(store, [ADA], CONTRACT, CALIBRATION)
         logged = [(event.command, event.verdict, event.person) for event in store.events()]
         assert logged == [
             ("import", "imported", "Ada"),
@@ -218,7 +221,7 @@ def test_who_leaves_and_who_comes_is_logged(tmp_path: Path) -> None:
 
 def test_a_damaged_store_is_not_exported_nor_is_it_logged(tmp_path: Path) -> None:
     with Store.open(tmp_path / "store", create=True) as store:
-        take_in(store, [ADA], CONTRACT)
+        take_in(store, [ADA], CONTRACT, CALIBRATION)
         store._db.write("UPDATE templates SET encoding = zeroblob(1024) WHERE id = 2")
         with pytest.raises(SetupProblem, match=r"cannot be exported: people\[0\].templates\[1\]"):
             export(store, None, None)
@@ -458,15 +461,15 @@ def test_a_sealed_file_in_a_sealed_file_is_not_opened() -> None:
 def store(tmp_path: Path) -> Iterator[Store]:
     """A store in which Ada is."""
     with Store.open(tmp_path / "store", create=True) as opened:
-        take_in(opened, [ADA], CONTRACT)
+        take_in(opened, [ADA], CONTRACT, CALIBRATION)
         yield opened
 
 
-def refused(store: Store, *people: PersonCopy, **more: bool) -> tuple[str, str]:
+def refused(store: Store, *people: PersonCopy, **more: Any) -> tuple[str, str]:
     """Code and message of a refusal that changed nobody."""
     before = rows(store)
     with pytest.raises(Conflict) as refusal:
-        take_in(store, people, CONTRACT, **more)
+        take_in(store, people, CONTRACT, CALIBRATION, **more)
     assert rows(store) == before
     assert refusal.value.exit_code is ExitCode.CONFLICT
     (reason,) = refusal.value.reasons
@@ -485,14 +488,14 @@ def test_a_face_of_another_name_is_refused_unless_it_is_wanted(store: Store) -> 
     code, message = refused(store, BOB, eve)
     assert code == "face.enrolled_elsewhere"
     assert message == "Eve: this face is already enrolled as Ada"
-    take_in(store, [BOB, eve], CONTRACT, allow_duplicate=True)
+    take_in(store, [BOB, eve], CONTRACT, CALIBRATION, allow_duplicate=True)
     assert [row.name for row in store.people()] == ["Ada", "Bob", "Eve"]
 
 
 def test_a_face_twice_in_the_file_is_refused_unless_it_is_wanted(store: Store) -> None:
     eve = person("Eve", 2)
     assert refused(store, BOB, eve)[0] == "face.enrolled_elsewhere"
-    take_in(store, [BOB, eve], CONTRACT, allow_duplicate=True)
+    take_in(store, [BOB, eve], CONTRACT, CALIBRATION, allow_duplicate=True)
 
 
 @pytest.mark.parametrize(
@@ -522,7 +525,7 @@ def test_photos_that_cancel_each_other_out_are_not_one_person(store: Store) -> N
 
 def test_photos_of_another_contract_are_kept_and_never_compared(store: Store) -> None:
     old = tuple(photo(seed, contract=OLDER) for seed in (1, 6))  # Ada's face, and another
-    take_in(store, [replace(BOB, photos=(*BOB.photos, *old))], CONTRACT)
+    take_in(store, [replace(BOB, photos=(*BOB.photos, *old))], CONTRACT, CALIBRATION)
     row = store.people(CONTRACT)[1]
     assert (row.name, row.photos, row.needs_new_photo) == ("Bob", 4, 2)
 
@@ -531,29 +534,32 @@ def test_an_import_that_fails_half_way_leaves_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people = [person(f"Person {seed}", seed) for seed in range(10, 15)]
-    before, whole, calls = rows(store), Store.add, Counter[str]()
+    before, whole, calls = rows(store), Database.write, Counter[str]()
 
-    def full(*arguments: Any, **more: Any) -> int:
-        calls["add"] += 1
-        if calls["add"] == 13:
+    def full(*arguments: Any) -> int:
+        calls["write"] += 1
+        if calls["write"] == 13:
             raise SetupProblem
-        return whole(*arguments, **more)
+        return whole(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "add", full)
+        patch.setattr(Database, "write", full)
         with pytest.raises(SetupProblem):
-            take_in(store, people, CONTRACT)
+            take_in(store, people, CONTRACT, CALIBRATION)
     assert rows(store) == before
-    take_in(store, people, CONTRACT)
+    take_in(store, people, CONTRACT, CALIBRATION)
     assert len(rows(store)) == 6
 
 
 def test_without_its_key_an_encrypted_store_gives_and_takes_nothing(tmp_path: Path) -> None:
     with store_at(tmp_path, "store", encrypted=True) as store:
-        take_in(store, [ADA], CONTRACT)
+        take_in(store, [ADA], CONTRACT, CALIBRATION)
     (tmp_path / "key").rename(tmp_path / "elsewhere")
     with Store.open(tmp_path / "store", KeyAccess(key_file=tmp_path / "key")) as store:
-        for act in (lambda: export(store, None, None), lambda: take_in(store, [BOB], CONTRACT)):
+        for act in (
+            lambda: export(store, None, None),
+            lambda: take_in(store, [BOB], CONTRACT, CALIBRATION),
+        ):
             with pytest.raises(SetupProblem, match="no key file"):
                 act()
         assert [row.name for row in store.people()] == ["Ada"]
@@ -639,7 +645,7 @@ def test_whatever_the_bytes_are_all_of_it_comes_in_or_nothing(tmp_path: Path) ->
                 continue
             with store.in_memory() as copy:
                 try:
-                    take_in(copy, people, CONTRACT)
+                    take_in(copy, people, CONTRACT, CALIBRATION)
                     assert sorted(export(copy, None, None)[0], key=by_name) == sorted(
                         people, key=by_name
                     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -19,13 +20,14 @@ from facauth.cli import (
     operator,
     output,
     people,
+    secrecy,
     serve,
     spoof_check,
     transfer,
     upkeep,
 )
 from facauth.cli.arguments import binding
-from facauth.errors import ExitCode
+from facauth.errors import ExitCode, Unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,11 +81,17 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line; every way out of the program leads through here."""
+    secrecy.keep_secrets(long="serve" in sys.argv[1:])
     # numpy starts a thread per processor for BLAS, which a few dot products do not repay.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     output.prepare_streams()
-    code = run(sys.argv[1:])
-    output.flush_streams()
+    try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = run(sys.argv[1:])
+        output.flush_streams()
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
     # Everything is closed and written by now. Taking the interpreter and the networks apart, or
     # waiting for one that is still being loaded, would add a tenth to every sign-in.
     os._exit(code)
@@ -97,11 +105,14 @@ def run(arguments: list[str], bind: Callable[..., Stages] | None = None) -> int:
     if bind is not None:
         binding.set(bind)
     try:
-        code = app(arguments, prog_name="facauth", standalone_mode=False)
+        # complete_var: Typer would answer a shell that completes commands, which facauth does not.
+        code = app(arguments, prog_name="facauth", complete_var="", standalone_mode=False)
     except typer.Abort:
         return ExitCode.INTERRUPTED
     except typer.TyperException as error:
         return output.refuse_usage(command_of(arguments), arguments, error)
+    except Unwritten as refusal:
+        return output.refuse(command_of(arguments), arguments, refusal)
     # The last resort: code 70, never 0; nor 0 because something else calls sys.exit().
     except (Exception, SystemExit) as error:  # noqa: BLE001
         return output.report_bug(command_of(arguments), arguments, error)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facauth.cli.configuration import configuration
+from facauth.cli.paths import named
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.faces.folder import is_folder
 from facauth.settings import (
@@ -47,6 +48,7 @@ StorePath = Annotated[
         envvar="FACAUTH_STORE",
         help="The store file; without it, one in the platform's folder for user data.",
         show_default=False,
+        parser=named,
     ),
 ]
 KeyFile = Annotated[
@@ -57,6 +59,7 @@ KeyFile = Annotated[
         envvar="FACAUTH_KEY_FILE",
         help="The key of an encrypted store, if it is not where key init left it.",
         show_default=False,
+        parser=named,
     ),
 ]
 Fmr = Annotated[
@@ -85,6 +88,7 @@ Explain = Annotated[
         metavar="OUT.png",
         help="Draw what the photo has in common with an enrolled one.",
         show_default=False,
+        parser=named,
     ),
 ]
 Jobs = Annotated[
@@ -99,7 +103,7 @@ Jobs = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no messages.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors, no notes.")]
 
 
 def store_path(given: Path | None) -> Path:
@@ -150,11 +154,14 @@ def rate_of(given: float | None) -> float | None:
     return configuration().fmr if given is None else given
 
 
+PASSPHRASE = "FACAUTH_PASSPHRASE"  # noqa: S105 - its variable
+
+
 class Passphrase:
     """Asked for once, also for processes that are started later; None where there is nobody."""
 
     def __init__(self) -> None:
-        self._answer: str | None = None
+        self._answer = os.environ.get(PASSPHRASE)  # which those processes do not inherit
 
     def __call__(self, prompt: str) -> str | None:
         """The answer to a prompt."""
@@ -163,7 +170,7 @@ class Passphrase:
         return self._answer
 
 
-def asked_passphrase(prompt: str, variable: str = "FACAUTH_PASSPHRASE") -> str | None:
+def asked_passphrase(prompt: str, variable: str = PASSPHRASE) -> str | None:
     """From the environment, or from whoever sits at the terminal; None if nobody does."""
     given = os.environ.get(variable)
     if given is not None:

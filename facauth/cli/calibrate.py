@@ -11,6 +11,7 @@ import typer
 from facauth.cli.arguments import Jobs, Json, Largest, Quiet
 from facauth.cli.evaluate import CacheFile, encoded_photos
 from facauth.cli.output import Answer, answering, on_terminal, table
+from facauth.cli.paths import named
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.settings import RATES, local_calibration
 
@@ -22,14 +23,20 @@ if TYPE_CHECKING:
 Folder = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[FOLDER]", help="FOLDER/PERSON/IMAGE, of many people.", show_default=False
+        metavar="[FOLDER]",
+        help="FOLDER/PERSON/IMAGE, of many people.",
+        show_default=False,
+        parser=named,
     ),
 ]
 Show = Annotated[bool, typer.Option("--show", help="Explain the calibration in force.")]
 Out = Annotated[
     Path | None,
     typer.Option(
-        metavar="PATH", help="Write it to this file; it is not in force.", show_default=False
+        metavar="PATH",
+        help="Write it to this file; it is not in force.",
+        show_default=False,
+        parser=named,
     ),
 ]
 SHOWN_FMRS = tuple(float(f"1e-{exponent}") for exponent in range(2, 9))

@@ -31,9 +31,9 @@ from facauth.cli.arguments import (
 from facauth.cli.explain import explain
 from facauth.cli.output import Answer, answering
 from facauth.cli.people import counted
-from facauth.decision.match import asked_rate
 from facauth.errors import FacauthError
 from facauth.evidence import Evidence, evidence_of
+from facauth.settings import asked_rate
 from facauth.structs import Terms
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def sign_in(
         policy = policy_of(answer, strict, lenient)
         rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
         answer.more["error_rate"] = rate
-        asked = Terms(rate, policy, claimed, largest, learn)
+        asked = Terms.of(rate, claimed, policy, largest=largest, learn=learn)
         require_picture(explanation, [image])
         bound = stages(*LIVENESS, *ENCODERS)
         from facauth import pipeline
@@ -94,7 +94,7 @@ def sign_in(
             unlocked(answer, store, key_file) as records,
             explaining_match(explanation, answer, records),
         ):
-            done = pipeline.sign_in(System(bound, records), image, asked)
+            done = pipeline.sign_in(System.of(bound, records), image, asked)
             answer.show(done.evidence)
             replay = done.evidence.replay
             compared = replay.compared if replay else 0

@@ -22,9 +22,8 @@ from facauth.cli.arguments import (
 from facauth.cli.configuration import Configuration, configuration
 from facauth.cli.operator import lines
 from facauth.cli.output import answering
-from facauth.decision.match import asked_rate
 from facauth.errors import shown
-from facauth.settings import RATES, config_file, default_key_file
+from facauth.settings import RATES, asked_rate, config_file, default_key_file
 
 SUMMARY = "Show which settings are in force, and why."
 BY_DEFAULT = f"{RATES.verify_fmr:g} with --as, {RATES.identify_fpir:g} without"

@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from facauth.decision.match import asked_rate
+from typer import BadParameter
+
+from facauth.cli.paths import named
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy, config_file
+from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate, config_file
 from facauth.trusted import Exposed, read_trusted
 
 POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT)}
@@ -92,7 +94,7 @@ def _line_of(key: str, text: str) -> int:
 
 def _path(value: Any) -> Path:
     """`~` is the user's home. A path that is relative would be so to whatever folder one is in."""
-    path = Path(value).expanduser()
+    path = named(value)
     if "\0" in value or not path.is_absolute():
         raise ValueError
     return path
@@ -112,4 +114,4 @@ KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "fmr": (_rate, "give a share of strangers that may pass, such as 1e-4"),
     "spoof_policy": (POLICIES.__getitem__, f"give one of {', '.join(POLICIES)}"),
 }
-IMPOSSIBLE = (UsageProblem, ValueError, TypeError, KeyError, OverflowError, RuntimeError)
+IMPOSSIBLE = (UsageProblem, BadParameter, ValueError, TypeError, KeyError, OverflowError)

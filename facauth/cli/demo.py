@@ -13,7 +13,8 @@ from facauth.cli.samples import sample
 from facauth.errors import ExitCode, FacauthError
 from facauth.networks import Checked, Networks
 from facauth.records.store import Store
-from facauth.structs import PersonName
+from facauth.settings import DEFAULT
+from facauth.structs import EnrolmentTerms, PersonName, Terms
 from facauth.system import System, bind
 
 
@@ -39,7 +40,7 @@ def run() -> list[Step]:
         TemporaryDirectory(prefix="facauth-demo-") as folder,
         Store.open(Path(folder) / "facauth.sqlite3", create=True) as store,
     ):
-        return [_tried(*step) for step in script(System(stages, store))]
+        return [_tried(*step) for step in script(System.of(stages, store))]
 
 
 Script = list[tuple[str, ExitCode, Callable[[], str]]]
@@ -82,12 +83,12 @@ def script(system: System) -> Script:
 
 def _register(system: System, name: str, *images: str) -> str:
     photos = [sample(image) for image in images]
-    done = pipeline.register(system, PersonName.parse(name), photos)
+    done = pipeline.register(system, PersonName.parse(name), photos, EnrolmentTerms(DEFAULT))
     return f"{done.person}, {done.photos} photos" if done.photos > 1 else done.person
 
 
 def _sign_in(system: System, image: str, claimed: str | None = None) -> str:
-    return pipeline.sign_in(system, sample(image), pipeline.terms(None, claimed)).person
+    return pipeline.sign_in(system, sample(image), Terms.of(None, claimed, DEFAULT)).person
 
 
 def _tried(title: str, expected: ExitCode, attempt: Callable[[], str]) -> Step:

@@ -18,7 +18,10 @@ from typing import Any
 from facauth import __version__
 from facauth.cli.samples import sample
 from facauth.errors import FacauthError, Reason, SetupProblem, shown
+from facauth.extras import pip_install
 from facauth.networks import Checked, Networks, opencv, read_manifest
+from facauth.records.database import fault_of
+from facauth.records.faults import RESTORE
 from facauth.records.store import Store
 from facauth.settings import DEFAULT
 
@@ -37,7 +40,7 @@ MAX_PARITY_DISTANCE = 1e-5  # between encodings of one chip by cv2.dnn and by dl
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What `pip install 'facauth[name]'` adds."""
+    """What the extra of this name adds."""
 
     name: str
     modules: tuple[str, ...]  # to import; the packages are called the same
@@ -89,7 +92,7 @@ def _package(name: str) -> Finding:
 
 
 def _extra(extra: Extra) -> Finding:
-    cure = f"not installed: pip install 'facauth[{extra.name}]' {extra.purpose}"
+    cure = f"not installed: {pip_install(extra.name)} {extra.purpose}"
     detail = "installed" if all(map(find_spec, extra.modules)) else cure
     return Finding(f"{extra.name} extra", True, detail)
 
@@ -120,12 +123,13 @@ def _fault(message: str) -> SetupProblem:
 
 def _self_test() -> str:
     """Two live photos of one person match, a third does not; a photo of a photo is found."""
-    from facauth.pipeline import Enrolment, enrolment, spoof_check
-    from facauth.system import bind
+    from facauth.pipeline import enrolment, spoof_check
+    from facauth.structs import EnrolmentTerms
+    from facauth.system import Enrolment, bind
 
     stages = bind(Networks(Checked(None)))
     one, same, other = (
-        enrolment(stages, sample(name), DEFAULT, accept_spoof=False)
+        enrolment(stages, sample(name), EnrolmentTerms(DEFAULT))
         for name in ("obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg")
     )
 
@@ -187,12 +191,14 @@ def _calibration() -> str:
 
 
 def _store(path: Path) -> Iterator[Finding]:
-    if not path.exists():
+    if not os.path.lexists(path):
         yield Finding("store", True, f"{shown(path)} (not made yet: nobody is enrolled)")
         return
     yield _looked("store", lambda: _contents(path))
-    yield _mode("store file", path, 0o077, "chmod 600")
-    yield _mode("store folder", path.parent, 0o022, "chmod go-w")
+    if not path.exists():  # a link that leads nowhere
+        return
+    yield _mode("store file", path, 0o077, f"chmod 600 {shown(path)}")
+    yield _folder(path.parent)
 
 
 def _contents(path: Path) -> str:
@@ -200,9 +206,7 @@ def _contents(path: Path) -> str:
         faults = store.faults()
         people = store.people(Networks(Checked(None)).contract)
     if faults:
-        raise SetupProblem(
-            Reason("store.damaged", f"{shown(path)} is damaged", "bring back a copy of it")
-        )
+        raise SetupProblem(Reason("store.damaged", f"{shown(path)} is damaged", RESTORE))
     old = sum(person.needs_new_photo > 0 for person in people)
     outdated = f", {old} with photos of an older contract" if old else ""
     return f"{shown(path)}, {len(people)} enrolled{outdated}, sound"
@@ -211,4 +215,9 @@ def _contents(path: Path) -> str:
 def _mode(check: str, path: Path, forbidden: int, cure: str) -> Finding:
     mode = stat.S_IMODE(path.stat().st_mode)
     ok = not mode & forbidden
-    return Finding(check, ok, f"mode {mode:04o}", "" if ok else f"{cure} {shown(path)}")
+    return Finding(check, ok, f"mode {mode:04o}", "" if ok else cure)
+
+
+def _folder(folder: Path) -> Finding:
+    _, cure = fault_of(folder)
+    return _mode("store folder", folder, 0o022, cure)

@@ -24,6 +24,7 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.batch import in_order, jobs_for
 from facauth.cli.output import Answer, answering, progress
+from facauth.cli.paths import named
 from facauth.errors import ExitCode, Reason
 from facauth.settings import RATES
 
@@ -41,6 +42,7 @@ Folder = Annotated[
         metavar="FOLDER",
         help="live/ and attack*/, or several SOURCE/live/ and SOURCE/attack*/.",
         show_default=False,
+        parser=named,
     ),
 ]
 Pairs = Annotated[
@@ -49,6 +51,7 @@ Pairs = Annotated[
         metavar="FOLDER|PAIRS.csv",
         help="original/NAME, MEDIUM/NAME for each medium, other/NAME/; or a list.",
         show_default=False,
+        parser=named,
     ),
 ]
 Threshold = Annotated[
@@ -66,6 +69,7 @@ Entered = Annotated[
         metavar="PATH",
         help="Have each attack try to sign in to a copy of this store, too.",
         show_default=False,
+        parser=named,
     ),
 ]
 MaxApcer = Annotated[
@@ -100,7 +104,9 @@ MaxAlarms = Annotated[
 ]
 Plot = Annotated[
     Path | None,
-    typer.Option(metavar="OUT.png", help="Draw a DET curve and the scores.", show_default=False),
+    typer.Option(
+        metavar="OUT.png", help="Draw a DET curve and the scores.", show_default=False, parser=named
+    ),
 ]
 People = Annotated[
     Path,
@@ -108,6 +114,7 @@ People = Annotated[
         metavar="FOLDER",
         help="PERSON/IMAGE, and if wanted groups.csv.",
         show_default=False,
+        parser=named,
     ),
 ]
 Photos = Annotated[
@@ -147,6 +154,7 @@ CacheFile = Annotated[
         metavar="FILE",
         help="Keep the encodings, biometric data, for the next run; only you can read it.",
         show_default=False,
+        parser=named,
     ),
 ]
 SUMMARY = "Measure on your own photos how often facauth is right."
@@ -257,22 +265,23 @@ def match(
     with answering("evaluate match", as_json=as_json, quiet=quiet) as answer:
         answer.more["evaluation"] = None
         from facauth.cli import measured_match
-        from facauth.decision.calibration import calibration
+        from facauth.decision.calibration import in_force
         from facauth.measure import folders, gates, groups, identification, plots, recognition
 
         gates.require_shares(max_fnmr=max_fnmr)
-        calibration().require_supported(at_fmr)
+        calibration = in_force().calibration
+        calibration.require_supported(at_fmr)
         if plot:
             plots.require_extra()
         portraits = folders.portraits(folder)
-        identification.require_gallery(gallery, len({each.person for each in portraits}))
+        people = len({each.person for each in portraits})
+        identification.require_gallery(gallery, people, calibration)
         require_picture(plot, [each.path for each in portraits])
         group_of = groups.read_groups(folder, portraits)
         quietly = as_json or quiet
         made = encoded_photos(folder, portraits, cache, largest=largest, jobs=jobs, quiet=quietly)
-        found = recognition.evaluate(
-            made, at_fmr=at_fmr, photos=photos, gallery=gallery, group_of=group_of
-        )
+        measure = partial(recognition.evaluate, made, calibration=calibration, gallery=gallery)
+        found = measure(at_fmr=at_fmr, photos=photos, group_of=group_of)
         answer.more["evaluation"] = measured_match.fields(found)
         answer.lines += measured_match.lines(found)
         answer.notes += measured_match.unknown(found, gallery)
@@ -339,7 +348,8 @@ def conclude(answer: Answer, missed: list[Reason], unreadable: int) -> None:
     answer.verdict = "evaluated"
     if unreadable:
         answer.verdict, answer.exit_code = "partial", ExitCode.PARTIAL
-        answer.notes.append(f"{unreadable} of the files cannot be read as images; see --json")
+        message = f"{unreadable} of the files cannot be read as images"
+        answer.reasons = [Reason("evaluate.partial", message, "see --json")]
     if missed:
         answer.verdict, answer.exit_code = "gate_missed", ExitCode.NO_MATCH
-        answer.reasons = missed
+        answer.reasons = [*answer.reasons, *missed]

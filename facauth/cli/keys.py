@@ -20,6 +20,7 @@ from facauth.cli.arguments import (
     unlocked,
 )
 from facauth.cli.output import Answer, answering
+from facauth.cli.paths import named
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.settings import default_key_file
 
@@ -51,10 +52,11 @@ NewKeyFile = Annotated[
         envvar="FACAUTH_KEY_FILE",
         help="Keep the key here, not in the platform's folder for settings.",
         show_default=False,
+        parser=named,
     ),
 ]
 Target = Annotated[
-    Path, typer.Argument(metavar="OUT", help="The file to make.", show_default=False)
+    Path, typer.Argument(metavar="OUT", help="The file to make.", show_default=False, parser=named)
 ]
 
 

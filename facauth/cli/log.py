@@ -1,11 +1,10 @@
-"""Commands for whoever answers for a store: log, log verify, unlock."""
+"""Commands for whoever answers for a store: log, log verify, log prune, unlock."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from datetime import time as clock
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -13,7 +12,8 @@ import typer
 from facauth.cli.arguments import Json, KeyFile, Quiet, StorePath, opened, store_path, unlocked
 from facauth.cli.operator import lines
 from facauth.cli.output import answering, complain, say, say_json
-from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.cli.people import ask
+from facauth.errors import Reason, UsageProblem, shown
 from facauth.structs import PersonName
 
 if TYPE_CHECKING:
@@ -57,10 +57,11 @@ POLL_MS = 300
 def add_to(app: typer.Typer) -> None:
     """The commands of this module, in the order of `--help`."""
     group = typer.Typer(
-        rich_markup_mode=None, invoke_without_command=True, subcommand_metavar="[verify]"
+        rich_markup_mode=None, invoke_without_command=True, subcommand_metavar="[verify|prune]"
     )
     group.callback()(log)
     group.command("verify", short_help="Check that no entry was changed or dropped.")(verify)
+    group.command("prune", short_help="Delete the oldest entries.")(prune)
     app.add_typer(group, name="log", short_help=SUMMARY)
     app.command("unlock", short_help="Allow sign-ins again after too many failures.")(unlock)
 
@@ -89,8 +90,6 @@ def log(
             reason = f"{_misplaced(context)} is before {context.invoked_subcommand}"
             raise UsageProblem(Reason("usage", reason, "give its options after it"))
         asked = Asked(moment("--since", since), moment("--until", until, end=True), verdict)
-        if follow:
-            wait_for(store_path(store))
         with opened(answer, store) as records:
             if person is not None:
                 asked = replace(asked, person=shown(records.known_as(PersonName.parse(person))))
@@ -178,12 +177,6 @@ def tell(records: Store, asked: Asked, *, as_json: bool) -> NoReturn:
         pause()
 
 
-def wait_for(path: Path) -> None:
-    """Until there is a store."""
-    while not path.exists():
-        pause()
-
-
 def pause() -> None:
     """Wait for a moment. A reader that left ends the program, as if something had been written."""
     import select
@@ -204,15 +197,15 @@ def verify(
     Keep the last hash elsewhere: a store that was put back to an earlier state is sound, but
     log --json does not show that hash any more.
     """
+    from facauth.records.store import broken_log
+
     with answering("log verify", as_json=as_json, quiet=quiet) as answer:
         answer.more |= {"entries": None, "head": None, "broken": None}
         with unlocked(answer, store, key_file) as records:
             entries, broken = records.verify_log()
             if broken:
                 answer.more["broken"] = asdict(broken)
-                advice = "keep this store as it is, and compare it with a copy"
-                message = f"entry {broken.id} of the log {broken.what}"
-                raise SetupProblem(Reason("log.broken", message, advice))
+                raise broken_log(broken)
             head = next((event.hash for event in records.events(entries - 1)), None)
             if records.lock() is None:
                 answer.notes.append(
@@ -223,6 +216,42 @@ def verify(
         answer.lines += lines(
             ("Log", "Entries", "Last hash"), [("sound", str(entries), head or "")]
         )
+
+
+OlderThan = Annotated[
+    str,
+    typer.Option(
+        "--older-than",
+        metavar="PERIOD",
+        help="How old: 30d, 12w, 6m (of 30 days), 3y (of 365).",
+        show_default=False,
+    ),
+]
+
+
+def prune(
+    older_than: OlderThan,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    store: StorePath = None,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Delete the oldest entries of the log. What is left can still be verified.
+
+    A log that is broken is not pruned. Last sign-ins stay known.
+    """
+    from facauth.records import people
+
+    with answering("log prune", as_json=as_json, quiet=quiet) as answer:
+        answer.more["entries"] = None
+        before = (datetime.now(UTC) - people.parse_period(older_than)).isoformat(timespec="seconds")
+        with unlocked(answer, store, key_file) as records:
+            if not yes:
+                ask(f"Delete the entries of the log before {before} for good?", "log prune")
+            pruned = records.prune_log(before)
+        answer.verdict, answer.more["entries"] = "pruned", pruned
+        answer.lines.append(f"deleted {pruned} entr{'y' if pruned == 1 else 'ies'} of the log")
 
 
 def unlock(

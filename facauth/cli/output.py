@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,10 +16,12 @@ import typer
 
 from facauth.envelope import Answer as Answer  # the commands take it from here
 from facauth.envelope import envelope
-from facauth.errors import ExitCode, FacauthError, Reason
+from facauth.errors import ExitCode, FacauthError, Reason, Unwritten
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+STDOUT, STDERR = 1, 2
 
 
 @contextmanager
@@ -35,14 +38,25 @@ def answering(command: str, *, as_json: bool, quiet: bool) -> Iterator[Answer]:
 
 
 def _write(answer: Answer, *, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        say_json(envelope(answer))
-        return
-    for line in answer.lines:
-        say(line)
-    if not quiet:
-        for text in [*answer.notes, *map(str, answer.reasons)]:
-            complain(text)
+    try:
+        if as_json:
+            say_json(envelope(answer))
+            return
+        for line in answer.lines:
+            say(line)
+    except Unwritten as failure:
+        _say_what_was_done(answer, failure)
+    for text in [*([] if quiet else answer.notes), *map(str, answer.reasons)]:
+        complain(text)
+
+
+def _say_what_was_done(answer: Answer, failure: Unwritten) -> None:
+    """On stderr, for stdout does not take it."""
+    if answer.exit_code is not ExitCode.UNWRITTEN:  # or else that is what it says already
+        done = " ".join(filter(None, (answer.verdict, answer.person))).replace("_", " ")
+        (why,) = failure.reasons
+        told = Reason(why.code, f"{done}, but {why.message}", why.advice)
+        answer.reasons, answer.exit_code = (*answer.reasons, told), failure.exit_code
 
 
 def say(text: str) -> None:
@@ -71,8 +85,17 @@ def refuse_usage(
         sys.stderr.write(f"{error.format_message()}\n")
         return ExitCode.USAGE
     reason = Reason("usage", text[:1].lower() + text[1:], "see facauth --help")
-    _fail(Answer(command, verdict="usage", exit_code=ExitCode.USAGE, reasons=(reason,)), arguments)
-    return ExitCode.USAGE
+    answer = Answer(command, verdict="usage", exit_code=ExitCode.USAGE, reasons=(reason,))
+    _fail(answer, arguments)
+    return answer.exit_code
+
+
+def refuse(command: str | None, arguments: list[str], refusal: FacauthError) -> ExitCode:
+    """What no command answers for: the help or the version could not be written."""
+    answer = Answer(command)
+    answer.refuse(refusal)
+    _fail(answer, arguments)
+    return answer.exit_code
 
 
 def report_bug(
@@ -89,8 +112,7 @@ def report_bug(
     )
     if "--debug" in arguments:
         traceback.print_exception(error)
-    with suppress(OSError, AttributeError):  # it may be stdout itself that failed
-        _fail(answer, arguments)
+    _fail(answer, arguments)
     return ExitCode.INTERNAL
 
 
@@ -100,24 +122,72 @@ def _fail(answer: Answer, arguments: list[str]) -> None:
     _write(answer, as_json="--json" in arguments, quiet=quiet)
 
 
+class _Results(io.TextIOWrapper):
+    """stdout: what it does not take is never taken for written. Raises Unwritten."""
+
+    def write(self, text: str, /) -> int:
+        with _or_unwritten():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _or_unwritten():
+            super().flush()
+
+
+class _Notes(io.TextIOWrapper):
+    """stderr: what it does not take is lost, and changes no answer."""
+
+    def write(self, text: str, /) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+@contextmanager
+def _or_unwritten() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"the result could not be written ({error.strerror or type(error).__name__})"
+        advice = "have stdout lead to where there is room"
+        raise Unwritten(Reason("output.unwritten", message, advice)) from error
+
+
 def prepare_streams() -> None:
     """A closed pipe ends the program as it does any other; odd characters are escaped."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for number in range(3):  # a closed one would be the number of the next file that is opened
+        try:
+            os.fstat(number)
+        except OSError:  # stdout for reading only, so that writing fails as it must
+            os.open(os.devnull, os.O_WRONLY if number == STDERR else os.O_RDONLY)
     # Python has None for a stream that was closed by the caller.
-    sys.stdin = sys.stdin or open(os.devnull)  # noqa: PTH123, SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115
+    sys.stdout, sys.stderr = (
+        _stream(_Results, sys.stdout, STDOUT),
+        _stream(_Notes, sys.stderr, STDERR),
+    )
+
+
+def _stream(kind: type[io.TextIOWrapper], given: Any, number: int) -> io.TextIOWrapper:
+    return kind(
+        given.buffer if given else open(number, "wb"),
+        encoding=given.encoding if given else "utf-8",
+        errors="backslashreplace",
+        line_buffering=number == STDERR or os.isatty(number),
+    )
 
 
 def flush_streams() -> None:
     """What could not be written was found out, and answered, when it was written."""
-    with suppress(OSError, AttributeError):
+    with suppress(Unwritten):
         sys.stdout.flush()
-    with suppress(OSError):
-        sys.stderr.flush()
+    sys.stderr.flush()
 
 
 def on_terminal() -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -28,10 +29,10 @@ from facauth.cli.arguments import (
     unlocked,
 )
 from facauth.cli.operator import lines
-from facauth.cli.output import answering, on_terminal, table
-from facauth.errors import Reason, UsageProblem, shown
+from facauth.cli.output import Answer, answering, on_terminal, table
+from facauth.errors import ExitCode, FacauthError, Reason, UsageProblem, shown
 from facauth.settings import FNMR_WITH_PHOTOS
-from facauth.structs import PersonName
+from facauth.structs import EnrolmentTerms, PersonName
 
 if TYPE_CHECKING:
     from facauth.records.roster import PersonRow
@@ -100,31 +101,61 @@ def register(
     from facauth.records import people
 
     with answering("register", as_json=as_json, quiet=quiet) as answer:
-        answer.more["photos"] = None
+        answer.more |= {"photos": None, "results": None}
         policy = policy_of(answer, strict, lenient, "--accept-spoof" if accept_spoof else None)
         person, agreed = PersonName.parse(name), people.consent(consent, purpose)
         bound = stages(*LIVENESS, *ENCODERS)
         from facauth import pipeline
         from facauth.system import System
 
-        with unlocked(answer, store, key_file, create=True) as records:
+        with (
+            unlocked(answer, store, key_file, create=True) as records,
+            told_of_each(answer, images),
+        ):
             done = pipeline.register(
-                System(bound, records),
+                System.of(bound, records),
                 person,
                 images,
-                policy,
-                largest=largest,
-                replace=replace,
-                allow_duplicate=allow_duplicate,
-                accept_spoof=accept_spoof,
-                keep_signatures=not no_signature,
-                consent=agreed,
+                EnrolmentTerms(
+                    policy,
+                    largest=largest,
+                    replace=replace,
+                    allow_duplicate=allow_duplicate,
+                    accept_spoof=accept_spoof,
+                    keep_signatures=not no_signature,
+                    consent=agreed,
+                ),
             )
+            answer.notes += people.lookalikes(records, done.person)
         answer.show(*done.evidence)
         answer.verdict, answer.person = "registered", done.person
         answer.more["photos"] = done.photos
         answer.lines.append(f"registered {done.person} ({counted(done.photos)})")
         answer.notes += more_photos(done.photos)
+
+
+@contextmanager
+def told_of_each(answer: Answer, images: Sequence[str]) -> Iterator[None]:
+    """Afterwards the answer has an entry for each photo, if they were looked at."""
+    from facauth.faces.image import image_name
+
+    failed: Sequence[FacauthError | None] = [None] * len(images)
+    try:
+        yield
+    except FacauthError as refusal:
+        failed = refusal.photos
+        raise
+    finally:
+        if failed:
+            answer.more["results"] = [
+                {
+                    "image": image_name(image),
+                    "verdict": each.verdict if each else "usable",
+                    "exit_code": int(each.exit_code if each else ExitCode.OK),
+                    "reasons": [asdict(reason) for reason in each.reasons] if each else [],
+                }
+                for image, each in zip(images, failed, strict=True)
+            ]
 
 
 def more_photos(photos: int) -> list[str]:
@@ -293,5 +324,6 @@ def rename(
         with unlocked(answer, store, key_file) as records:
             known_as = records.known_as(before)
             people.rename(records, before, after)
+            answer.notes += people.lookalikes(records, after.text)
         answer.verdict, answer.person = "renamed", after.text
         answer.lines.append(f"renamed {known_as} to {after.text}")

@@ -24,9 +24,10 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.batch import MAX_JOBS
 from facauth.cli.output import answering, complain
-from facauth.decision.match import asked_rate
+from facauth.cli.paths import named
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
-from facauth.settings import default_token_file, weight_memory
+from facauth.extras import pip_install
+from facauth.settings import asked_rate, default_token_file, weight_memory
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,10 +48,13 @@ BehindProxy = Annotated[
 ]
 TlsCert = Annotated[
     Path | None,
-    typer.Option("--tls-cert", metavar="PEM", help="Serve HTTPS: the certificate chain."),
+    typer.Option(
+        "--tls-cert", metavar="PEM", help="Serve HTTPS: the certificate chain.", parser=named
+    ),
 ]
 TlsKey = Annotated[
-    Path | None, typer.Option("--tls-key", metavar="PEM", help="The key of --tls-cert.")
+    Path | None,
+    typer.Option("--tls-key", metavar="PEM", help="The key of --tls-cert.", parser=named),
 ]
 Workers = Annotated[
     int | None,
@@ -99,13 +103,16 @@ def serve(
         from facauth.web.site import Site
         from facauth.web.token import operator_token
 
-        access = key_access(key_file)
+        access, token_file = key_access(key_file), default_token_file()
+        token = operator_token(token_file)
+        assert token_file is not None  # noqa: S101 - or else that was refused
         site = Site(
             host=host,
             port=port,
             store=store_path(store),
             keys=HeldKeys(access.key_file, access.default_key_file, access.ask),
-            token=operator_token(default_token_file()),
+            token=token,
+            ended_sessions=token_file.with_name("operator.ended"),
             policy=policy_of(answer, strict, lenient),
             rate=rate,
             workers=workers or min(os.cpu_count() or 1, MAX_JOBS),
@@ -140,7 +147,7 @@ def require_extra() -> None:
         if (error.name or "").partition(".")[0] not in (*SERVER, "starlette"):
             raise
         message = "the server needs an extra that is not installed"
-        raise SetupProblem(Reason("web.missing", message, 'pip install "facauth[web]"')) from None
+        raise SetupProblem(Reason("web.missing", message, pip_install("web"))) from None
 
 
 def token(as_json: Json = False, quiet: Quiet = False) -> None:

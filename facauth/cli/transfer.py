@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,8 @@ from facauth.cli.arguments import (
     asked_passphrase,
     unlocked,
 )
-from facauth.cli.output import answering
+from facauth.cli.output import answering, progress
+from facauth.cli.paths import named
 from facauth.cli.people import AllowDuplicate, counted
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.structs import PersonName
@@ -70,11 +72,13 @@ def export(
             people.chosen(records, name)  # before somebody thinks of a passphrase in vain
             lock = None if plain else document.new_lock(lambda prompt: ask(f"{prompt}, {PURPOSE}"))
             copies, text = people.export(records, name, lock)
+            if records.read_only:
+                answer.notes.append("the store cannot be written: its log does not tell of this")
         if out is None:
             answer.lines.append(text)
         else:
             write_new(out, text.encode())
-            answer.lines += lines("exported", copies)
+            answer.lines.append(summary("exported", copies))
         answer.verdict, answer.person = "exported", copies[0].name.text if name else None
         answer.more["people"] = numbers(copies)
         if plain:
@@ -97,26 +101,35 @@ def import_people(
 
     Who is in the file signs in from then on: import only what you trust.
     """
+    from facauth.decision.calibration import in_force
     from facauth.networks import Checked, Networks
+    from facauth.records.people import lookalikes
     from facauth.transfer import document, people
 
     with answering("import", as_json=as_json, quiet=quiet) as answer:
         answer.more["people"] = None
         contract = Networks(Checked(None)).contract
-        content = read_stdin() if source == STREAM else read_file(source)
+        calibration = in_force().calibration
+        content = read_stdin() if source == STREAM else read_file(str(named(source)))
         copies = document.read(content, source, lambda _: ask(f"passphrase {PURPOSE}"))
-        with unlocked(answer, store, key_file, create=True) as records:
-            people.take_in(records, copies, contract, allow_duplicate=allow_duplicate)
+        with (
+            unlocked(answer, store, key_file, create=True) as records,
+            progress(len(copies), wanted=not (as_json or quiet)) as advance,
+        ):
+            take_in = partial(people.take_in, records, copies, contract, calibration)
+            take_in(allow_duplicate=allow_duplicate, advance=advance)
+            answer.notes += lookalikes(records, *(copy.name.text for copy in copies))
         answer.verdict = "imported"
-        answer.lines += lines("imported", copies)
+        answer.lines.append(summary("imported", copies))
         answer.more["people"] = numbers(copies)
         if any(photo.contract != contract for copy in copies for photo in copy.photos):
             answer.notes.append("some need a new photo: theirs were made by other networks")
 
 
-def lines(done: str, copies: Sequence[PersonCopy]) -> list[str]:
-    """One for each person."""
-    return [f"{done} {copy.name.text} ({counted(len(copy.photos))})" for copy in copies]
+def summary(done: str, copies: Sequence[PersonCopy]) -> str:
+    """Who, if it is one, and how many photos."""
+    whom = copies[0].name.text if len(copies) == 1 else f"{len(copies):,} people"
+    return f"{done} {whom} ({counted(sum(len(copy.photos) for copy in copies))})"
 
 
 def numbers(copies: Sequence[PersonCopy]) -> list[dict[str, object]]:
@@ -148,7 +161,7 @@ def target(
             raise UsageProblem(Reason("usage", "--json and - both write to stdout", "name a file"))
         path = None
     else:
-        path = Path(out)
+        path = named(out)
         require_new(path)
     return None if everybody else PersonName.parse(names[0]), path
 
@@ -184,7 +197,7 @@ def write_new(path: Path, content: bytes) -> None:
     """
     from tempfile import mkstemp
 
-    from facauth.records.backup import sync_folder
+    from facauth.records.files import sync_folder
 
     try:
         descriptor, part = mkstemp(prefix=".facauth-export-", dir=path.parent)

@@ -1,27 +1,39 @@
-"""Commands that keep a store in order over the years: migrate and purge."""
+"""Commands that keep a store in order over the years: purge, backup, restore, migrate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facauth.cli.arguments import Json, KeyFile, Quiet, StorePath, opened, store_path, unlocked
+from facauth.cli.arguments import (
+    Json,
+    KeyFile,
+    Quiet,
+    StorePath,
+    key_access,
+    opened,
+    store_path,
+    unlocked,
+)
 from facauth.cli.operator import lines
-from facauth.cli.output import answering, complain
+from facauth.cli.output import Answer, answering, complain
 from facauth.cli.people import ask, remark
 from facauth.errors import shown
 
 if TYPE_CHECKING:
-    from facauth.records.backup import Migration
     from facauth.records.roster import PersonRow
+    from facauth.records.upgrade import Migration
 
 
 def add_to(app: typer.Typer) -> None:
     """The commands of this module, in the order of `--help`."""
     app.command("purge", short_help="Delete people who were not used for long.")(purge)
+    app.command("backup", short_help="Copy the store into a file.")(backup)
+    app.command("restore", short_help="Put such a copy in the place of the store.")(restore)
     app.command("migrate", short_help="Bring the store of an older facauth up to date.")(migrate)
 
 
@@ -79,18 +91,23 @@ def confirm(unused: Sequence[PersonRow]) -> None:
     ask(f"Delete {'these people' if len(unused) > 1 else shown(unused[0].name)} for good?", "purge")
 
 
-def migrate(store: StorePath = None, as_json: Json = False, quiet: Quiet = False) -> None:
+def migrate(
+    store: StorePath = None,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Bring the store of an older facauth up to date, and say who needs a new photo.
 
     Before anything is changed a copy is made beside the store, and verified.
     """
     from facauth.networks import Checked, Networks
-    from facauth.records.backup import migrate as bring_up_to_date
+    from facauth.records.upgrade import migrate as bring_up_to_date
 
     with answering("migrate", as_json=as_json, quiet=quiet) as answer:
         answer.more.update(migration=None, needs_new_photo=None)
         path = store_path(store)
-        done = bring_up_to_date(path)
+        done = bring_up_to_date(path, key_access(key_file))
         with opened(answer, store) as records:
             rows = records.people(Networks(Checked(None)).contract)
         answer.verdict = "up_to_date" if done.backup is None else "migrated"
@@ -108,6 +125,59 @@ def migrate(store: StorePath = None, as_json: Json = False, quiet: Quiet = False
             answer.notes.append(
                 "without one they cannot sign in; facauth register NAME IMAGE --replace"
             )
+
+
+Out = Annotated[
+    Path,
+    typer.Argument(metavar="OUT", help="A file that does not exist yet.", show_default=False),
+]
+In = Annotated[Path, typer.Argument(metavar="IN", help="The copy.", show_default=False)]
+
+
+def backup(out: Out, store: StorePath = None, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Copy the whole store into one file, while others use it.
+
+    No key is needed, and an encrypted store stays encrypted. The copy is checked.
+    """
+    from facauth.records.backup import write_backup
+
+    with answering("backup", as_json=as_json, quiet=quiet) as answer:
+        answer.more["enrolled"] = None
+        path = store_path(store)
+        answer.more["enrolled"] = write_backup(path, out)
+        answer.verdict = "backed_up"
+        answer.lines.append(f"backed up {shown(path)} ({enrolled(answer)})")
+        answer.notes.append("facauth remove does not reach this file: delete it when it has served")
+
+
+def restore(
+    source: In, store: StorePath = None, as_json: Json = False, quiet: Quiet = False
+) -> None:
+    """Put a copy in the place of the store, once the copy is found sound.
+
+    What was there is kept beside it. People who were removed since the copy was made are back, and
+    failed sign-ins since then are forgotten. No key is needed.
+    """
+    from facauth.records.backup import restore as put_back
+
+    with answering("restore", as_json=as_json, quiet=quiet) as answer:
+        answer.more |= {"enrolled": None, "replaced": None}
+        path = store_path(store)
+        answer.more["enrolled"], aside = put_back(path, source)
+        answer.verdict = "restored"
+        answer.lines.append(f"restored {shown(path)} ({enrolled(answer)})")
+        if aside is not None:
+            answer.more["replaced"] = shown(aside)
+            answer.notes.append(
+                f"{shown(aside)} holds what was there; delete it when all is well "
+                "(remove, purge, register --replace and key init do)"
+            )
+
+
+def enrolled(answer: Answer) -> str:
+    """ "1 person", "2 people"."""
+    count = answer.more["enrolled"]
+    return f"{count} {'person' if count == 1 else 'people'}"
 
 
 def said(path: str, done: Migration) -> list[str]:

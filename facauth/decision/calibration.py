@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.networks import require_calibration
 from facauth.settings import local_calibration
 from facauth.trusted import Exposed, read_trusted
 
@@ -117,15 +118,20 @@ class InForce:
 
 @cache
 def shipped() -> InForce:
-    """The map that came with the package."""
-    document = json.loads(FILE.read_text(encoding="utf-8"))
+    """The map that came with the package; raises SetupProblem for an altered one."""
+    try:
+        data = FILE.read_bytes()
+    except OSError:
+        data = b""  # which no manifest has the hash of
+    require_calibration(data, FILE)
+    document = json.loads(data)
     return InForce(Calibration.of(document), document)
 
 
 def in_force() -> InForce:
     """The local map if there is one, else the shipped one.
 
-    Raises SetupProblem for a local one that cannot be trusted.
+    Raises SetupProblem for one that cannot be trusted.
     """
     path = local_calibration()
     if path is None:
@@ -145,7 +151,6 @@ def in_force() -> InForce:
     return _local(path, data)
 
 
-@lru_cache(maxsize=4)
 def _local(path: Path, data: bytes) -> InForce:
     """What the file holds."""
     try:
@@ -181,7 +186,17 @@ def fault_of(local: InForce) -> str | None:
     rising = [(np.diff(similarity, axis=axis) >= 0).all() for axis in (0, 1)]
     if not (all(rising) and (similarity > 0).all() and (similarity < 1).all()):
         return "asks for similarities that do not rise as rates fall, within 0 and 1"
+    if not (similarity >= np.minimum(ours.calibration.similarities, _upper_ends(local))).all():
+        return "lets strangers pass more easily than its own intervals show"
     return None
+
+
+def _upper_ends(local: InForce) -> Floats:
+    """(rows, fmrs): of the intervals that a map's similarities were measured with."""
+    import numpy as np
+
+    rows = local.document["rows"]
+    return np.array([[point["interval"][1] for point in row["points"]] for row in rows])
 
 
 def _points(of: Calibration) -> tuple[tuple[float, ...], ...]:
@@ -208,18 +223,3 @@ def unfit(path: Path, what: str) -> SetupProblem:
     """That this local map is not used, and neither is another in its place."""
     advice = "calibrate anew, or delete it to go back to the shipped calibration"
     return SetupProblem(Reason("calibration.unfit", f"{shown(path)} {what}", advice))
-
-
-def calibration() -> Calibration:
-    """The map in force; raises SetupProblem as in_force does."""
-    return in_force().calibration
-
-
-def min_similarity(fmr: float, photos: NDArray[np.intp]) -> NDArray[np.float32]:
-    """As Calibration.min_similarity, by the one in force."""
-    return calibration().min_similarity(fmr, photos)
-
-
-def fmr_of(similarity: float, photos: int) -> float:
-    """As Calibration.fmr_of, by the one in force."""
-    return calibration().fmr_of(similarity, photos)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from facauth.decision.match import Gallery, compare
+from facauth.decision.match import ROUNDING, Gallery, compare
 from facauth.errors import Conflict, Reason
 from facauth.settings import RATES
 from facauth.structs import Encoding, Replay, ReplayVerdict
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-def require_one_person(encodings: Sequence[Encoding]) -> None:
+    from facauth.decision.calibration import Calibration
+
+BLOCK_ROWS = 2048  # of either side of a comparison of all with all
+
+
+def require_one_person(encodings: Sequence[Encoding], calibration: Calibration) -> None:
     """Raises Conflict unless each photo matches the mean of the others."""
     if len(encodings) < 2:
         return
-    misses = [_miss(encodings, index) for index in range(len(encodings))]
+    misses = [_miss(encodings, index, calibration) for index in range(len(encodings))]
     if not all(miss <= 0 for miss in misses):  # NaN must refuse
         odd = misses.index(max(misses))
         raise Conflict(
@@ -26,7 +35,9 @@ def require_one_person(encodings: Sequence[Encoding]) -> None:
         )
 
 
-def require_agreement(enrolled: Sequence[tuple[str, bytes]], name: str) -> None:
+def require_agreement(
+    enrolled: Sequence[tuple[str, bytes]], name: str, calibration: Calibration
+) -> None:
     """Raises Conflict if a photo that a person has already is surely not of who the others show.
 
     enrolled: (name, encoding) of each photo. Raises SetupProblem for a damaged one.
@@ -35,7 +46,7 @@ def require_agreement(enrolled: Sequence[tuple[str, bytes]], name: str) -> None:
     Gallery.of(rows)
     for index, row in enumerate(rows if len(rows) > 1 else ()):
         others = Gallery.of(rows[:index] + rows[index + 1 :])
-        match = compare(Encoding.of("", row[1]), others, RATES.disagreeing_fmr)
+        match = compare(Encoding.of("", row[1]), others, RATES.disagreeing_fmr, calibration)
         if not match.similarity >= match.min_similarity:  # NaN must refuse
             raise Conflict(
                 Reason(
@@ -46,7 +57,9 @@ def require_agreement(enrolled: Sequence[tuple[str, bytes]], name: str) -> None:
             )
 
 
-def require_same_person(encodings: Sequence[Encoding], person: Gallery, name: str) -> None:
+def require_same_person(
+    encodings: Sequence[Encoding], person: Gallery, name: str, calibration: Calibration
+) -> None:
     """Raises Conflict unless every photo matches the person who has the name already."""
     if not person.names:  # there is nobody to tell apart from somebody else
         raise Conflict(
@@ -57,7 +70,7 @@ def require_same_person(encodings: Sequence[Encoding], person: Gallery, name: st
             )
         )
     for encoding in encodings:
-        if not _alike(encoding, person):
+        if not _alike(encoding, person, calibration):
             raise Conflict(
                 Reason(
                     "name.other_face",
@@ -67,12 +80,14 @@ def require_same_person(encodings: Sequence[Encoding], person: Gallery, name: st
             )
 
 
-def require_nobody_else(encodings: Sequence[Encoding], others: Gallery) -> None:
+def require_nobody_else(
+    encodings: Sequence[Encoding], others: Gallery, calibration: Calibration
+) -> None:
     """Raises Conflict if a photo matches somebody else in the store."""
     if not others.names:
         return
     for encoding in encodings:
-        match = compare(encoding, others, RATES.duplicate_fmr)
+        match = compare(encoding, others, RATES.duplicate_fmr, calibration)
         if not match.similarity < match.min_similarity:  # NaN must refuse
             raise Conflict(
                 Reason(
@@ -81,6 +96,33 @@ def require_nobody_else(encodings: Sequence[Encoding], others: Gallery) -> None:
                     "add photos to that name, or --allow-duplicate",
                 )
             )
+
+
+def like_somebody(
+    probes: NDArray[np.float32],
+    owners: NDArray[np.intp],
+    gallery: Gallery,
+    calibration: Calibration,
+) -> NDArray[np.intp]:
+    """Which of very many probes may match somebody else of a gallery: all that do, and few more.
+
+    probes: (n, 256), rows of unit length; owners: (n,), the row of each probe's own person, or -1.
+    They only nominate, as in a Crowd: require_nobody_else decides. Memory: 16 MB at a time.
+    """
+    import numpy as np
+
+    limits = calibration.min_similarity(RATES.duplicate_fmr, gallery.photos) - ROUNDING
+    found = np.zeros(len(probes), bool)
+    for first in range(0, len(probes), BLOCK_ROWS):
+        rows = slice(first, first + BLOCK_ROWS)
+        for start in range(0, len(limits), BLOCK_ROWS):
+            others = slice(start, start + BLOCK_ROWS)
+            far = probes[rows] @ gallery.means[others].T < limits[others]  # of NaN nothing is
+            own = owners[rows] - start
+            mine = np.flatnonzero((own >= 0) & (own < far.shape[1]))
+            far[mine, own[mine]] = True
+            found[rows] |= ~far.all(axis=1)
+    return np.flatnonzero(found)
 
 
 def require_new_pictures(replays: Sequence[Replay]) -> None:
@@ -100,15 +142,15 @@ def require_new_pictures(replays: Sequence[Replay]) -> None:
             )
 
 
-def _alike(probe: Encoding, person: Gallery) -> bool:
-    match = compare(probe, person, RATES.same_person_fmr)
+def _alike(probe: Encoding, person: Gallery, calibration: Calibration) -> bool:
+    match = compare(probe, person, RATES.same_person_fmr, calibration)
     return match.similarity >= match.min_similarity
 
 
-def _miss(encodings: Sequence[Encoding], index: int) -> float:
+def _miss(encodings: Sequence[Encoding], index: int, calibration: Calibration) -> float:
     """By how much a photo misses the similarity to the mean of the others."""
     others = _one_person([*encodings[:index], *encodings[index + 1 :]])
-    match = compare(encodings[index], others, RATES.same_person_fmr)
+    match = compare(encodings[index], others, RATES.same_person_fmr, calibration)
     return match.min_similarity - match.similarity
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from facauth.decision.calibration import calibration
 from facauth.decision.match import Gallery, compare
 from facauth.errors import Reason
 from facauth.settings import LEARNED, RATES
 from facauth.structs import ReplayVerdict
 
 if TYPE_CHECKING:
+    from facauth.decision.calibration import Calibration
     from facauth.structs import Encoding, Liveness, Replay
 
 ANOTHER = "sign in with another photo"
@@ -34,17 +34,22 @@ def spoof_doubts(liveness: Liveness | None, replay: Replay, photos: int) -> Iter
         yield Reason("learn.signature", message, "register new photos with --replace")
 
 
-def strict_fmr(fmr: float) -> float:
+def strict_fmr(fmr: float, min_fmr: float) -> float:
     """The false match rate at which a probe must match to be learned, or the lowest supported.
 
     A sign-in that asked for little earns no more than one by default: what is learned there is
     compared with by stricter ones.
     """
-    return max(min(fmr, RATES.verify_fmr) / LEARNED.stricter, calibration().min_fmr)
+    return max(min(fmr, RATES.verify_fmr) / LEARNED.stricter, min_fmr)
 
 
 def match_doubts(
-    probe: Encoding, whole: Gallery, enrolled: Gallery, others: Gallery, fmr: float
+    probe: Encoding,
+    whole: Gallery,
+    enrolled: Gallery,
+    others: Gallery,
+    fmr: float,
+    calibration: Calibration,
 ) -> Iterator[Reason]:
     """Why it is not beyond doubt that the photo shows the person; NaN is a doubt.
 
@@ -52,22 +57,23 @@ def match_doubts(
     photos cannot lead away from the enrolled ones step by step; others: everybody else. fmr: at
     which the probe matched.
     """
-    if not _alike(probe, whole, strict_fmr(fmr)):
+    strict = strict_fmr(fmr, calibration.min_fmr)
+    if not _alike(probe, whole, strict, calibration):
         yield Reason(
             "learn.similarity", "the face is like the enrolled one, but not clearly", ANOTHER
         )
-    elif not _alike(probe, enrolled, strict_fmr(fmr)):
+    elif not _alike(probe, enrolled, strict, calibration):
         message = "the face is clearly like the learned photos only"
         yield Reason("learn.drift", message, "register new photos")
     if others.names:
-        nearest = compare(probe, others, RATES.duplicate_fmr)
+        nearest = compare(probe, others, RATES.duplicate_fmr, calibration)
         if not nearest.similarity < nearest.min_similarity:
             message = "the face is like somebody else's in the store"
             yield Reason("learn.somebody_else", message, ANOTHER)
 
 
-def _alike(probe: Encoding, person: Gallery, fmr: float) -> bool:
+def _alike(probe: Encoding, person: Gallery, fmr: float, calibration: Calibration) -> bool:
     if not person.names:
         return False
-    match = compare(probe, person, fmr)
+    match = compare(probe, person, fmr, calibration)
     return match.similarity >= match.min_similarity

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
-from facauth.decision.calibration import calibration, min_similarity
 from facauth.errors import NoMatch, Reason, SetupProblem, UsageProblem, shown
 from facauth.settings import MIN_MARGIN, RATES
 from facauth.structs import Match
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facauth.decision.calibration import Calibration
     from facauth.structs import Encoding, Terms
 
 ENCODING_BYTES = 256 * 4
@@ -66,9 +66,9 @@ class Gallery:
         """How many people."""
         return len(self.photos)
 
-    def nearest(self, probe: Encoding, fmr: float) -> Gallery:
+    def nearest(self, probe: Encoding, fmr: float, calibration: Calibration) -> Gallery:
         """Those among whom the two best are."""
-        near = shortlist(self.means @ probe.vector, self.photos, fmr)
+        near = shortlist(self.means @ probe.vector, self.photos, fmr, calibration)
         names = tuple(self.names[index] for index in near)
         return Gallery(names, self.means[near], self.photos[near])
 
@@ -117,7 +117,7 @@ class Crowd:
         """How many people."""
         return self.people
 
-    def nearest(self, probe: Encoding, fmr: float) -> Gallery:
+    def nearest(self, probe: Encoding, fmr: float, calibration: Calibration) -> Gallery:
         """Those among whom the two best are, as they are enrolled.
 
         Raises SetupProblem where that is not as the blocks have it.
@@ -127,7 +127,7 @@ class Crowd:
         blocks = [(each.first, each.photos, each.means @ probe.vector) for each in self.blocks]
         photos = np.concatenate([each for _, each, _ in blocks])
         found = np.concatenate([each for *_, each in blocks])
-        near = shortlist(found, photos, fmr)
+        near = shortlist(found, photos, fmr, calibration)
         ends = np.cumsum([len(each) for _, each, _ in blocks])
         offsets = np.array([first for first, *_ in blocks]) - np.concatenate([[0], ends[:-1]])
         ids = near + offsets[np.searchsorted(ends, near, side="right")]
@@ -140,22 +140,23 @@ class Crowd:
 
 
 def _damaged() -> SetupProblem:
-    return SetupProblem(
-        Reason("store.damaged", "the store holds a damaged encoding", "bring back a copy of it")
-    )
+    advice = "bring back a copy of it with facauth restore"
+    return SetupProblem(Reason("store.damaged", "the store holds a damaged encoding", advice))
 
 
-def compare(probe: Encoding, gallery: Gallery | Crowd, fmr: float) -> Match:
+def compare(
+    probe: Encoding, gallery: Gallery | Crowd, fmr: float, calibration: Calibration
+) -> Match:
     """The person who clears the threshold best (or misses it least); says no more than that.
 
     fmr: false match rate of each single comparison. The gallery holds at least one person.
     """
     import numpy as np
 
-    near = gallery.nearest(probe, fmr)
+    near = gallery.nearest(probe, fmr, calibration)
     # Row by row, so that it does not depend on who else is compared, as it would by BLAS.
     similarities = (near.means.astype(np.float64) * probe.vector).sum(axis=1)
-    thresholds = min_similarity(fmr, near.photos)
+    thresholds = calibration.min_similarity(fmr, near.photos)
     clearances = similarities - thresholds
     order = np.argsort(-clearances, kind="stable")
     best = int(order[0])
@@ -166,11 +167,15 @@ def compare(probe: Encoding, gallery: Gallery | Crowd, fmr: float) -> Match:
         fmr=fmr,
         margin=float(clearances[best] - clearances[order[1]]) if len(order) > 1 else None,
         compared=len(gallery),
+        photos=int(near.photos[best]),
     )
 
 
 def shortlist(
-    similarities: NDArray[np.float32], photos: NDArray[np.intp], fmr: float
+    similarities: NDArray[np.float32],
+    photos: NDArray[np.intp],
+    fmr: float,
+    calibration: Calibration,
 ) -> NDArray[np.intp]:
     """Where the best two surely are: all who come near the second best, NEAREST at most.
 
@@ -178,7 +183,7 @@ def shortlist(
     """
     import numpy as np
 
-    clearances = similarities - min_similarity(fmr, photos)
+    clearances = similarities - calibration.min_similarity(fmr, photos)
     clearances[photos == 0] = -np.inf
     if len(clearances) <= 2:
         return np.flatnonzero(photos)
@@ -189,29 +194,14 @@ def shortlist(
     return near[photos[near] > 0]
 
 
-def asked_rate(rate: float | None, *, claimed: bool) -> float:
-    """Which share of strangers may pass a sign-in, as asked for or by default.
-
-    With a claimed name that is the FMR of its one comparison, otherwise the FPIR, of them all.
-    Raises UsageProblem for what is no such share; NaN is none.
-    """
-    if rate is None:
-        return RATES.verify_fmr if claimed else RATES.identify_fpir
-    if not 0 < rate <= RATES.max_asked:
-        message = f"{rate:g} is no share of strangers that may pass"
-        advice = f"ask for one up to {RATES.max_asked:g}, such as 1e-4"
-        raise UsageProblem(Reason("match.impossible_rate", message, advice))
-    return rate
-
-
-def fmr_of_each(gallery: Gallery | Crowd, terms: Terms) -> float:
+def fmr_of_each(gallery: Gallery | Crowd, terms: Terms, min_fmr: float) -> float:
     """The false match rate of each comparison that keeps the rate of the whole sign-in.
 
-    Raises UsageProblem where that is lower than what can be promised.
+    min_fmr: the lowest one that the calibration can promise. Raises UsageProblem for a lower one.
     """
     asked, claimed = terms.rate, terms.claimed is not None
     compared = 1 if claimed else len(gallery)
-    lowest = calibration().min_fmr * compared
+    lowest = min_fmr * compared
     if asked < lowest * (1 - 1e-9):  # 1e-8 * 1,000 is a little more than 1e-5
         among = "" if claimed else f" among {compared:,} people"
         raise UsageProblem(
@@ -253,6 +243,17 @@ def require_current(person: Gallery, name: str) -> None:
                 f"have {name} registered again, with --replace",
             )
         )
+
+
+def came_near(match: Match, calibration: Calibration) -> bool:
+    """Whether the person would match, had they been named: then it was a try to pass for them.
+
+    Not whoever is nearest: a stranger is nearest to somebody, who should not be locked for that.
+    """
+    import numpy as np
+
+    fmr = max(match.fmr, RATES.verify_fmr)
+    return bool(match.similarity >= calibration.min_similarity(fmr, np.array([match.photos]))[0])
 
 
 def require_match(match: Match, *, claimed: bool) -> None:

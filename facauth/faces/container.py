@@ -19,6 +19,7 @@ END, SCAN = b"\xff\xd9", b"\xff\xda"
 TIFF = (b"II", b"MM")
 BIG_TIFF = (b"II+\0", b"MM\0+")
 DIRECTORIES = (34665, 34853, 40965)  # tags that hold the place of a further directory
+SUBFILE_TYPE = 254  # its lowest bit: a smaller copy of another page
 MAX_DIRECTORIES = 8
 BLOCKS = (1, 2, 6, 7)  # types of bytes; above the baseline tags what they hold is left alone
 BASELINE_TAGS = 700
@@ -90,6 +91,25 @@ def values(data: bytes) -> int:
             elif tag < BASELINE_TAGS or kind not in BLOCKS:
                 found += count
     return found
+
+
+def has_pages(data: bytes) -> bool:
+    """Whether a TIFF file has a page beside the first that is not a smaller copy of one."""
+    order = "<" if data[:2] == b"II" else ">"
+    place = _number(data, 4, order + "I")
+    for _ in range(MAX_DIRECTORIES):
+        place = _number(data, place + 2 + 12 * _number(data, place, order + "H"), order + "I")
+        if not 0 < place < len(data):
+            return False
+        size = 12 * _number(data, place, order + "H")
+        entries = data[place + 2 : place + 2 + size]
+        kinds = {
+            tag: _number(entries, 12 * number + 8, order + "I")
+            for number, (tag,) in enumerate(struct.iter_unpack(order + "H10x", entries))
+        }
+        if not kinds.get(SUBFILE_TYPE, 0) & 1:
+            return True
+    return True
 
 
 def is_plain(profile: bytes) -> bool:

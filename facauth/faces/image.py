@@ -16,15 +16,18 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from facauth.errors import Reason, SetupProblem, UnusableImage, UsageProblem, shown
+from facauth.extras import pip_install
 from facauth.faces.container import (
     TIFF,
     TooManyParts,
     WatchedFile,
+    has_pages,
     is_plain,
     require_few_parts,
     require_few_scans,
     values,
 )
+from facauth.faces.ending import with_end
 from facauth.settings import IMAGE
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ STDERR = 2
 ONE_AT_A_TIME = Lock()  # for stderr belongs to the whole process
 BITS, ORIENTATION, TILE_WIDTH, TILE_LENGTH = 258, 274, 322, 323  # TIFF and EXIF tags
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # MPO opens as JPEG
+JPEGS = ("JPEG", "MPO")
+MOVING = ("GIF", "PNG", "WEBP", "AVIF")
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 CMS_MODES = ("RGB", "RGBA", "CMYK", "L")
 HUNGRY = ("WEBP", "AVIF")  # the decoder has the picture four times; as TIFF of 16 bits: half fits
@@ -133,11 +138,12 @@ def _unusable(code: str, message: str, source: str) -> UnusableImage:
     )
 
 
-def decode(data: bytes, source: str) -> Pixels:
-    """Pixels of the first frame: EXIF orientation applied, ICC profile turned to sRGB.
+def decode(data: bytes, source: str, max_pixels: int = IMAGE.max_pixels) -> Pixels:
+    """Pixels of the one frame: EXIF orientation applied, ICC profile turned to sRGB.
 
-    source only names the image in messages. Raises UnusableImage for whatever is not a whole
-    image within the limits, SetupProblem for HEIC without its extra.
+    source only names the image in messages; max_pixels: IMAGE.max_pixels or fewer. Raises
+    UnusableImage for whatever is not a whole image within the limits, SetupProblem for HEIC
+    without its extra.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -147,12 +153,13 @@ def decode(data: bytes, source: str) -> Pixels:
     try:
         with strict(), _silent(data):
             require_few_parts(data)
-            formats = [*FORMATS, *_heif_formats()]
-            with Image.open(WatchedFile(data), formats=formats) as image:
-                _require_size(image, source)
-                if image.format in ("JPEG", "MPO"):
-                    require_few_scans(data, image.width * image.height)
-                return _upright_srgb(image)
+            try:
+                return _decoded(data, source, max_pixels)
+            except OSError:
+                ended = with_end(data)
+                if ended is None:
+                    raise
+                return _decoded(ended, source, max_pixels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(source, IMAGE.max_pixels) from error
     except TooManyParts as error:
@@ -164,6 +171,33 @@ def decode(data: bytes, source: str) -> Pixels:
         ) from error
     except DECODER_FAULTS as error:
         raise _unusable("image.damaged", "the image is damaged or cut off", source) from error
+
+
+def _decoded(data: bytes, source: str, max_pixels: int) -> Pixels:
+    from PIL import Image
+
+    formats = [*FORMATS, *_heif_formats()]
+    with Image.open(WatchedFile(data), formats=formats) as image:
+        _require_size(image, source, max_pixels)
+        if image.format in JPEGS:
+            require_few_scans(data, image.width * image.height)
+        _require_one_frame(image, data, source)
+        return _upright_srgb(image)
+
+
+def _require_one_frame(image: Image.Image, data: bytes, source: str) -> None:
+    """One picture is judged, so there must be no other that somebody might see instead.
+
+    The further ones of MPO and HEIC are previews, depth maps and the like, as is a reduced page of
+    TIFF: of those the first is the photo. GIF, PNG, WebP and AVIF have moving pictures.
+    """
+    if image.format == "TIFF":
+        several = has_pages(data)
+    else:
+        several = image.format in MOVING and bool(getattr(image, "is_animated", False))
+    if several:
+        message = f"the image has several frames ({shown(source)})"
+        raise UnusableImage(Reason("image.several_frames", message, "give a photo of one picture"))
 
 
 @contextmanager
@@ -196,12 +230,13 @@ def _silent(data: bytes) -> Iterator[None]:
         yield
 
 
-def _require_size(image: Image.Image, source: str) -> None:
+def _require_size(image: Image.Image, source: str, max_pixels: int) -> None:
     pixels = image.width * image.height
     tags = getattr(image, "tag_v2", {})  # libtiff decodes whole tiles, however small the image
     tile = int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_LENGTH, 0))
     hungry = image.format in HUNGRY or max(tags.get(BITS, (8,))) > 8
-    max_pixels = IMAGE.max_pixels // 2 if hungry else IMAGE.max_pixels
+    if hungry:
+        max_pixels //= 2
     if max(pixels, tile) > max_pixels:
         raise _too_many_pixels(source, max_pixels)
     if max(image.size) > IMAGE.max_side_px:
@@ -321,7 +356,7 @@ def _allow_heif(data: bytes, source: str) -> None:
             Reason(
                 "image.heic",
                 f"HEIC photos need an extra that is not installed ({image_name(source)})",
-                "pip install 'facauth[heic]', or give a JPEG",
+                f"{pip_install('heic')}, or give a JPEG",
             )
         ) from error
     pi_heif.register_heif_opener()

@@ -1,7 +1,7 @@
 """dlib's five landmarks, found as dlib finds them, from arrays that load twenty times faster.
 
 Kazemi and Sullivan, "One millisecond face alignment with an ensemble of regression trees", CVPR
-2014. Equal to `dlib.shape_predictor` point for point (tests/faces/test_landmarks.py).
+2014. Equal to `dlib.shape_predictor` point for point (tests/weights/test_parity.py).
 """
 
 from __future__ import annotations

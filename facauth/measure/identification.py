@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facauth.decision.calibration import calibration
+from facauth.decision.calibration import Calibration
 from facauth.errors import Reason, UsageProblem
 from facauth.measure.comparisons import Gallery, reached
 from facauth.measure.matching import Bools, Floats, Ints
@@ -40,17 +40,17 @@ class Identification:
     fnir: Estimate | None
 
 
-def require_gallery(size: int | None, people: int) -> None:
+def require_gallery(size: int | None, people: int, calibration: Calibration) -> None:
     """Raises UsageProblem unless somebody is left outside, and the calibration goes so far."""
     if size is None:
         return
     if size >= people:
         message = f"a gallery of {size} leaves nobody outside of {people} people"
         raise UsageProblem(Reason("evaluate.gallery", message, "choose a smaller one"))
-    calibration().require_supported(RATES.identify_fpir / size)
+    calibration.require_supported(RATES.identify_fpir / size)
 
 
-def identified(gallery: Gallery, size: int) -> Identification | None:
+def identified(gallery: Gallery, size: int, calibration: Calibration) -> Identification | None:
     """Galleries drawn RESAMPLES times; None where too few people can be enrolled.
 
     The interval is that of the draws, in each of which the people who sign in are resampled.
@@ -59,7 +59,7 @@ def identified(gallery: Gallery, size: int) -> Identification | None:
     if size > (photos >= k).sum() or size >= len(photos):
         return None
     fmr = RATES.identify_fpir / size
-    threshold = float(calibration().min_similarity(fmr, np.array([k]))[0])
+    threshold = float(calibration.min_similarity(fmr, np.array([k]))[0])
     hits, random = _Hits.of(gallery, threshold), np.random.default_rng(SEED)
     draws = [_one_draw(gallery, _enrolled(gallery, size, random), hits) for _ in range(RESAMPLES)]
     several = int((photos > k).sum())

@@ -11,6 +11,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.extras import pip_install
 from facauth.measure.rates import passing
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def require_extra() -> None:
     """Raises SetupProblem without matplotlib."""
     if find_spec("matplotlib") is None:
         message = "drawing needs an extra that is not installed"
-        raise SetupProblem(Reason("evaluate.plot", message, 'pip install "facauth[plot]"'))
+        raise SetupProblem(Reason("evaluate.plot", message, pip_install("plot")))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facauth.decision.calibration import calibration
+from facauth.decision.calibration import Calibration
 from facauth.errors import Reason, UsageProblem
 from facauth.measure.comparisons import (
     EDGES,
@@ -109,11 +109,11 @@ def numbers_of_photos(found: Encodings, wanted: int) -> list[int]:
     return sorted({*usual, wanted})
 
 
-def measured(gallery: Gallery, at_fmr: float) -> Row:
+def measured(gallery: Gallery, at_fmr: float, calibration: Calibration) -> Row:
     """At FMRS and one rate more."""
     k = gallery.members.shape[1]
     asked = sorted({*FMRS, at_fmr}, reverse=True)
-    limits = calibrated(asked, k)
+    limits = calibrated(asked, k, calibration)
     genuine = genuine_comparisons(gallery)
     spread, missed = impostor_spread(gallery), _spread_of(genuine)
     tail = impostor_comparisons(gallery, _floor(gallery, spread, asked, limits))
@@ -135,14 +135,14 @@ def measured(gallery: Gallery, at_fmr: float) -> Row:
     )
 
 
-def calibrated(fmrs: list[float], photos: int) -> Floats:
-    """(fmrs,): the thresholds of the calibration in force; NaN for what it does not support."""
-    return np.array([_calibrated(fmr, photos) for fmr in fmrs])
+def calibrated(fmrs: list[float], photos: int, calibration: Calibration) -> Floats:
+    """(fmrs,): the thresholds of a calibration; NaN for what it does not support."""
+    return np.array([_calibrated(fmr, photos, calibration) for fmr in fmrs])
 
 
-def _calibrated(fmr: float, photos: int) -> float:
+def _calibrated(fmr: float, photos: int, calibration: Calibration) -> float:
     try:
-        return float(calibration().min_similarity(fmr, np.array([photos]))[0])
+        return float(calibration.min_similarity(fmr, np.array([photos]))[0])
     except UsageProblem:
         return float("nan")
 
@@ -237,6 +237,7 @@ class MatchEvaluation:
 def evaluate(
     found: Encodings,
     *,
+    calibration: Calibration,
     at_fmr: float,
     photos: int,
     gallery: int | None = None,
@@ -245,7 +246,7 @@ def evaluate(
     """The rates of what was encoded; galleries of this size, groups of these files if given."""
     made = {k: gallery_of(found, k) for k in numbers_of_photos(found, photos)}
     own = made[photos]
-    (limit,) = calibrated([at_fmr], photos).tolist()
+    (limit,) = calibrated([at_fmr], photos, calibration).tolist()
     good = [(found.names[person], False) for person in found.person.tolist()]
     unreadable = tuple(each for each in found.failed if each[1][0].startswith("image."))
     refused = [each for each in found.failed if not each[1][0].startswith("image.")]
@@ -259,8 +260,8 @@ def evaluate(
         unreadable=unreadable,
         at_fmr=at_fmr,
         enrolment_photos=photos,
-        rows=tuple(measured(each, at_fmr) for each in made.values() if each),
-        gallery=identified(own, gallery) if own and gallery else None,
+        rows=tuple(measured(each, at_fmr, calibration) for each in made.values() if each),
+        gallery=identified(own, gallery, calibration) if own and gallery else None,
         groups=cross_tabs(own, found.files, group_of, limit) if own and group_of else None,
     )
 

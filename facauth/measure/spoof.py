@@ -25,7 +25,7 @@ from facauth.records.keys import KeyAccess
 from facauth.records.store import Store
 from facauth.settings import DEFAULT
 from facauth.spoof.liveness import UNSURE
-from facauth.structs import LiveVerdict
+from facauth.structs import LiveVerdict, Terms
 from facauth.system import System
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Look:
         largest: bool,
     ) -> None:
         self._stages, self._policy, self._largest = stages(), policy, largest
-        self._terms = pipeline.terms(None, policy=policy, largest=largest)
+        self._terms = Terms.of(None, None, policy, largest=largest)
         self._people = None if store is None else copy_of(store, keys)
         if self._people is not None:
             weakref.finalize(self, self._people.close)
@@ -111,7 +111,7 @@ class Look:
     def _signs_in(self, image: str, people: Store) -> bool:
         """Whether a photo passes every stage, as anybody."""
         try:
-            pipeline.sign_in(System(self._stages, people), image, self._terms)
+            pipeline.sign_in(System.of(self._stages, people), image, self._terms)
         except FacauthError as refusal:
             if refusal.exit_code in (ExitCode.SETUP, ExitCode.INTERNAL):
                 raise

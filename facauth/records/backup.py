@@ -1,138 +1,220 @@
-"""From an older store to a current one, with a verified copy of the older one beside it."""
+"""Copies of a store: made beside it, made elsewhere, and put back."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import sqlite3
-import stat
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copyfileobj
+from time import monotonic, sleep
+from typing import BinaryIO
 
-from facauth.records import log, schema
-from facauth.records.database import (
-    Database,
-    connect_to,
-    explained,
-    new_private_file,
-    real,
-    transaction,
-    unfit,
-    version_of,
-    write_ahead,
-)
+from facauth.errors import Reason, UsageProblem, shown
+from facauth.records import files
+from facauth.records.connection import connect_to, version_of, write_ahead
+from facauth.records.faults import RESTORE, explained, unfit
+from facauth.records.files import alone, erase, in_use, logs, new_private_file, real
+from facauth.records.soundness import faults, recover
 
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """From which schema version to which; no backup where there was nothing to do."""
-
-    before: int
-    after: int
-    backup: Path | None
-
-
-def migrate(path: Path) -> Migration:
-    """Bring the store at `path` to the current schema, or leave it as it was.
-
-    Raises SetupProblem, for a store that does not exist too.
-    """
-    with explained(path):
-        if not (path.exists() or path.is_symlink()):
-            raise unfit("store.missing", path, "does not exist", "name a store with --store")
-        with closing(connect_to(path)) as db:
-            found = version_of(db, path)
-            db.execute("PRAGMA synchronous = FULL")
-            if not 0 < found < len(schema.MIGRATIONS):
-                return Migration(found, found, None)
-            write_ahead(db)
-            return _upgraded(db, path)
-
-
-def _upgraded(db: sqlite3.Connection, path: Path) -> Migration:
-    copy = None
-    try:
-        with transaction(db):
-            found = schema.version(db)  # read again: another process may have been first
-            if found == len(schema.MIGRATIONS):
-                return Migration(found, found, None)
-            copy = back_up(path, found)
-            schema.make(db)
-            # Without a key: no store that is older than this version is encrypted.
-            log.append(Database(db, path), lambda _: None, "migrate", "migrated")
-    except BaseException:
-        if copy:
-            _erase(copy)
-        raise
-    return Migration(found, len(schema.MIGRATIONS), copy)
+# What SQLite locks of a database, from its pending byte on (sqlite.org/fileformat2.html, 1.2.12):
+# whoever has all of it is alone, whatever the file holds.
+LOCKED_FROM, LOCKED_BYTES = 2**30, 512
+HEADER_BYTES = 4096  # written last
+# Beside a store: copies from before a migration, from before a restore, and unfinished ones.
+KINDS = r"v\d+\.backup(\.part)?|\d{8}T\d{6}Z\.replaced|restored\.part"
+UNFINISHED = r"(v\d+\.backup|restored)\.part"
 
 
 def back_up(path: Path, version: int) -> Path:
     """A copy of the store beside it, whole and private; what has its name is replaced."""
     target = real(path).with_name(f"{real(path).name}.v{version}.backup")
     making = target.with_name(f"{target.name}.part")
-    _discard(path, r"backup\.part")  # of a process that was killed
-    new_private_file(making)
-    try:
-        with closing(connect_to(path)) as source, closing(connect_to(making)) as copy:
-            copy.execute("PRAGMA locking_mode = EXCLUSIVE")  # needs no file beside it for that
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            _require_equal(source, copy, making)
+    with explained(path):
+        _discard(path, UNFINISHED)  # of a process that was killed
+        _make(path, making)
         making.rename(target)
-    except BaseException:
-        _discard(path, r"backup\.part")
-        raise
-    sync_folder(target)
+        files.sync_folder(target)
     return target
 
 
-def _require_equal(source: sqlite3.Connection, copy: sqlite3.Connection, path: Path) -> None:
-    """Raises SetupProblem unless the copy is sound and holds as much as its source."""
-    ((verdict,),) = copy.execute("PRAGMA integrity_check(1)").fetchall()
-    if verdict != "ok" or _extent(copy) != _extent(source):
-        raise unfit("store.backup", path, "is no sound copy", "check disk and free space")
+def write_backup(path: Path, out: Path) -> int:
+    """A copy of the store in a new file, whole and private; how many people are in it.
+
+    It is of one moment, whoever writes meanwhile. What is sealed stays so. Raises UsageProblem if
+    there is something at `out`, SetupProblem for a store that is not sound.
+    """
+    with explained(path):
+        recover(path)
+        with closing(connect_to(path)) as source:
+            version_of(source, path)
+    with explained(out):
+        try:
+            new_private_file(out)
+        except FileExistsError:
+            reason = Reason("backup.exists", f"{shown(out)} exists already", "name a new file")
+            raise UsageProblem(reason) from None
+        try:
+            people = _make(path, making := out.with_name(f".{out.name}.facauth-new"))
+            making.rename(out)
+        except BaseException:
+            out.unlink()
+            raise
+        files.sync_folder(out)
+    return people
 
 
-def _extent(db: sqlite3.Connection) -> list[object]:
-    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type='table'")]
-    counts = [db.execute(f'SELECT count(*) FROM "{name}"').fetchone() for name in sorted(tables)]  # noqa: S608
-    return [schema.version(db), sorted(tables), counts]
-
-
-def sync_folder(path: Path) -> None:
-    """What was made or renamed beside `path` outlasts a loss of power."""
-    folder = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
+def _make(path: Path, making: Path) -> int:
+    for left in (making, *logs(making)):  # by a process that was killed
+        left.unlink(missing_ok=True)
+    new_private_file(making)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        with closing(connect_to(path)) as source, closing(sqlite3.connect(making)) as copy:
+            copy.execute("PRAGMA locking_mode = EXCLUSIVE")  # needs no file beside it for that
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+            _require_sound(copy, path, RESTORE)
+            return _people(copy)
+    except BaseException:
+        erase(making)
+        raise
+
+
+def _require_sound(db: sqlite3.Connection, path: Path, advice: str) -> None:
+    if faults(db):
+        raise unfit("store.damaged", path, "is damaged", advice)
+
+
+def _people(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM people").fetchone()[0])
+
+
+def restore(path: Path, source: Path) -> tuple[int, Path | None]:
+    """Put a copy, with the log beside it if it has one, in the place of the store.
+
+    How many people are in it, and what was there, which is kept beside it. Nobody can have the
+    store open meanwhile; until the copy is whole nobody can open it either. Raises SetupProblem,
+    and nothing has changed then, if the copy is not sound or somebody has the store open.
+    """
+    target = real(path)
+    making = target.with_name(f"{target.name}.restored.part")
+    with explained(source):
+        files.require_store_file(source)
+        if target.exists() and source.samefile(target):
+            reason = Reason("restore.same", f"{shown(source)} is the store", "name a copy of it")
+            raise UsageProblem(reason)
+    with explained(path):
+        files.make_folders(target)
+        with alone(target, in_use(path)) as folder:
+            try:
+                people = _taken(source, making)
+                if not os.path.lexists(target):
+                    making.rename(target)
+                    os.fsync(folder)
+                    return people, None
+                return people, _put_in_place(making, path)
+            finally:
+                for left in (making, *logs(making)):
+                    erase(left)
+
+
+def _taken(source: Path, making: Path) -> int:
+    """A copy of a copy, checked; its own log, which belongs to it, is taken over in it."""
+    pairs = zip((source, logs(source)[0]), (making, logs(making)[0]), strict=True)
+    for there, here in pairs:
+        erase(here)
+        with suppress(FileNotFoundError), there.open("rb") as file:
+            _write_private(here, file)
+    with closing(connect_to(making)) as db:
+        with explained(source):
+            version_of(db, source)
+            _require_sound(db, source, "name another copy")
+        people = _people(db)
+        write_ahead(db)
+    return people
+
+
+def _put_in_place(making: Path, path: Path) -> Path | None:
+    """Write over the file itself: who waits to open it must not have another one by then."""
+    files.require_own_file(path)
+    with _held(path) as file, making.open("rb") as copy:
+        aside = None
+        if os.fstat(file.fileno()).st_size:
+            now = datetime.now(UTC)
+            aside = real(path).with_name(f"{real(path).name}.{now:%Y%m%dT%H%M%SZ}.replaced")
+            _write_private(aside, file)
+        for log in logs(path):
+            if aside and log.name.endswith("-wal") and log.exists():
+                with log.open("rb") as content:
+                    _write_private(logs(aside)[0], content)
+            log.unlink(missing_ok=True)
+        _write_over(file, copy)
+    files.sync_folder(real(path))
+    return aside
+
+
+def _write_over(file: BinaryIO, copy: BinaryIO) -> None:
+    """The header goes first and comes last: without it the file is nobody's store."""
+    os.fchmod(file.fileno(), 0o600)
+    file.seek(0)
+    file.write(bytes(HEADER_BYTES))
+    _sync(file)
+    header = copy.read(HEADER_BYTES)
+    file.truncate(HEADER_BYTES)
+    copyfileobj(copy, file)
+    _sync(file)
+    file.seek(0)
+    file.write(header)
+    _sync(file)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[BinaryIO]:
+    """The file, once no SQLite has it open. Open it nowhere else within: that would let go of it.
+
+    Raises SetupProblem.
+    """
+    deadline = monotonic() + files.BUSY_TIMEOUT_S
+    with path.open("r+b") as file:
+        while True:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, LOCKED_BYTES, LOCKED_FROM)
+            except OSError as error:
+                if not isinstance(error, (BlockingIOError, PermissionError)):
+                    raise
+                if monotonic() > deadline:
+                    raise in_use(path) from None
+                sleep(0.01)
+            else:
+                break
+        yield file
+
+
+def _write_private(path: Path, content: BinaryIO) -> None:
+    new_private_file(path)
+    with path.open("r+b") as file:
+        copyfileobj(content, file)
+        _sync(file)
 
 
 def discard_backups(path: Path) -> None:
-    """Delete the backups that were made beside a store, for they hold what was deleted from it."""
+    """Delete the copies that were made beside a store, for they hold what was deleted from it."""
     with explained(path):
-        _discard(path)
+        _discard(path, KINDS)
 
 
-def _discard(path: Path, kind: str = r"backup(\.part)?") -> None:
+def _discard(path: Path, kinds: str) -> None:
     store = real(path)
-    made = re.compile(rf"{re.escape(store.name)}\.v\d+\.{kind}(-journal|-wal|-shm)?")
+    made = re.compile(rf"{re.escape(store.name)}\.({kinds})(-journal|-wal|-shm)?")
     for each in store.parent.iterdir():
         if made.fullmatch(each.name):
-            _erase(each)
-
-
-def _erase(copy: Path) -> None:
-    """Overwrite and delete a file; of a link, or of what has other names too, only this name."""
-    with suppress(FileNotFoundError):
-        found = copy.lstat()
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-            with os.fdopen(os.open(copy, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b") as file:
-                if os.path.samestat(found, os.fstat(file.fileno())):  # nothing was put in its place
-                    file.write(bytes(found.st_size))
-                    file.flush()
-                    os.fsync(file.fileno())
-        if not stat.S_ISDIR(found.st_mode):
-            copy.unlink()
+            erase(each)

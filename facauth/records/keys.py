@@ -6,7 +6,6 @@ Everything raised is a FacauthError, and no message holds key or passphrase.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import stat
@@ -16,14 +15,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from time import monotonic, sleep
 from types import ModuleType
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.extras import pip_install
+from facauth.records.faults import RESTORE
+from facauth.records.files import alone, folder_of
 from facauth.records.vault import KEY_BYTES, new_key
 
 MAX_FILE_BYTES = 2**20
-BUSY_TIMEOUT_S = 10.0  # how long to wait for another process that writes in the folder
 Step = Callable[[], object]
 BASE64_KEY = "[A-Za-z0-9+/]{43}="
 LINE = f"facauth-key/1 ([!-~]+) ([0-9]{{1,9}}) ({BASE64_KEY})"
@@ -115,8 +115,17 @@ def write_copy(path: Path, store_id: str, generation: int, kek: bytes, before: S
 
     Raises UsageProblem if there is something at `path`.
     """
-    with _explained(path), _folder(path) as folder:
-        _write_new(path, [_line(store_id, generation, kek)], before)
+    line = _line(store_id, generation, kek)
+    with _explained(path):
+        descriptor = _new_file(path)
+    try:
+        before()
+    except BaseException:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+        raise
+    with _explained(path), folder_of(path) as folder:
+        _fill(path, descriptor, [line])
         os.fsync(folder)
 
 
@@ -148,8 +157,8 @@ def _derived(passphrase: str, salt: bytes | None) -> bytes:
     from hashlib import scrypt
 
     if not isinstance(salt, bytes) or len(salt) != 1 + SALT_BYTES:
-        message = "the salt of the passphrase is damaged"
-        raise _problem("key.damaged", message, "bring back a copy of the store")
+        message = "the store is damaged: the salt of its passphrase"
+        raise _problem("key.damaged", message, RESTORE)
     if (n := SCRYPT_N.get(salt[0])) is None:
         raise _problem("store.newer", "the store was locked by a newer facauth", "update facauth")
     memory = 128 * SCRYPT_R * (n + SCRYPT_P + 2)  # as OpenSSL counts it
@@ -197,7 +206,7 @@ def _keyring() -> Iterator[ModuleType]:
         import keyring
     except ImportError:
         message = "the system keyring needs an extra that is not installed"
-        raise _problem("key.keyring", message, 'pip install "facauth[keyring]"') from None
+        raise _problem("key.keyring", message, pip_install("keyring")) from None
     try:
         yield keyring
     except Exception as error:  # noqa: BLE001 - keyrings are plugins, and raise what they like
@@ -231,7 +240,7 @@ def _from_file(path: Path, store_id: str, generation: int) -> bytes:
 def _kept_in_file(path: Path, store_id: str, generation: int) -> bytes:
     with _explained(path):
         _make_folder(path)
-        with _alone(path) as folder:
+        with alone(path, _busy(path)) as folder:
             lines = _lines(path) if os.path.lexists(path) else []
             key = _found(lines, store_id, generation)
             if key is None:
@@ -242,7 +251,7 @@ def _kept_in_file(path: Path, store_id: str, generation: int) -> bytes:
 
 
 def _forget_in_file(path: Path, store_id: str, generation: int) -> None:
-    with _explained(path), _alone(path) as folder:
+    with _explained(path), alone(path, _busy(path)) as folder:
         lines = _lines(path)
         kept = [line for line in lines if line[1] != store_id or int(line[2]) >= generation]
         if len(kept) < len(lines):
@@ -305,54 +314,33 @@ def _make_folder(path: Path) -> None:
     for folder in reversed(missing):
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        with _folder(folder) as above:
+        with folder_of(folder) as above:
             os.fsync(above)
 
 
-@contextmanager
-def _folder(path: Path) -> Iterator[int]:
-    """A descriptor of the folder that `path` is in."""
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[int]:
-    """The folder of `path`, locked: the file itself is replaced, so it cannot be what is locked."""
-    deadline = monotonic() + BUSY_TIMEOUT_S
-    with _folder(path) as folder:
-        while True:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if monotonic() > deadline:
-                    message = f"the folder of {shown(path)} is held by another process"
-                    raise _problem("key.busy", message, "try again") from None
-                sleep(0.01)
-            else:
-                break
-        yield folder
+def _busy(path: Path) -> SetupProblem:
+    message = f"the folder of {shown(path)} is held by another process"
+    return _problem("key.busy", message, "try again")
 
 
 def _replace(path: Path, folder: int, lines: list[str]) -> None:
     """The file with these lines or, whenever this is killed, as it was."""
     new = path.with_name(f".{path.name}.facauth-new")  # always this: nothing stays of a killed run
     new.unlink(missing_ok=True)
-    _write_new(new, lines)
+    _fill(new, _new_file(new), lines)
     new.replace(path)
     os.fsync(folder)
 
 
-def _write_new(path: Path, lines: list[str], before: Step = lambda: None) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def _fill(path: Path, descriptor: int, lines: list[str]) -> None:
+    """Write a new file to the end, or delete it."""
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             os.fchmod(descriptor, 0o600)  # whatever the umask took away
-            before()
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(descriptor)
@@ -364,8 +352,8 @@ def _write_new(path: Path, lines: list[str], before: Step = lambda: None) -> Non
 def _line(store_id: str, generation: int, key: bytes) -> str:
     line = f"facauth-key/1 {store_id} {generation} {_as_base64(key)}"
     if not re.fullmatch(LINE, line):  # a store's id must not write lines for other stores
-        message = "the store's id or generation is damaged"
-        raise _problem("key.damaged", message, "bring back a copy of the store")
+        message = "the store is damaged: its id or generation"
+        raise _problem("key.damaged", message, RESTORE)
     return line
 
 

@@ -1,7 +1,8 @@
 """Attempt limits, after SP 800-63B-4, 3.2.3.3: failures in a row, then delays, then a stop.
 
-A try is counted as failed before the photo is looked at, and settled afterwards: processes side
-by side cannot get more tries than one after the other, and a killed process has failed.
+A try is counted as the gravest failure before the photo is looked at, and settled afterwards:
+processes side by side cannot get more tries than one after the other, and a killed process has
+failed as if it had been an attack.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from facauth.records.database import Database
     from facauth.settings import AttemptLimits
 
+GRAVEST = 2  # as so many failures counts an attack, and a try that is not settled
 EVERYBODY = ""  # the subject of a sign-in that names nobody
 LARGEST = 2**53  # no count and no clock comes so far
 # Of the photos that cannot be used, those that came so far that there is something to learn.
-DOUBTS = ("liveness.doubt", "liveness.unchecked", "replay.same_sitting")
+DOUBTS = ("liveness.doubt", "replay.same_sitting")
 # Of those that match nobody, the ones where there was nothing to compare with.
 NOT_COMPARED = ("match.nobody_enrolled", "match.needs_new_photo")
 
@@ -93,7 +95,7 @@ def spoken(seconds: int) -> str:
 def weight(refusal: FacauthError) -> int:
     """As how many failures a refusal counts; 0 for what says nothing of the face."""
     if isinstance(refusal, Attack):
-        return 2
+        return GRAVEST
     compared = isinstance(refusal, NoMatch) and refusal.reasons[0].code not in NOT_COMPARED
     doubted = any(reason.code in DOUBTS for reason in refusal.reasons)
     return int(compared or doubted or isinstance(refusal, LockedOut))
@@ -136,12 +138,12 @@ def require_subject_unlocked(db: Database, subject: str, limits: AttemptLimits) 
 
 
 def begin(db: Database, subject: str, limits: AttemptLimits) -> tuple[Tries, Tries]:
-    """Count a try as failed; what was there before, and since. Call it within a transaction.
+    """Count a try as the gravest failure; what was there before, and since.
 
-    Raises LockedOut.
+    Call it within a transaction. Raises LockedOut.
     """
     before = require_subject_unlocked(db, subject, limits)
-    since = Tries(before.round, before.failures + 1, *clocks_s())
+    since = Tries(before.round, before.failures + GRAVEST, *clocks_s())
     write(db, subject, since)
     return before, since
 
@@ -154,7 +156,7 @@ def settle(db: Database, subject: str, before: Tries, since: Tries, count: int) 
     if count == 0 and stored == since:
         write(db, subject, before)  # as if it had not been
         return
-    counted = int(stored.round == since.round)  # otherwise somebody succeeded in between
+    counted = GRAVEST * int(stored.round == since.round)  # otherwise somebody succeeded in between
     failures = max(stored.failures - counted + count, 0)
     clocks = clocks_s() if count else (stored.failed_at_s, stored.failed_boot_s)
     write(db, subject, Tries(stored.round, failures, *clocks))

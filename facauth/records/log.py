@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
@@ -61,18 +61,56 @@ def append(
     error_rate: float | None = None,
 ) -> None:
     """Add one entry. Call it within a transaction."""
-    entries, last, anchored = _end(db)
-    if not _same(anchor(_head(entries, last)), anchored):
+    append_all(db, anchor, [(command, verdict, reasons, subject, error_rate)])
+
+
+def append_all(
+    db: Database,
+    anchor: Anchor,
+    added: Sequence[tuple[str, str, str | None, str | None, float | None]],
+) -> None:
+    """Add entries, each what `append` takes. Call it within a transaction."""
+    entries, digest, anchored = _end(db)
+    if not _same(anchor(_head(entries, digest)), anchored):
         anchor = _no_anchor  # what follows a break must not mend it: this entry will show it
-    fields = (entries + 1, now(), command, verdict, reasons, subject, error_rate)
-    digest = entry_hash(last, fields)
+    at = now()
+    for number, entry in enumerate(added, start=entries + 1):
+        fields = (number, at, *entry)
+        digest = entry_hash(digest, fields)
+        db.write(
+            f"INSERT INTO events ({FIELDS}, hash, anchor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            *fields,
+            digest,
+            anchor(digest),
+        )
+    _set_head(db, entries + len(added), digest, anchor)
+
+
+def _start(db: Database) -> tuple[int, bytes, bytes | None]:
+    """How many entries were pruned, the hash of the last of them, and the anchor of both."""
+    return db.one("SELECT entries, hash, anchor FROM log_start") or (0, GENESIS, None)
+
+
+def prune(db: Database, anchor: Anchor, before: str) -> int:
+    """Delete the oldest entries, up to the first that is not older; how many there were.
+
+    The last stays, whatever its age. Call it within a transaction, and for a sound log.
+    """
+    entries, *_ = _start(db)
+    (upto,) = db.one(
+        """SELECT max(id) FROM events WHERE id < coalesce(
+            (SELECT min(id) FROM events WHERE at >= ?), (SELECT max(id) FROM events))""",
+        before,
+    ) or (None,)
+    if upto is None:
+        return 0
+    (digest,) = db.one("SELECT hash FROM events WHERE id = ?", upto) or (GENESIS,)
     db.write(
-        f"INSERT INTO events ({FIELDS}, hash, anchor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-        *fields,
-        digest,
-        anchor(digest),
+        "INSERT OR REPLACE INTO log_start VALUES (1, ?, ?, ?)",
+        *(upto, digest, anchor(_beginning(upto, digest))),
     )
-    _set_head(db, entries + 1, digest, anchor)
+    db.write("DELETE FROM events WHERE id <= ?", upto)
+    return int(upto) - entries
 
 
 def _no_anchor(_: bytes) -> None:
@@ -95,6 +133,11 @@ def _set_head(db: Database, entries: int, digest: bytes, anchor: Anchor) -> None
 
 def _head(entries: int, digest: bytes) -> bytes:
     return b"head %d " % entries + digest
+
+
+def _beginning(entries: int, digest: bytes) -> bytes:
+    """Of another kind than a head: nobody can take an earlier end for where the log begins."""
+    return b"start %d " % entries + digest
 
 
 def entry_hash(before: bytes, fields: tuple[object, ...]) -> bytes:
@@ -125,9 +168,11 @@ def events(db: Database, after: int = 0) -> Iterator[Event]:
 
 def verify(db: Database, anchor: Anchor) -> tuple[int, Broken | None]:
     """How many entries there are, and the first broken one. Call it within a snapshot."""
-    last, count = GENESIS, 0
+    count, last, anchored = _start(db)
+    if not _same(anchor(_beginning(count, last)) if count else None, anchored):
+        return count, Broken(count + 1, "does not follow what was pruned")
     rows = db.all(f"SELECT {FIELDS}, hash, anchor FROM events ORDER BY id")  # noqa: S608
-    for count, row in enumerate(rows, start=1):
+    for count, row in enumerate(rows, start=count + 1):  # noqa: B020
         *fields, digest, anchored = row
         if fields[0] != count:
             return count, Broken(count, "is missing")
@@ -169,9 +214,11 @@ def anchor_anew(db: Database, before: Anchor, after: Anchor) -> None:
     for number, digest, anchored in db.all("SELECT id, hash, anchor FROM events"):
         if _same(before(digest), anchored):
             db.write("UPDATE events SET anchor = ? WHERE id = ?", after(digest), number)
-    entries, digest, anchored = _end(db)
-    if _same(before(_head(entries, digest)), anchored):
-        _set_head(db, entries, digest, after)
+    for table, bound in (("log_head", _head), ("log_start", _beginning)):
+        for entries, digest, anchored in db.all(f"SELECT entries, hash, anchor FROM {table}"):  # noqa: S608
+            if _same(before(bound(entries, digest)), anchored):
+                anew = after(bound(entries, digest))
+                db.write(f"UPDATE {table} SET anchor = ?", anew)  # noqa: S608
 
 
 def chain_old_events(db: sqlite3.Connection) -> None:

@@ -15,7 +15,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 from facauth.errors import SetupProblem
-from facauth.records.database import Database, unfit
+from facauth.records.database import Database
+from facauth.records.faults import RESTORE, unfit
 from facauth.records.vault import Bound, SealBroken, Vault
 
 if TYPE_CHECKING:
@@ -183,11 +184,11 @@ class Templates:
         except SealBroken:
             self.db.require_unchanged()  # or else that is why
             what = "was changed by something else: what it is searched by does not fit"
-            raise unfit("store.altered", self.db.path, what, "bring back a copy of it") from None
+            raise unfit("store.altered", self.db.path, what, RESTORE) from None
 
     def _damaged(self) -> SetupProblem:
         what = "has people and templates that do not fit each other"
-        return unfit("store.damaged", self.db.path, what, "bring back a copy of it")
+        return unfit("store.damaged", self.db.path, what, RESTORE)
 
     def _bound(self, number: int, photos: NDArray[np.intp]) -> Bound:
         return ["means", self.contract, number, photos.astype("<i4").tobytes().hex()]

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.records.roster import MAX_CONSENT_CHARACTERS, Consent, PersonRow, unknown
+from facauth.names import looks
+from facauth.records.roster import MAX_CONSENT_CHARACTERS, PersonRow, unknown
 from facauth.records.store import Store
-from facauth.structs import PersonName
+from facauth.structs import Consent, PersonName
 
 PERIOD_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}  # never longer than by the calendar
 MAX_PERIOD_DAYS = 36_500
@@ -57,6 +58,21 @@ def rename(store: Store, old: PersonName, new: PersonName) -> None:
     with store.transaction():
         store.rename(old, new)
         store.log("rename", "renamed", name=new.text)
+
+
+def lookalikes(store: Store, *names: str) -> list[str]:
+    """A note for each of these names, as enrolled, that looks like another one."""
+    enrolled = dict[tuple[str, str], set[str]]()
+    for row in store.people():
+        for look in looks(row.name):
+            enrolled.setdefault(look, set()).add(row.name)
+    notes = []
+    for name in names:
+        alike = set().union(*(enrolled.get(look, ()) for look in looks(name))) - {name}
+        if alike:
+            others = ", ".join(map(shown, sorted(alike)))
+            notes.append(f"the name {shown(name)} looks like that of {others}")
+    return notes
 
 
 def parse_period(raw: str) -> timedelta:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
 from facauth.errors import Conflict, Reason, shown
-from facauth.records.database import unfit
+from facauth.records.faults import unfit
 from facauth.records.keys import KeyAccess, KeyKind, Lock, create, forget, write_copy
 from facauth.records.sealing import bound_master
 from facauth.records.store import Store
@@ -20,8 +21,9 @@ def encrypt(path: Path, kind: KeyKind, access: KeyAccess) -> Lock:
     Raises Conflict if it is encrypted, SetupProblem, and UsageProblem for a passphrase that
     cannot be; in all cases nothing has changed, but that a key nobody needs may have been kept.
     """
-    with Store.open(path) as store:
-        _require_plain(store)
+    if os.path.lexists(path):
+        with Store.open(path) as store:
+            _require_plain(store)
     vault, lock = _made(token_hex(16), kind, 1, access)  # no store is made if this fails
     with Store.open(path, create=True) as store:
         _require_plain(store)

@@ -11,8 +11,10 @@ from itertools import groupby
 from secrets import token_hex
 
 from facauth.errors import Conflict, Reason, SetupProblem, shown
+from facauth.names import folded
 from facauth.records import log, means
-from facauth.records.database import Database, unfit
+from facauth.records.database import Database
+from facauth.records.faults import RESTORE, unfit
 from facauth.records.sealing import (
     Person,
     Template,
@@ -25,17 +27,9 @@ from facauth.records.sealing import (
 )
 from facauth.records.vault import SealBroken, Vault
 from facauth.settings import LEARNED
-from facauth.structs import PersonName, folded
+from facauth.structs import Consent, PersonName
 
 MAX_CONSENT_CHARACTERS = 1000  # of the text, and of the purpose
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """What a person agreed to, in the operator's words."""
-
-    text: str
-    purpose: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +69,7 @@ class Roster(ABC):
     def people(self, contract: str | None = None) -> list[PersonRow]:
         """Everybody, by name. With a contract, `needs_new_photo` counts the other templates."""
         rows = self._db.all(
-            """SELECT p.name, count(t.id), p.enrolled_at,
-                (SELECT max(e.at) FROM events e
-                 WHERE e.subject = p.uid AND e.verdict = 'signed_in'),
+            """SELECT p.name, count(t.id), p.enrolled_at, p.last_sign_in_at,
                 coalesce(sum(t.contract <> ?), 0),
                 coalesce(sum(t.id IS NOT NULL AND typeof(t.signature) = 'null'), 0),
                 coalesce(sum(t.accepted_spoof), 0),
@@ -292,14 +284,18 @@ class Roster(ABC):
     def remove(self, name: PersonName) -> None:
         """Delete a person and all templates. Call it within a transaction that is `erasing`.
 
-        Raises Conflict if nobody has the name.
+        Raises Conflict if nobody has the name, SetupProblem if anything of them is left.
         """
         person = self._person(name)
         if person is None:
             raise unknown(name)
         means.forget(self._db, person.id)
         self._db.write("DELETE FROM tries WHERE subject = ?", person.uid)
+        self._db.write("DELETE FROM templates WHERE person_id = ?", person.id)
         self._db.write("DELETE FROM people WHERE id = ?", person.id)
+        left = self._db.one("SELECT id FROM templates WHERE person_id = ?", person.id)
+        if left or self._person(name):
+            raise self._altered(person)
 
     def rename(self, old: PersonName, new: PersonName) -> None:
         """Give a person another name. Raises Conflict if `old` is unknown or `new` is taken.
@@ -377,7 +373,7 @@ class Roster(ABC):
 
     def _altered(self, person: Person) -> SetupProblem:
         what = f"was changed by something else: what it holds of {shown(person.name)} does not fit"
-        return unfit("store.altered", self.path, what, "bring back a copy of it")
+        return unfit("store.altered", self.path, what, RESTORE)
 
 
 def expired(learned: bool, enrolled_at: str) -> bool:
@@ -385,7 +381,8 @@ def expired(learned: bool, enrolled_at: str) -> bool:
     if not learned:
         return False
     oldest = datetime.now(UTC) - timedelta(days=LEARNED.max_days)
-    return not enrolled_at >= oldest.isoformat(timespec="seconds")
+    known = isinstance(enrolled_at, str)  # in a damaged store it can be anything
+    return not (known and enrolled_at >= oldest.isoformat(timespec="seconds"))
 
 
 def unknown(name: PersonName) -> Conflict:

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason, SetupProblem
-from facauth.records import limits, log
+from facauth.names import folded
+from facauth.records import arrivals, limits, log
+from facauth.records.arrivals import Sealed
 from facauth.records.backup import discard_backups
-from facauth.records.database import Database, exposure, unfit
+from facauth.records.database import Database, exposure
+from facauth.records.faults import RESTORE, unfit
 from facauth.records.keys import KeyAccess, KeyKind, Lock
+from facauth.records.limits import Tries
 from facauth.records.log import Broken, Event
 from facauth.records.roster import Roster, unknown
 from facauth.records.sealing import bound_master
 from facauth.records.vault import SealBroken, Vault
-from facauth.settings import LIMITS
-from facauth.structs import PersonName, folded
+from facauth.settings import LIMITS, AttemptLimits
+from facauth.structs import PersonName
 
 if TYPE_CHECKING:
     from facauth.structs import Learned
 
 NO_KEYS = KeyAccess()
+LOOKS_AHEAD = 3  # before a change that others keep overtaking is judged under the lock
+GONE = Reason("name.changed", "the person was removed just now", "see facauth list")
+Found = TypeVar("Found")
 
 
 class Lesson(Protocol):
@@ -40,24 +47,15 @@ class Lesson(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """A sign-in that was begun."""
-
-    store: Store
-    subject: str  # the claimed person's uid, or EVERYBODY
-    error_rate: float | None
-
-    def accept(self, uid: str, lesson: Lesson | None = None) -> Learned | None:
-        """Let the person in. Raises LockedOut, and Conflict if the person was removed meanwhile."""
-        return self.store.accept(self.subject, uid, self.error_rate, lesson)
-
-
-@dataclass(frozen=True, slots=True)
 class EnrolledPhotos:
     """A person's id, whatever becomes of the name, and what finds their photos again."""
 
     uid: str
     signatures: list[bytes | None]
+
+
+class _Changed(Exception):
+    """People or photos are no longer those that were looked at."""
 
 
 class Store(Roster):
@@ -71,14 +69,13 @@ class Store(Roster):
 
     @classmethod
     def open(cls, path: Path, keys: KeyAccess = NO_KEYS, *, create: bool = False) -> Self:
-        """Open the store at `path`; its key is looked for when it is first needed.
+        """Open the store at `path`, or make it if `create`; its key is looked for when needed.
 
-        A missing file is made if `create`; otherwise it is an empty store that leaves no trace.
-        Raises SetupProblem for anything that is not a sound facauth store of this version.
+        Raises SetupProblem if there is none, and for anything that is not a sound facauth store of
+        this version.
         """
         if create and keys.key_file is not None and not os.path.lexists(path):
-            with cls.open(path, keys) as nothing:
-                nothing.vault()  # which refuses: nothing is there that the key could be for
+            raise not_encrypted(path)  # nothing is there that the key could be for
         return cls(Database.open(path, create=create), keys)
 
     def __enter__(self) -> Self:
@@ -124,6 +121,33 @@ class Store(Roster):
             self._db.empty_log()
 
     @contextmanager
+    def judged(self, look: Callable[[], Found], *, erasing: bool = False) -> Iterator[Found]:
+        """A transaction in which what `look` finds out about the people holds.
+
+        It looks before, and again if they were changed meanwhile; at last within the transaction.
+        """
+        for _ in range(LOOKS_AHEAD):
+            with self.snapshot():
+                seen, found = self._people_state(), look()
+            with suppress(_Changed), self.transaction(erasing=erasing):
+                if self._people_state() != seen:
+                    raise _Changed
+                yield found
+                return
+        with self.transaction(erasing=erasing):
+            yield look()
+
+    def _people_state(self) -> tuple[object, ...]:
+        """Another one whenever people or photos are: every such change is an event as well."""
+        (newest,) = self._db.one(
+            """SELECT id FROM events
+            WHERE command NOT IN ('sign-in', 'unlock', 'export') OR verdict = 'learned'
+            ORDER BY id DESC LIMIT 1"""
+        ) or (0,)
+        counted = self._db.one("SELECT count(*), max(id) FROM templates") or ()
+        return (newest, *counted)
+
+    @contextmanager
     def snapshot(self) -> Iterator[None]:
         """What is read within is of one moment, whatever others write; write nothing yourself."""
         self.vault()
@@ -141,9 +165,7 @@ class Store(Roster):
         try:
             return Lock(store_id, KeyKind(kind), *rest)
         except ValueError:
-            raise unfit(
-                "store.damaged", self.path, "has a damaged lock", "bring back a copy of it"
-            ) from None
+            raise unfit("store.damaged", self.path, "has a damaged lock", RESTORE) from None
 
     def vault(self) -> Vault | None:
         """The opened key; None in a store that is not encrypted.
@@ -154,8 +176,7 @@ class Store(Roster):
         lock = self.lock()
         if lock is None:
             if self._keys.key_file is not None:
-                advice = "run facauth key init, or name no key file"
-                raise unfit("key.not_encrypted", self.path, "is not encrypted", advice)
+                raise not_encrypted(self.path)
             return None
         if self._vault is None:
             try:
@@ -204,7 +225,7 @@ class Store(Roster):
         name: str = "",
         error_rate: float | None = None,
     ) -> None:
-        """Append one event; within a transaction it stands or falls with that."""
+        """Append one event; in a transaction it stands or falls with that."""
         if not self._db.in_transaction:
             with self.transaction():
                 self.log(command, verdict, reasons, name, error_rate)
@@ -220,6 +241,8 @@ class Store(Roster):
         error_rate: float | None,
     ) -> None:
         log.append(self._db, self._anchor, command, verdict, reasons, uid, error_rate)
+        if verdict == "signed_in":
+            self._db.write("UPDATE people SET last_sign_in_at = ? WHERE uid = ?", log.now(), uid)
 
     def enrolled(self, name: str) -> EnrolledPhotos:
         """Of the person with this name. Raises Conflict if nobody has it."""
@@ -241,6 +264,12 @@ class Store(Roster):
         )
         return row[0] if row else None
 
+    def write_arrivals(self, people: Sequence[Sealed]) -> None:
+        """People and events. Call it within a transaction, in which nobody has one of the names."""
+        arrivals.write(self._db, people)
+        entries = [("import", "imported", None, each.uid, None) for each in people]
+        log.append_all(self._db, self._anchor, entries)
+
     @contextmanager
     def recorded(self, command: str) -> Iterator[None]:
         """Every refusal becomes an event before it goes on its way."""
@@ -255,47 +284,15 @@ class Store(Roster):
     def attempt(self, claimed: str | None, *, error_rate: float | None = None) -> Iterator[Attempt]:
         """A sign-in, which counts as failed before anything is looked at; then how it ends.
 
-        Raises LockedOut, and Conflict if nobody has the claimed name.
+        Raises LockedOut, before or then; Conflict if nobody has the claimed name.
         """
-        subject, begun = limits.EVERYBODY, None
+        attempt = Attempt(self, LIMITS if self._limited else None, error_rate)
         try:
-            with self.transaction():
-                if claimed is not None:
-                    subject = self.uid(self.known_as(PersonName.parse(claimed)))
-                counted = limits.begin(self._db, subject, LIMITS) if self._limited else None
-            begun = counted  # only now: it is not counted unless it was committed
-            yield Attempt(self, subject, error_rate)
+            attempt.begin(claimed)
+            yield attempt
         except FacauthError as refusal:
-            if begun or _worth_an_event(refusal):
-                with self.transaction():
-                    if begun:
-                        limits.settle(self._db, subject, *begun, limits.weight(refusal))
-                    if _worth_an_event(refusal):
-                        codes = _codes(refusal)
-                        self._append("sign-in", refusal.verdict, codes, subject or None, error_rate)
+            attempt.refuse(refusal)
             raise
-
-    def accept(
-        self, subject: str, uid: str, error_rate: float | None, lesson: Lesson | None = None
-    ) -> Learned | None:
-        """Sign somebody in, in one transaction with what is learned of the photo."""
-        with self.transaction(erasing=lesson is not None and lesson.erasing):
-            self._clear(subject, uid)
-            self._append("sign-in", "signed_in", None, uid, error_rate)
-            return lesson.take(self) if lesson else None
-
-    def _clear(self, subject: str, uid: str) -> None:
-        """Forget failures; raises LockedOut if the person found must not sign in now."""
-        (there,) = self._db.one("SELECT count(*) FROM people WHERE uid = ?", uid) or (0,)
-        if not there or subject not in (limits.EVERYBODY, uid):
-            reason = Reason("name.changed", "the person was removed just now", "see facauth list")
-            raise Conflict(reason)
-        if not self._limited:
-            return
-        if subject == limits.EVERYBODY:
-            limits.require_subject_unlocked(self._db, uid, LIMITS)
-        for each in {subject, uid}:
-            limits.clear(self._db, each)
 
     def failures(self, name: str | None) -> int:
         """Failures in a row of a person, or (None) of sign-ins that name nobody."""
@@ -331,11 +328,131 @@ class Store(Roster):
         with self.snapshot():
             return log.verify(self._db, self._anchor)
 
+    def prune_log(self, before: str) -> int:
+        """Delete the oldest entries, up to the first that is not older; how many there were.
+
+        What is left can be verified as before. Raises SetupProblem for a log that is broken.
+        """
+        with self.transaction(erasing=True):
+            _, broken = log.verify(self._db, self._anchor)
+            if broken:
+                raise broken_log(broken)
+            pruned = log.prune(self._db, self._anchor, before)
+            if pruned:
+                self.log("log", "pruned")
+        return pruned
+
     # --- the file --------------------------------------------------------------------------------
 
     def faults(self) -> list[str]:
-        """What SQLite's own integrity check finds; empty when sound."""
+        """What SQLite's own checks find; empty when sound."""
         return self._db.faults()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written, events neither."""
+        return self._db.read_only
+
+
+def broken_log(broken: Broken) -> SetupProblem:
+    """The log is not as it was written."""
+    advice = "keep this store as it is, and compare it with a copy"
+    message = f"entry {broken.id} of the log {broken.what}"
+    return SetupProblem(Reason("log.broken", message, advice))
+
+
+def not_encrypted(path: Path) -> SetupProblem:
+    """A key is named for a store without one."""
+    advice = "run facauth key init, or name no key file"
+    return unfit("key.not_encrypted", path, "is not encrypted", advice)
+
+
+class Attempt:
+    """One sign-in, from before the photo is looked at until it is accepted or refused.
+
+    A try that names nobody counts for everybody's such tries, and for the person whom it comes
+    near: so as many tries get through with a name and without one as with a name alone.
+    """
+
+    def __init__(self, store: Store, rules: AttemptLimits | None, error_rate: float | None) -> None:
+        self._store, self._db, self._rules, self._error_rate = store, store._db, rules, error_rate
+        self._subject = limits.EVERYBODY
+        self._begun: dict[str, tuple[Tries, Tries]] = {}
+
+    def begin(self, claimed: str | None) -> None:
+        """Count it. Raises LockedOut; Conflict if nobody has the claimed name."""
+        with self._store.transaction():
+            if claimed is not None:
+                known_as = self._store.known_as(PersonName.parse(claimed))
+                self._subject = self._store.uid(known_as)
+            counted = self._count(self._subject)
+        self._begun |= counted  # only now: it is not counted unless it was committed
+
+    def came_near(self, uid: str | None) -> None:
+        """Count a try that names nobody for this person too, or (None) near whom nobody is.
+
+        Both write one row: how long it takes does not tell. Raises LockedOut if they are locked.
+        """
+        if self._subject != limits.EVERYBODY or self._rules is None:
+            return
+        with self._store.transaction():
+            if uid is not None and self._is_there(uid):
+                counted = self._count(uid)
+            else:
+                mine, counted = limits.read(self._db, self._subject) or Tries(), {}
+                limits.write(self._db, self._subject, mine)
+        self._begun |= counted
+
+    def _count(self, subject: str) -> dict[str, tuple[Tries, Tries]]:
+        return {subject: limits.begin(self._db, subject, self._rules)} if self._rules else {}
+
+    def _tries(self) -> Tries:
+        return limits.read(self._db, self._subject) or Tries()
+
+    def _is_there(self, uid: str) -> bool:
+        return self._db.one("SELECT 1 FROM people WHERE uid = ?", uid) is not None
+
+    def accept(self, uid: str, lesson: Lesson | None = None) -> Learned | None:
+        """End it: this person signs in, in one transaction with what is learned of the photo.
+
+        Raises LockedOut if the person must not sign in now, Conflict if they are gone.
+        """
+        with self._store.transaction(erasing=lesson is not None and lesson.erasing):
+            if not self._is_there(uid) or self._subject not in (limits.EVERYBODY, uid):
+                raise Conflict(GONE)
+            if self._rules is not None:
+                if uid not in self._begun:
+                    limits.require_subject_unlocked(self._db, uid, self._rules)
+                for each in {self._subject, uid, *self._begun}:
+                    limits.clear(self._db, each)
+            self._store._append("sign-in", "signed_in", None, uid, self._error_rate)
+            return lesson.take(self._store) if lesson else None
+
+    def refuse(self, refusal: FacauthError) -> None:
+        """End it: as many failures as the refusal weighs, and an event."""
+        if not (self._begun or _worth_an_event(refusal)) or self._told_to_wait(refusal):
+            return
+        with self._store.transaction():
+            for subject, counted in self._begun.items():
+                limits.settle(self._db, subject, *counted, limits.weight(refusal))
+            if _worth_an_event(refusal):
+                whom = self._subject or None
+                codes = _codes(refusal)
+                self._store._append("sign-in", refusal.verdict, codes, whom, self._error_rate)
+
+    def _told_to_wait(self, refusal: FacauthError) -> bool:
+        """Whether the last that the log says of the subject's sign-ins is this very refusal.
+
+        To say so again and again would let somebody who is locked out fill the disk.
+        """
+        if self._begun or not isinstance(refusal, LockedOut):
+            return False
+        last = self._db.one(
+            """SELECT verdict FROM events WHERE subject IS ? AND command IN ('sign-in', 'unlock')
+            ORDER BY id DESC LIMIT 1""",
+            self._subject or None,
+        )
+        return last == (LockedOut.verdict,)
 
 
 def _worth_an_event(refusal: FacauthError) -> bool:

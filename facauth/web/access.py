@@ -1,7 +1,7 @@
 """Who may do what: the operator's token, sessions made of it, and how often a client may try.
 
-Sessions hold no state here: what a browser keeps is sealed with the token, so that they are good
-in every process of one operator, and none is once the token is another.
+What a browser keeps of a session is sealed with the token, so that it is good in every process of
+one operator, and none is once the token is another. Those that were ended are kept by the server.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ipaddress import IPv6Address, ip_address
 from time import monotonic, time
 
 from facauth.errors import LockedOut, Reason
+from facauth.web.ended import Ended
 from facauth.web.refusals import Forbidden, forbidden
 from facauth.web.site import Site
 
@@ -27,6 +28,7 @@ class Access:
     def __init__(self, site: Site) -> None:
         self._key = site.token.encode()
         self._session_s = site.limits.session_s
+        self._ended = Ended(site.ended_sessions)
         # By https the certificate vouches for the name. Without, this is for this machine alone,
         # whose browser another site could have take its own name for this machine's.
         self._hosts = None if site.secure else {"", "localhost", site.host.lower()}
@@ -43,11 +45,15 @@ class Access:
         return f"{said}.{self._seal('session', said)}"
 
     def is_session(self, cookie: str) -> bool:
-        """Whether it was made here and has not run out."""
+        """Whether it was made here, has not run out and was not ended. Raises SetupProblem."""
         said, _, seal = cookie.rpartition(".")
         if not _same(seal, self._seal("session", said)):
             return False
-        return int(said.partition(".")[0]) > time()
+        return int(said.partition(".")[0]) > time() and said not in self._ended
+
+    def end(self, session: str) -> None:
+        """It is none from now on, wherever the cookie is kept. Raises SetupProblem."""
+        self._ended.add(session.rpartition(".")[0])
 
     def csrf(self, session: str) -> str:
         """What the forms of a session's pages send along."""

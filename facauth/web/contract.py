@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from facauth.web.form import MULTIPART, URLENCODED
+
 MEANING = {
     200: "Done; for a sign-in: this is the person.",
     303: "The page, which shows what changed.",
@@ -15,7 +17,7 @@ MEANING = {
     408: "The upload took too long.",
     409: "The name or the face is enrolled already, with another face or name.",
     413: "More bytes or pixels than are taken.",
-    415: "This is not an image that facauth reads.",
+    415: "Not an image that facauth reads, or not the kind of form that is taken here.",
     422: "The form or the name is malformed.",
     429: "Too many failures, or too many requests; Retry-After says how long to wait.",
     500: "Something is wrong with the server; its log says what, beside the same id.",
@@ -89,14 +91,12 @@ class Route:
     command: str  # what the command line calls the same
     summary: str
     statuses: tuple[int, ...]
-    operator: bool = True  # whether nobody else may
     form: dict[str, Any] = field(default_factory=dict)
 
 
-MULTIPART, URLENCODED = "multipart/form-data", "application/x-www-form-urlencoded"
 PHOTO = "*A photo of one face: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF."
-OF_A_FORM = (403, 408, 413, 422, 429, 500, 503)
-OF_A_PHOTO = (200, 400, 401, 415, *OF_A_FORM)
+OF_A_FORM = (403, 408, 413, 415, 422, 429, 500, 503)
+OF_A_PHOTO = (200, 400, 401, *OF_A_FORM)
 API = (
     Route(
         "POST",
@@ -104,7 +104,6 @@ API = (
         "sign-in",
         "Say who is in a photo, or refuse",
         OF_A_PHOTO,
-        operator=False,
         form=body(MULTIPART, file=PHOTO, name="Compare with this person only."),
     ),
     Route(
@@ -112,8 +111,7 @@ API = (
         "/quality/",
         "quality",
         "Say what a photo lacks to be judged, before it is a try",
-        (200, 400, 415, *OF_A_FORM),
-        operator=False,
+        (200, 400, *OF_A_FORM),
         form=body(
             MULTIPART,
             file=PHOTO,
@@ -141,7 +139,7 @@ API = (
         OF_A_PHOTO,
         form=body(MULTIPART, file=PHOTO),
     ),
-    Route("GET", "/people/", "list", "List who is enrolled", (200, 403, 500, 503)),
+    Route("GET", "/people/", "list", "List who is enrolled", (200, 403, 429, 500, 503)),
     Route(
         "DELETE",
         "/people/{name:path}",
@@ -155,7 +153,6 @@ API = (
         "session",
         "Make this browser the operator's",
         (200, 303, *OF_A_FORM),
-        operator=False,
         form=body(URLENCODED, token="*What `facauth token` prints."),  # noqa: S106 - its help
     ),
     Route(

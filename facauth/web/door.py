@@ -41,6 +41,9 @@ HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
+# Where this server speaks TLS itself: for a year browsers do not come to this host by http. A proxy
+# says so for itself, since it may serve other things under the same name.
+SECURE_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
 class Counts:
@@ -66,8 +69,9 @@ class Counts:
 class Door:
     """ASGI middleware around everything else; nothing that goes wrong inside gets past it."""
 
-    def __init__(self, app: ASGIApp, log: Log, counts: Counts) -> None:
+    def __init__(self, app: ASGIApp, log: Log, counts: Counts, *, secure: bool) -> None:
         self._app, self._log, self._counts = app, log, counts
+        self._headers = HEADERS | (SECURE_HEADERS if secure else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -81,7 +85,7 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update({**HEADERS, "X-Request-Id": number})
+                MutableHeaders(scope=message).update({**self._headers, "X-Request-Id": number})
             await send(message)
 
         try:

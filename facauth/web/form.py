@@ -1,66 +1,48 @@
-"""A form as a browser or curl sends it, read in memory: no picture ever reaches a disk."""
+"""Forms of requests, read by Starlette's own parsers: bounded in bytes, in time, and in their sum.
+
+What Starlette does not bound is bounded in the stream that it reads from: a body's bytes (its own
+limits are for fields and for how many there are), all bodies of a client and of everybody, and the
+time. No picture ever reaches a disk, as its spool would have it from 1 MB on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
+from starlette.requests import Request
 
-from facauth.errors import UsageProblem
-from facauth.web.refusals import malformed
+from facauth.errors import Reason
+from facauth.web.refusals import TooSlow, busy, malformed, not_of_this_type, too_large
 from facauth.web.site import WebLimits
 
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
-
-URLENCODED, MULTIPART = b"application/x-www-form-urlencoded", b"multipart/form-data"
+URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The fields by name."""
+    """The fields by name, and the photo."""
 
-    fields: dict[str, bytes]
-    limits: WebLimits
-
-    @classmethod
-    def parse(cls, content_type: str, body: bytes | bytearray, limits: WebLimits) -> Form:
-        """Raises UsageProblem for whatever is not a whole form, each field there once."""
-        kind, options = parse_options_header(content_type)
-        fields: dict[str, bytes] = {}
-        with _explained():
-            if kind == MULTIPART:
-                found = _parts(options.get(b"boundary", b""), body, limits.max_fields)
-            elif kind == URLENCODED:
-                found = _pairs(body, limits)
-            else:
-                raise malformed("this is no form", "send multipart/form-data")
-            for name, value in found:
-                if name in fields or len(fields) == limits.max_fields:
-                    raise malformed("the form has too many fields", "send each of them once")
-                fields[name] = value
-        return cls(fields, limits)
+    fields: dict[str, str] = field(default_factory=dict)
+    file: bytes = field(default=b"", repr=False)
 
     def photo(self) -> bytes:
         """The file. Raises UsageProblem if there is none."""
-        if not self.fields.get("file"):
+        if not self.file:
             raise malformed("the form has no photo", "choose a file")
-        return self.fields["file"]
+        return self.file
 
     def text(self, name: str) -> str | None:
         """A field, None where it is missing or empty, as browsers send it."""
-        value = self.fields.get(name, b"")
-        if len(value) > self.limits.max_text_bytes:
-            raise malformed(f"the field {name} is too long", "write less")
-        try:
-            return value.decode() or None
-        except UnicodeDecodeError:
-            raise malformed(f"the field {name} is no UTF-8 text", "send UTF-8") from None
+        return self.fields.get(name) or None
 
     def required(self, name: str) -> str:
         """Raises UsageProblem where it is missing or empty."""
@@ -70,81 +52,124 @@ class Form:
         return value
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except UsageProblem:
-        raise
-    except (FormParserError, ValueError, LookupError) as error:
-        raise malformed("the form is damaged or cut off", "send it again") from error
+class Forms:
+    """What is in memory now, being uploaded, waiting or worked on."""
+
+    def __init__(self, limits: WebLimits) -> None:
+        self._limits = limits
+        self._held_bytes: Counter[str] = Counter()  # by client
+
+    @asynccontextmanager
+    async def read(
+        self, request: Request, kinds: Collection[str], client: str
+    ) -> AsyncIterator[Form]:
+        """The form, which counts until it is left. Raises TooLarge, TooSlow, Busy, UsageProblem.
+
+        kinds: the media types that the route takes; another is refused before a byte is read, and
+        so is what says that it is larger than a form of its kind may be: MULTIPART alone is large.
+        No client holds more than half of all there is to hold, or one could keep out all others.
+        """
+        kind = parse_options_header(request.headers.get("content-type"))[0].decode("latin-1")
+        if kind not in kinds:
+            raise not_of_this_type(kinds)
+        limits = self._limits
+        max_bytes = limits.max_body_bytes if kind == MULTIPART else limits.max_small_body_bytes
+        if int(request.headers.get("content-length", "0")) > max_bytes:  # h11 lets only digits by
+            raise too_large(max_bytes)
+        held = _Held(self._held_bytes, client, limits.max_buffered_bytes)
+        try:
+            yield await self._read(request, kind, _bounded(request, max_bytes, held))
+        finally:
+            held.let_go()
+
+    async def _read(self, request: Request, kind: str, stream: AsyncGenerator[bytes, None]) -> Form:
+        try:
+            async with asyncio.timeout(self._limits.upload_s), aclosing(stream):
+                data = await self._parsed(request, kind, stream)
+                try:
+                    return await _form_of(data)
+                finally:
+                    await data.close()
+        except TimeoutError:
+            reason = Reason("upload.too_slow", "the upload took too long", "send a smaller photo")
+            raise TooSlow(reason) from None
+        except (MultiPartException, FormParserError, ValueError, LookupError) as error:
+            message = "the form is damaged, cut off, or has too much in it"
+            raise malformed(message, "send each field once, and all of it") from error
+
+    async def _parsed(
+        self, request: Request, kind: str, stream: AsyncGenerator[bytes, None]
+    ) -> FormData:
+        fields, size = self._limits.max_fields, self._limits.max_text_bytes
+        if kind == URLENCODED:
+            small = FormParser(request.headers, stream, max_fields=fields, max_part_size=size)
+            return await small.parse()
+        large = _InMemory(
+            request.headers, stream, max_files=1, max_fields=fields, max_part_size=size
+        )
+        return await large.parse()
 
 
-def _pairs(body: bytes | bytearray, limits: WebLimits) -> Iterator[tuple[str, bytes]]:
-    text = body.decode("ascii")
-    pairs = parse_qsl(
-        text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=limits.max_fields
-    )
-    for name, value in pairs:
-        yield name, value.encode("utf-8", "surrogateescape")
+class _InMemory(MultiPartParser):
+    """Starlette's, but no file is ever put on a disk, and a form without its end is none."""
+
+    spool_max_size = sys.maxsize
+    _ended = False
+
+    async def parse(self) -> FormData:
+        """Raises MultiPartException for whatever is not a whole form within the limits."""
+        self.stream = self._to_its_end(self.stream)
+        return await super().parse()
+
+    def on_end(self) -> None:
+        """The last boundary."""
+        self._ended = True
+
+    async def _to_its_end(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async for chunk in stream:
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("cut off")
 
 
-def _parts(boundary: bytes, body: bytes | bytearray, max_parts: int) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of each part of RFC 7578; raises ValueError unless the end is there."""
-    if not boundary:
-        raise ValueError
-    reader = _Reader(max_parts)
-    parser = MultipartParser(boundary, reader.callbacks())
-    parser.write(body)  # type: ignore[arg-type]  # which it only searches and slices
-    parser.finalize()
-    if not reader.ended:
-        raise ValueError
-    return iter(reader.parts)
+async def _form_of(data: FormData) -> Form:
+    """Raises UsageProblem where a field comes twice, or a file in the place of a text."""
+    fields = dict(data)
+    if len(fields) != len(data.multi_items()):
+        raise malformed("the form has a field twice", "send each of them once")
+    file = fields.pop("file", None)
+    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
+    if len(texts) != len(fields):
+        raise malformed("the form has a file in the place of a text", "send the photo as file")
+    return Form(texts, await file.read() if isinstance(file, UploadFile) else b"")
 
 
-class _Reader:
-    """Collects what the parser calls out; raises ValueError for too many parts or odd ones."""
+@dataclass(slots=True)
+class _Held:
+    """The bytes of one form, among those of everybody."""
 
-    def __init__(self, max_parts: int) -> None:
-        self.parts: list[tuple[str, bytes]] = []
-        self.ended = False
-        self._max_parts = max_parts
-        self._begin()
+    by_client: Counter[str]
+    client: str
+    max_bytes: int
+    size: int = 0
 
-    def callbacks(self) -> MultipartCallbacks:
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": self._add_header,
-            "on_header_value": self._add_value,
-            "on_header_end": self._end_header,
-            "on_part_data": self._add_content,
-            "on_part_end": self._end,
-            "on_end": self._finish,
-        }
+    def take(self, more: int) -> None:
+        """Raises Busy where there is no room for them."""
+        self.size += more
+        self.by_client[self.client] += more
+        theirs, everybodys = self.by_client[self.client], self.by_client.total()
+        if everybodys > self.max_bytes or theirs > self.max_bytes // 2:
+            raise busy()
 
-    def _begin(self) -> None:
-        self._name: str | None = None
-        self._content: list[bytes] = []
-        self._header, self._value = b"", b""
+    def let_go(self) -> None:
+        self.by_client[self.client] -= self.size
+        if not self.by_client[self.client]:
+            del self.by_client[self.client]
 
-    def _add_header(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
 
-    def _add_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def _end_header(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._name = parse_options_header(self._value)[1][b"name"].decode()
-        self._header, self._value = b"", b""
-
-    def _add_content(self, data: bytes, start: int, end: int) -> None:
-        self._content.append(memoryview(data)[start:end].tobytes())
-
-    def _end(self) -> None:
-        if self._name is None or len(self.parts) == self._max_parts:
-            raise ValueError
-        self.parts.append((self._name, b"".join(self._content)))
-
-    def _finish(self) -> None:
-        self.ended = True
+async def _bounded(request: Request, max_bytes: int, held: _Held) -> AsyncGenerator[bytes, None]:
+    async for chunk in request.stream():
+        if held.size + len(chunk) > max_bytes:
+            raise too_large(max_bytes)
+        held.take(len(chunk))
+        yield chunk

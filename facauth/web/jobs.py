@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 
 from facauth import pipeline
 from facauth.envelope import Answer
 from facauth.errors import Conflict, NoMatch, Reason
+from facauth.evidence import evidence_of
 from facauth.networks import Networks
 from facauth.records import people
 from facauth.records.keys import KeyAccess, Lock
 from facauth.records.store import Store
 from facauth.settings import ENROLMENT_QUALITY, SIGN_IN_QUALITY
-from facauth.structs import PersonName
+from facauth.structs import EnrolmentTerms, PersonName, Terms
 from facauth.system import Stages, System, bind
 from facauth.web.answers import Reply, answered
 from facauth.web.form import Form
@@ -22,7 +22,6 @@ from facauth.web.refusals import SIGN_IN_STATUS, malformed
 from facauth.web.site import Site
 
 LIMITS = {"sign-in": SIGN_IN_QUALITY, "register": ENROLMENT_QUALITY}
-Allowed = Callable[[str | None], None]  # given the form's CSRF token; raises Forbidden
 
 
 class HeldKeys(KeyAccess):
@@ -45,57 +44,50 @@ def require_store(site: Site) -> list[str]:
         return store.warnings
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A form that is not read yet: whoever sends it must not keep the event loop busy."""
-
-    content_type: str
-    body: bytearray
-
-    def form(self, site: Site) -> Form:
-        """Raises UsageProblem."""
-        return Form.parse(self.content_type, self.body, site.limits)
-
-
-def sign_in(site: Site, upload: Upload, networks: Networks) -> Reply:
+def sign_in(site: Site, networks: Networks, form: Form) -> Reply:
     """Who is in the photo, or: is it the person that is named."""
 
     def job(answer: Answer) -> None:
         answer.more["retry_after_s"] = None
-        form = upload.form(site)
         claimed = form.text("name")
-        asked = pipeline.terms(site.rate, claimed, site.policy)
-        stages = _stages(networks, form)
+        asked = Terms.of(site.rate, claimed, site.policy)
+        stages = _stages(site, networks, form)
         with Store.open(site.store, site.keys) as store:
+            store.memory = site.memory
             try:
-                done = pipeline.sign_in(System(stages, store), "upload", asked)
-            except Conflict as error:
-                raise _stranger(claimed) from error
+                done = pipeline.sign_in(System.of(stages, store), "upload", asked)
+            except (Conflict, NoMatch) as refusal:
+                if claimed is None:
+                    raise
+                if not any(found.liveness for found in evidence_of(refusal)):
+                    pipeline.judge_stranger(stages, "upload", asked)
+                raise _stranger(claimed) from refusal
         answer.show(done.evidence)
         answer.verdict, answer.person = "signed_in", done.person
 
     return answered("sign-in", job, SIGN_IN_STATUS)
 
 
-def _stranger(claimed: str | None) -> NoMatch:
+def _stranger(claimed: str) -> NoMatch:
     """Said of a name that nobody has as well: who is enrolled is not for everybody to know."""
-    message = f"the face does not match {claimed}"
+    message = f"the face does not match {PersonName.parse(claimed).text}"
     return NoMatch(Reason("match.none", message, "try another photo, or register"))
 
 
-def register(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed) -> Reply:
+def register(site: Site, networks: Networks, form: Form) -> Reply:
     """Enrol one photo of a person."""
 
     def job(answer: Answer) -> None:
         answer.more["photos"] = None
-        form = upload.form(site)
-        allowed(form.text("csrf"))
         name = PersonName.parse(form.required("name"))
         agreed = people.consent(form.text("consent"), None)
-        stages = _stages(networks, form)
-        with Store.open(site.store, site.keys, create=True) as store:
+        stages = _stages(site, networks, form)
+        with Store.open(site.store, site.keys) as store:
             done = pipeline.register(
-                System(stages, store), name, ["upload"], site.policy, consent=agreed
+                System.of(stages, store),
+                name,
+                ["upload"],
+                EnrolmentTerms(site.policy, consent=agreed),
             )
         answer.show(*done.evidence)
         answer.verdict, answer.person = "registered", done.person
@@ -104,27 +96,25 @@ def register(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed
     return answered("register", job)
 
 
-def quality(site: Site, upload: Upload, networks: Networks) -> Reply:
+def quality(site: Site, networks: Networks, form: Form) -> Reply:
     """What a photo lacks before it is worth a try, which it does not count as."""
 
     def job(answer: Answer) -> None:
-        form = upload.form(site)
         purpose = form.text("for") or "sign-in"
         if purpose not in LIMITS:
             raise malformed("nothing takes such a photo", f"give one of {', '.join(LIMITS)}")
-        answer.show(pipeline.check_quality(_stages(networks, form), "upload", LIMITS[purpose]))
+        stages = _stages(site, networks, form)
+        answer.show(pipeline.check_quality(stages, "upload", LIMITS[purpose]))
         answer.verdict = "usable"
 
     return answered("quality", job)
 
 
-def spoof_check(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed) -> Reply:
+def spoof_check(site: Site, networks: Networks, form: Form) -> Reply:
     """Whether the photo shows a live face."""
 
     def job(answer: Answer) -> None:
-        form = upload.form(site)
-        allowed(form.text("csrf"))
-        spoof = pipeline.spoof_check(_stages(networks, form), "upload", site.policy)
+        spoof = pipeline.spoof_check(_stages(site, networks, form), "upload", site.policy)
         answer.show(spoof.evidence)
         if spoof.refusal:
             raise spoof.refusal
@@ -144,7 +134,7 @@ def list_people(site: Site, networks: Networks) -> Reply:
     return answered("list", job)
 
 
-def remove(site: Site, name: str, _: Networks) -> Reply:
+def remove(site: Site, _: Networks, name: str) -> Reply:
     """Delete a person and everything derived from their photos."""
 
     def job(answer: Answer) -> None:
@@ -152,12 +142,13 @@ def remove(site: Site, name: str, _: Networks) -> Reply:
         with Store.open(site.store, site.keys) as store:
             answer.person = store.known_as(person)
             people.remove(store, person)
+        site.memory.clear()  # or else their mean would stay until somebody is looked for
         answer.verdict = "removed"
 
     return answered("remove", job)
 
 
-def _stages(networks: Networks, form: Form) -> Stages:
+def _stages(site: Site, networks: Networks, form: Form) -> Stages:
     """The stages on the photo of a form, whatever it is called."""
     photo = form.photo()
-    return bind(networks, read=lambda _: photo)
+    return bind(networks, lambda _: photo, max_pixels=site.limits.max_pixels)

@@ -6,7 +6,7 @@ The status of a refusal is that of its reason, if the reason has one, or else of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from facauth.errors import (
@@ -61,6 +61,7 @@ STATUS_OF_REASON = {
     "image.too_large": 413,
     "image.too_many_pixels": 413,
     "image.too_many_parts": 413,
+    "form.media_type": 415,
     "image.empty": 415,
     "image.format": 415,
     "image.heic": 415,
@@ -114,6 +115,12 @@ def forbidden(code: str, message: str, advice: str) -> Forbidden:
 def malformed(message: str, advice: str) -> UsageProblem:
     """422."""
     return UsageProblem(Reason("form.malformed", message, advice))
+
+
+def not_of_this_type(kinds: Collection[str]) -> UsageProblem:
+    """415."""
+    advice = f"send {' or '.join(sorted(kinds))}"
+    return UsageProblem(Reason("form.media_type", "this is not the form that is taken", advice))
 
 
 def busy() -> Busy:

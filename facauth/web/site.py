@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from facauth.records.keys import KeyAccess
+    from facauth.records.means import Memory
     from facauth.settings import SpoofPolicy
 
 
@@ -16,6 +17,7 @@ class WebLimits:
     """Whatever is beyond them is refused, with 408, 413, 422 or 503."""
 
     max_body_bytes: int = 32 * 2**20  # of a form with a photo; no phone's JPEG has 25 MB
+    max_pixels: int = 50_000_000  # of a photo; what phones make. Of WebP and AVIF half
     max_small_body_bytes: int = 4096  # of a form without one
     max_buffered_bytes: int = 128 * 2**20  # of all that is being uploaded, waits or is worked on
     max_text_bytes: int = 4096  # of a field that is no file; a consent has 1,000 characters
@@ -37,6 +39,7 @@ class Site:
     store: Path
     keys: KeyAccess
     token: str = field(repr=False)  # of the operator
+    ended_sessions: Path  # a folder that all servers of this operator have
     policy: SpoofPolicy
     rate: float | None  # share of strangers that may pass; see decision.match.asked_rate
     workers: int
@@ -45,6 +48,8 @@ class Site:
     weight_memory: Path | None
     tls: tuple[Path, Path] | None = None  # certificate chain and key
     limits: WebLimits = WebLimits()
+    # What a large store is searched by, for all workers: 1 KB a person, from 1,000 people on.
+    memory: Memory = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def secure(self) -> bool:

@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from facauth.decision.calibration import (
     FILE,
     Calibration,
-    calibration,
-    fmr_of,
     in_force,
-    min_similarity,
+    shipped,
 )
 from facauth.errors import ExitCode, SetupProblem, UsageProblem
 from facauth.networks import Checked, Networks
@@ -38,6 +37,14 @@ rates = exponents.map(lambda exponent: min(1.0, max(MIN_FMR, 10**exponent)))
 counts = st.integers(1, 50)
 STEP = 1e-6  # of float32 near 0.8, and then some
 quick = settings(derandomize=True, deadline=None, max_examples=300, database=None)
+
+
+def min_similarity(fmr: float, photos: NDArray[np.intp]) -> NDArray[np.float32]:
+    return in_force().calibration.min_similarity(fmr, photos)
+
+
+def fmr_of(similarity: float, photos: int) -> float:
+    return in_force().calibration.fmr_of(similarity, photos)
 
 
 def threshold(fmr: float, photos: int = 1) -> float:
@@ -238,7 +245,6 @@ def test_another_file_of_the_same_kind_can_be_read() -> None:
     own = Calibration.of({"rows": [{"photos": 1, "points": points}], "min_fmr": 0.01})
     assert own.min_similarity(0.1, np.array([1, 9])).tolist() == pytest.approx([0.6, 0.6])
     assert own.fmr_of(0.65, 1) == pytest.approx(10**-1.5)
-    assert calibration() is calibration()
 
 
 def test_the_rates_in_use_are_in_their_order_and_supported() -> None:
@@ -274,6 +280,14 @@ def local(move: float = MOVE) -> Document:
     return document | {"made": "2026-11-23T12:00:00+00:00", "facauth": "0"}
 
 
+def looser() -> Document:
+    """One that asks for less, as the whole of its intervals does."""
+    document = local(-MOVE / 4)
+    for point in (point for row in document["rows"] for point in row["points"]):
+        point["interval"] = [point["similarity"] - 0.01, point["similarity"]]
+    return document
+
+
 def write(path: Path, document: object, mode: int = 0o600) -> None:
     path.write_text(json.dumps(document))
     path.chmod(mode)
@@ -285,7 +299,7 @@ def test_a_local_one_is_in_force_from_when_it_is_there_until_it_is_deleted(place
     assert threshold(1e-4) == pytest.approx(before + MOVE, abs=STEP)
     assert fmr_of(before + MOVE, 1) == pytest.approx(1e-4, rel=1e-2)
     assert in_force().path == place
-    write(place, local(-MOVE / 4))  # also if it is looser: it was measured
+    write(place, looser())
     assert threshold(1e-4) == pytest.approx(before - MOVE / 4, abs=STEP)
     place.unlink()
     assert threshold(1e-4) == before
@@ -363,7 +377,7 @@ UNFIT: dict[str, Change] = {
 
 def refused(path: Path) -> str:
     """The message with which every use of it is refused."""
-    uses = (lambda: threshold(1e-4), lambda: fmr_of(0.9, 1), calibration)
+    uses = (lambda: threshold(1e-4), lambda: fmr_of(0.9, 1), in_force)
     messages = set()
     for use in uses:
         with pytest.raises(SetupProblem) as problem:
@@ -387,6 +401,38 @@ def test_one_that_cannot_be_trusted_is_refused_and_none_taken_in_its_place(
     refused(place)
     write(place, local())
     assert in_force().path == place
+
+
+@pytest.mark.parametrize("row", [0, 2, 4])
+@pytest.mark.parametrize("end", [None, math.nan, 0.0001])
+def test_one_that_is_looser_than_its_own_intervals_show_is_refused(
+    place: Path, row: int, end: float | None
+) -> None:
+    """end: how much of the interval of one point lies above its similarity; None: as shipped."""
+    document = looser()
+    point = document["rows"][row]["points"][-1]
+    shipped_point = DOCUMENT["rows"][row]["points"][-1]
+    upper = shipped_point["interval"][1] if end is None else point["similarity"] + end
+    point["interval"] = [point["similarity"] - 0.01, upper]
+    write(place, document)
+    assert refused(place).endswith("lets strangers pass more easily than its own intervals show")
+
+
+def test_an_altered_shipped_one_is_refused(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy.json"
+    monkeypatch.setattr("facauth.decision.calibration.FILE", copy)
+    monkeypatch.setattr("facauth.decision.calibration.shipped", shipped.__wrapped__)
+    copy.write_bytes(FILE.read_bytes())
+    assert in_force().path is None
+    for data in (FILE.read_bytes() + b" ", FILE.read_bytes().replace(b"0.78985", b"0.18985"), None):
+        copy.write_bytes(data) if data is not None else copy.unlink()
+        for alone in (True, False):
+            write(place, local()) if not alone else place.unlink(missing_ok=True)
+            with pytest.raises(SetupProblem) as problem:
+                in_force()
+            assert problem.value.reasons[0].code == "weights.unfit"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", '"x"', "[" * 100_000, "\x00", "{}"])

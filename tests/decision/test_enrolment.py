@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
-from facauth.decision.enrolment import (
-    require_agreement,
-    require_nobody_else,
-    require_one_person,
-    require_same_person,
-)
+from facauth.decision import enrolment
+from facauth.decision.calibration import shipped
 from facauth.decision.match import Gallery
 from facauth.errors import Conflict, SetupProblem
 from facauth.structs import Encoding
+
+CALIBRATION = shipped().calibration
+require_agreement = partial(enrolment.require_agreement, calibration=CALIBRATION)
+require_nobody_else = partial(enrolment.require_nobody_else, calibration=CALIBRATION)
+require_one_person = partial(enrolment.require_one_person, calibration=CALIBRATION)
+require_same_person = partial(enrolment.require_same_person, calibration=CALIBRATION)
 
 
 def face(person: int, photo: int = 0, *, same: float = 0.9, other: float = 0.62) -> Encoding:
@@ -137,3 +140,22 @@ def test_photos_that_cancel_out_do_not_pass_for_nobody() -> None:
     with np.errstate(all="ignore"), pytest.raises((Conflict, SetupProblem)):
         others = gallery(("Ada", face(1)), ("Ada", opposite))
         require_nobody_else([face(1)], others)
+
+
+def test_those_who_may_match_are_found_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As comparing one after the other finds them, whatever the size of a block."""
+    people = [face(number) for number in range(1, 13)]
+    everybody = gallery(*((f"p{number}", each) for number, each in enumerate(people)))
+    probes = np.stack([*(each.vector for each in people), face(3, 1).vector, face(13).vector])
+    owners = np.array([*range(12), -1, -1])
+    for rows in (1, 5, 12, 100):
+        monkeypatch.setattr(enrolment, "BLOCK_ROWS", rows)
+        of_others = enrolment.like_somebody(probes, owners, everybody, CALIBRATION)
+        assert of_others.tolist() == [12]
+        strangers = np.full_like(owners, -1)
+        of_anybody = enrolment.like_somebody(probes, strangers, everybody, CALIBRATION)
+        assert of_anybody.tolist() == [*range(12), 12]
+        probes_nan = probes.copy()
+        probes_nan[13] = math.nan
+        assert 13 in enrolment.like_somebody(probes_nan, owners, everybody, CALIBRATION)
+    assert not len(enrolment.like_somebody(probes, owners, gallery(), CALIBRATION))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facauth.decision.calibration import calibration, min_similarity
+from facauth.decision.calibration import shipped
 from facauth.decision.learning import match_doubts, spoof_doubts, strict_fmr
 from facauth.decision.match import Gallery
 from facauth.errors import SetupProblem
@@ -23,6 +23,8 @@ from facauth.structs import (
     Replay,
     ReplayVerdict,
 )
+
+CALIBRATION = shipped().calibration
 
 NEW = Replay(ReplayVerdict.NEW, 1, "frame", 9, 3, 0.5, 0.2, False, ())
 NOBODY = Gallery.of([])
@@ -60,7 +62,9 @@ def spoof_codes(liveness: Liveness | None, replay: Replay, photos: int = 1) -> l
 def match_codes(
     probe: Encoding, whole: Gallery, enrolled: Gallery, others: Gallery = NOBODY, fmr: float = FMR
 ) -> list[str]:
-    return [reason.code for reason in match_doubts(probe, whole, enrolled, others, fmr)]
+    return [
+        reason.code for reason in match_doubts(probe, whole, enrolled, others, fmr, CALIBRATION)
+    ]
 
 
 # --- live and new --------------------------------------------------------------------------------
@@ -98,25 +102,30 @@ def test_it_is_new_only_compared_with_every_photo() -> None:
 
 
 def test_the_rate_is_a_hundredth_as_far_as_it_is_supported() -> None:
-    assert strict_fmr(1e-4) == pytest.approx(1e-6)
-    assert strict_fmr(calibration().min_fmr) == calibration().min_fmr
-    assert strict_fmr(calibration().min_fmr * LEARNED.stricter / 2) == calibration().min_fmr
+    assert strict_fmr(1e-4, CALIBRATION.min_fmr) == pytest.approx(1e-6)
+    assert strict_fmr(CALIBRATION.min_fmr, CALIBRATION.min_fmr) == CALIBRATION.min_fmr
+    assert (
+        strict_fmr(CALIBRATION.min_fmr * LEARNED.stricter / 2, CALIBRATION.min_fmr)
+        == CALIBRATION.min_fmr
+    )
 
 
 def test_a_loose_sign_in_learns_no_more_than_one_by_default() -> None:
-    assert strict_fmr(RATES.max_asked) == strict_fmr(RATES.verify_fmr)
+    assert strict_fmr(RATES.max_asked, CALIBRATION.min_fmr) == strict_fmr(
+        RATES.verify_fmr, CALIBRATION.min_fmr
+    )
     ada, probe = person(photo()), alike(threshold(1e-3) + 0.001)  # as 1 in 1,000 strangers are
     assert match_codes(probe, ada, ada, fmr=RATES.max_asked) == ["learn.similarity"]
 
 
 @given(rates)
 def test_the_rate_is_stricter_and_supported(fmr: float) -> None:
-    calibration().require_supported(strict_fmr(fmr))
-    assert strict_fmr(fmr) <= fmr
+    CALIBRATION.require_supported(strict_fmr(fmr, CALIBRATION.min_fmr))
+    assert strict_fmr(fmr, CALIBRATION.min_fmr) <= fmr
 
 
 def threshold(fmr: float, photos: int = 1) -> float:
-    return float(min_similarity(fmr, np.array([photos]))[0])
+    return float(CALIBRATION.min_similarity(fmr, np.array([photos]))[0])
 
 
 def test_a_match_that_is_not_clear_is_not_learned() -> None:

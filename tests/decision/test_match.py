@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,11 +15,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facauth.decision.calibration import calibration
-from facauth.decision.match import Crowd, Gallery, asked_rate, compare, fmr_of_each, require_match
+from facauth.decision import match as decision
+from facauth.decision.calibration import shipped
+from facauth.decision.match import Crowd, Gallery, fmr_of_each, require_match
 from facauth.errors import FacauthError, NoMatch, SetupProblem, UsageProblem
-from facauth.settings import MIN_MARGIN, RATES
-from facauth.structs import Encoding, Match
+from facauth.settings import DEFAULT, MIN_MARGIN, RATES, asked_rate
+from facauth.structs import Encoding, Match, Terms
+
+CALIBRATION = shipped().calibration
+compare = partial(decision.compare, calibration=CALIBRATION)
 
 Vector = NDArray[np.float32]
 Rows = list[tuple[str, bytes]]
@@ -243,24 +248,26 @@ def test_what_is_no_share_of_strangers_is_refused(rate: float) -> None:
 def test_the_rate_of_all_comparisons_together_is_the_one_asked_for(asked: float, n: int) -> None:
     """Or nothing is promised: never is a comparison looser than its share, nor beyond the data."""
     gallery = Gallery.of([(f"p{each}", GOOD) for each in range(n)])
-    assert fmr_of_each(gallery, max(asked, 1e-8), claimed=True) == max(asked, 1e-8)
+    named = Terms(max(asked, 1e-8), DEFAULT, "p0")
+    assert fmr_of_each(gallery, named, CALIBRATION.min_fmr) == named.rate
     try:
-        each = fmr_of_each(gallery, asked, claimed=False)
+        each = fmr_of_each(gallery, Terms(asked, DEFAULT), CALIBRATION.min_fmr)
     except UsageProblem as refusal:
         assert refusal.reasons[0].code == "match.unsupported_rate"
-        assert asked / n < calibration().min_fmr
+        assert asked / n < CALIBRATION.min_fmr
     else:
         assert each * n == pytest.approx(asked)
-        assert each >= calibration().min_fmr * 0.999999
+        assert each >= CALIBRATION.min_fmr * 0.999999
 
 
 @given(st.integers(2, 10**7))
 def test_the_rate_that_is_advised_is_supported(people: int) -> None:
     many = Crowd(people, (), lambda _: [])
     with pytest.raises(UsageProblem) as refusal:
-        fmr_of_each(many, 1e-8, claimed=False)
+        fmr_of_each(many, Terms(1e-8, DEFAULT), CALIBRATION.min_fmr)
     (advised,) = re.findall(r"--fmr (\S+)", refusal.value.reasons[0].advice)
-    assert fmr_of_each(many, float(advised), claimed=False) < 1.2e-8
+    terms = Terms(float(advised), DEFAULT)
+    assert fmr_of_each(many, terms, CALIBRATION.min_fmr) < 1.2e-8
 
 
 def test_a_probe_unlike_everybody_is_nobody() -> None:

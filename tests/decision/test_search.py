@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,9 +15,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facauth.decision import match
-from facauth.decision.match import NEAREST, ROUNDING, Crowd, Gallery, compare, shortlist
+from facauth.decision.calibration import shipped
+from facauth.decision.match import NEAREST, ROUNDING, Crowd, Gallery
 from facauth.errors import SetupProblem, UsageProblem
 from facauth.structs import Encoding
+
+CALIBRATION = shipped().calibration
+compare = partial(match.compare, calibration=CALIBRATION)
+shortlist = partial(match.shortlist, calibration=CALIBRATION)
 
 ROWS = 8  # of a block here
 SCALE = 32767

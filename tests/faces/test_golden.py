@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facauth.decision.calibration import min_similarity
+from facauth.decision.calibration import shipped
 from facauth.faces.detect import sight
 from facauth.faces.encode import dlib_half, encode, sface_half
 from facauth.faces.image import decode, read_image
@@ -100,7 +100,7 @@ def test_the_table_is_complete() -> None:
 
 
 def threshold(fmr: float = 1e-4) -> float:
-    return float(min_similarity(fmr, np.array([1]))[0])
+    return float(shipped().calibration.min_similarity(fmr, np.array([1]))[0])
 
 
 @pytest.mark.parametrize("pair", list(combinations(OBAMA, 2)), ids=" ".join)

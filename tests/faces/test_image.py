@@ -223,10 +223,31 @@ def in_lab(image: Image.Image) -> Image.Image:
     return turned
 
 
-@pytest.mark.parametrize("name", ["GIF", "TIFF", "WEBP", "PNG", "AVIF", "MPO"])
-def test_the_first_of_several_frames_counts(name: str) -> None:
-    others = [ImageOps.invert(scene()), Image.new("RGB", (WIDTH, HEIGHT), "white")]
-    data = saved(scene(), name, save_all=True, append_images=others)
+OTHERS = [ImageOps.invert(scene()), Image.new("RGB", (WIDTH, HEIGHT), "white")]
+
+
+@pytest.mark.parametrize("name", ["GIF", "TIFF", "WEBP", "PNG", "AVIF"])
+def test_several_frames_are_refused(name: str) -> None:
+    """Nobody could say which of them was meant."""
+    for others in (OTHERS, OTHERS[:1]):
+        data = saved(scene(), name, save_all=True, append_images=others)
+        assert refusal(data) == "image.several_frames"
+    one = saved(scene(), name, save_all=True)
+    require_close(decode(one, "photo"), [RED, GREEN, BLUE, GREY], LOSSY)
+
+
+def test_the_first_frame_of_a_multi_picture_jpeg_is_the_photo() -> None:
+    data = saved(scene(), "MPO", save_all=True, append_images=OTHERS)
+    require_close(decode(data, "photo"), [RED, GREEN, BLUE, GREY], LOSSY)
+
+
+def test_a_smaller_copy_is_no_further_page_of_a_tiff() -> None:
+    small = scene().resize((24, 16))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    data = saved(scene(), "TIFF", save_all=True, append_images=[small])
+    with Image.open(io.BytesIO(data)) as image:
+        image.seek(1)
+        assert image.tag_v2[254] == 1  # type: ignore[attr-defined]
     require_close(decode(data, "photo"), [RED, GREEN, BLUE, GREY], LOSSY)
 
 
@@ -624,6 +645,28 @@ def test_a_truncated_image_is_never_half_used(kind: str) -> None:
     assert refused >= 7
 
 
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("sky", [False, True], ids=["photo", "white below"])
+def test_of_a_jpeg_only_its_end_may_be_missing(subsampling: int, sky: bool) -> None:
+    """Below white, where a few bits are many blocks and a missing one is hard to see."""
+    with Image.open(HOPPER) as photo:
+        picture = photo.convert("RGB").resize((100, 90))
+    if sky:
+        picture.paste("white", (0, 40, 100, 90))
+    data = saved(picture, "JPEG", subsampling=subsampling)
+    whole = decode(data, "photo")
+    for cut in (1, 2):
+        np.testing.assert_array_equal(decode(data[:-cut], "photo"), whole)
+    for cut in range(3, 60):
+        assert refusal(data[:-cut]) == "image.damaged", cut
+
+
+def test_a_progressive_jpeg_without_its_end_is_refused() -> None:
+    with Image.open(HOPPER) as photo:
+        data = saved(photo, "JPEG", progressive=True)
+    assert refusal(data[:-2]) == "image.damaged"
+
+
 def test_a_palette_that_is_missing() -> None:
     assert refusal(png(8, 8, 8, 3, bytes(72))) == "image.damaged"
 
@@ -884,10 +927,14 @@ def test_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["/nonexistent", "nonexistent/x.jpg", "", "/etc/passwd/x.jpg", "\x1b[31mred\n", "\udcff"],
+    ["{}/absent", "absent/x.jpg", "", "{}/file/x.jpg", "\x1b[31mred\n", "\udcff"],
 )
-def test_a_path_that_leads_nowhere(source: str) -> None:
-    assert unread(source) == "image.missing"
+def test_a_path_that_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    assert unread(source.format(tmp_path)) == "image.missing"
 
 
 @pytest.mark.parametrize("source", ["a\0b", "n" * 300, "/" + "d/" * 3000])

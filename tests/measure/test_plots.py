@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 from PIL import Image
 from portraits import encodings
 
+from facauth.decision.calibration import shipped
 from facauth.errors import ExitCode, FacauthError
 from facauth.measure.folders import Presentation
 from facauth.measure.plots import curves, draw, draw_match, require_extra, scores_of
@@ -61,14 +62,14 @@ def test_a_png_is_drawn_even_without_live_photos_or_attacks(
 def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     require_extra()
     monkeypatch.setattr("facauth.measure.plots.find_spec", lambda _: None)
-    with pytest.raises(FacauthError, match=r'pip install "facauth\[plot\]"') as refused:
+    with pytest.raises(FacauthError, match=r"pip install 'matplotlib>=3\.10'") as refused:
         require_extra()
     assert refused.value.exit_code == ExitCode.SETUP
 
 
 @pytest.mark.parametrize("counts", [(), (1, 1), (2, 2), (4,) * 10])
 def test_people_are_drawn_however_few(tmp_path: Path, counts: tuple[int, ...]) -> None:
-    found = evaluate(encodings(*counts), at_fmr=1e-4, photos=1)
+    found = evaluate(encodings(*counts), calibration=shipped().calibration, at_fmr=1e-4, photos=1)
     draw_match(found.rows, 1, tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as image:
         assert image.format == "PNG"

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from portraits import encodings
 
-from facauth.decision.calibration import calibration
+from facauth.decision.calibration import shipped
 from facauth.measure import recognition
 from facauth.measure.comparisons import EDGES, floor_for, impostor_spread, reached
 from facauth.measure.encoded import Encodings
 from facauth.measure.matching import MIN_PAIRS
 from facauth.measure.rates import Method, estimate
 from facauth.measure.recognition import FMRS, MatchEvaluation, Row
+
+CALIBRATION = shipped().calibration
 
 UNEVEN = [1, 2, 3, 4] * 6  # photos of 24 people
 
@@ -29,7 +31,7 @@ def found() -> Encodings:
 def row(found: Encodings) -> Row:
     made = recognition.gallery_of(found, 1)
     assert made
-    return recognition.measured(made, 0.2)
+    return recognition.measured(made, 0.2, CALIBRATION)
 
 
 def counted(found: Encodings, threshold: float) -> tuple[float, float]:
@@ -59,7 +61,7 @@ def test_how_much_was_compared(row: Row) -> None:
 def test_the_calibrations_thresholds_do_what_is_counted(found: Encodings, row: Row) -> None:
     assert [each.asked_fmr for each in row.kept] == [0.2, *FMRS]
     for kept in row.kept:
-        expected = float(calibration().min_similarity(kept.asked_fmr, np.array([1]))[0])
+        expected = float(CALIBRATION.min_similarity(kept.asked_fmr, np.array([1]))[0])
         assert kept.min_similarity == expected
         assert kept.fmr and kept.fnmr
         assert (kept.fmr.value, kept.fnmr.value) == pytest.approx(counted(found, expected))
@@ -124,7 +126,9 @@ def test_several_photos_are_measured_where_enough_people_have_them() -> None:
 
 
 def evaluated(*counts: int, photos: int = 1, at_fmr: float = 1e-4) -> MatchEvaluation:
-    return recognition.evaluate(encodings(*counts), at_fmr=at_fmr, photos=photos)
+    return recognition.evaluate(
+        encodings(*counts), calibration=CALIBRATION, at_fmr=at_fmr, photos=photos
+    )
 
 
 def test_nobody_with_two_photos_has_no_fnmr() -> None:

@@ -17,12 +17,13 @@ from older import make_older
 
 from facauth.errors import SetupProblem
 from facauth.records import rekey, schema
-from facauth.records.backup import discard_backups, migrate
+from facauth.records.backup import discard_backups
 from facauth.records.database import Database
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.people import remove
 from facauth.records.sealing import Template
 from facauth.records.store import Store
+from facauth.records.upgrade import migrate
 from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
@@ -306,9 +307,9 @@ def test_an_attempt_goes_no_further_in_a_store_that_was_encrypted_meanwhile(
     opened: Store, path: Path, keys: KeyAccess
 ) -> None:
     with pytest.raises(SetupProblem) as refusal:  # noqa: SIM117
-        with opened.attempt("person0", liveness=True) as accept:
+        with opened.attempt("person0") as attempt:
             encrypt(path, keys)
-            accept("person0")
+            attempt.accept("person0")
     assert refusal.value.reasons[0].code == "store.changed"
     with Store.open(path, keys) as store:
         assert [event.verdict for event in store.events()][-1] == "encrypted"

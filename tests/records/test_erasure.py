@@ -15,11 +15,11 @@ import pytest
 
 from facauth.errors import SetupProblem
 from facauth.records import people, rekey
-from facauth.records.backup import migrate
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.schema import MIGRATIONS
 from facauth.records.sealing import Template
 from facauth.records.store import Store
+from facauth.records.upgrade import migrate
 from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
@@ -224,7 +224,7 @@ def test_a_reader_of_an_old_state_is_named_and_then_nothing_is_left(
     path: Path, monkeypatch: pytest.MonkeyPatch, encrypted: bool
 ) -> None:
     make(path, encrypted=encrypted)
-    monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("facauth.records.connection.BUSY_TIMEOUT_S", 0.05)
     gone = stored(path, "Ada")
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")

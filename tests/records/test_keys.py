@@ -386,7 +386,7 @@ def test_a_damaged_store_writes_no_lines(path: Path, store_id: str) -> None:
 
 def test_a_folder_that_stays_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(path)
-    monkeypatch.setattr(keys, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("facauth.records.files.BUSY_TIMEOUT_S", 0.05)
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -624,7 +624,7 @@ def test_a_keyring_with_something_else(use: Use, kept: str) -> None:
 def test_a_keyring_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     message = refused(lambda: KeyAccess().kek(lock(KEYRING)), "key.keyring")
-    assert message.endswith('; pip install "facauth[keyring]"')
+    assert message.endswith("; pip install 'keyring>=25.0'")
 
 
 # --- passphrase ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, compare, require_match
 from facauth.errors import FacauthError, NoMatch, SetupProblem
 from facauth.records import means, people, rekey
@@ -96,13 +97,15 @@ def decide(store: Store, probe: NDArray[np.float64], fmr: float = FMR) -> Match:
         blocks = store.blocks(CONTRACT, Gallery.of)
         assert blocks is not None
         crowd = Crowd(blocks.people, blocks, partial(store.encodings_of, CONTRACT))
-        return compare(Encoding(CONTRACT, probe.astype(np.float32)), crowd, fmr)
+        return compare(
+            Encoding(CONTRACT, probe.astype(np.float32)), crowd, fmr, shipped().calibration
+        )
 
 
 def full(store: Store, probe: NDArray[np.float64], fmr: float = FMR) -> Match:
     """By all templates."""
     encoding = Encoding(CONTRACT, probe.astype(np.float32))
-    return compare(encoding, Gallery.of(store.encodings(CONTRACT)), fmr)
+    return compare(encoding, Gallery.of(store.encodings(CONTRACT)), fmr, shipped().calibration)
 
 
 def written(path: Path) -> dict[tuple[str, int], bytes]:

@@ -276,11 +276,11 @@ seen = {}
 end = time.monotonic() + 4
 while time.monotonic() < end:
     try:
-        with Store.open(path, access) as store, store.attempt(None, liveness=True) as accept:
+        with Store.open(path, access) as store, store.attempt(None, liveness=True) as attempt:
             with store.snapshot():
                 found = store.encodings("test/1")
                 kept = store.signatures("person3")
-            accept(store.uid("person3"))
+            attempt.accept(store.uid("person3"))
         answer = f"{len(found)} {len(kept)}"
     except FacauthError as error:
         answer = error.reasons[0].code
@@ -383,7 +383,7 @@ def test_a_key_is_not_copied_if_its_event_cannot_be_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rekey.encrypt(path, KeyKind.FILE, access(path))
-    monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("facauth.records.connection.BUSY_TIMEOUT_S", 0.05)
     with Store.open(path, access(path)) as store:
         with closing(sqlite3.connect(path, isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from facauth.errors import Conflict, FacauthError, SetupProblem
-from facauth.records.backup import migrate
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
 from facauth.records.sealing import Template
 from facauth.records.store import Store
+from facauth.records.upgrade import migrate
 from facauth.structs import PersonName
 
 CONTRACT = "test/1"
@@ -222,23 +222,34 @@ def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
     assert mode(folder) == 0o755
 
 
-def test_a_store_made_of_an_empty_file_is_private_too(path: Path) -> None:
+def test_an_empty_file_becomes_no_store(path: Path) -> None:
     path.touch()
-    path.chmod(0o644)
-    with Store.open(path, create=True) as store:
-        enrol(store, "Ada", 1)
-        assert {mode(file) for file in path.parent.iterdir()} == {0o600}
+    for create in (False, True):
+        with pytest.raises(SetupProblem) as refusal:
+            Store.open(path, create=create)
+        assert refusal.value.reasons[0].code == "store.empty"
+        assert [file.stat().st_size for file in path.parent.iterdir()] == [0]
 
 
 def test_reading_makes_no_store(tmp_path: Path) -> None:
     path = tmp_path / "no" / "people.sqlite3"
-    with Store.open(path) as store:
-        assert store.people() == []
-        assert store.encodings(CONTRACT) == []
-        assert store.find(ADA) is None
-        assert store.faults() == []
-        store.log("sign-in", "no_match", "match.nobody_enrolled")
+    with pytest.raises(SetupProblem) as refusal:
+        Store.open(path)
+    assert refusal.value.reasons[0].code == "store.missing"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_wrong_with_a_callers_code_is_not_the_stores_fault(path: Path) -> None:
+    with Store.open(path, create=True) as store:
+        for fault in (ValueError("of a decision"), OSError(5, "of a photo"), OverflowError("so")):
+            for within in (store.transaction, store.snapshot):
+                with pytest.raises(type(fault)) as raised, within():
+                    raise fault
+                assert raised.value is fault
+        with pytest.raises(ZeroDivisionError), store.transaction():
+            store.log("import", "imported")
+            store.log("import", "imported" if 1 // 0 else "")
+        assert list(store.events()) == []
 
 
 def test_reading_changes_nothing(path: Path) -> None:
@@ -410,7 +421,7 @@ def test_an_erasure_that_could_not_be_done_does_not_pass_for_done(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process reads an old state: the encoding stays in the file until it is done."""
-    monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("facauth.records.connection.BUSY_TIMEOUT_S", 0.05)
     with Store.open(path, create=True) as store:
         with store.transaction(erasing=True):
             store.add(ADA, CONTRACT, [template(1)])

@@ -25,10 +25,10 @@ from older import make_older
 
 from facauth.decision.match import Gallery
 from facauth.errors import FacauthError, SetupProblem
-from facauth.records.backup import migrate
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
 from facauth.records.sealing import Template
 from facauth.records.store import Store
+from facauth.records.upgrade import migrate
 from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
@@ -105,7 +105,7 @@ def in_child(
         "import json, os, sqlite3, sys\n"
         "from pathlib import Path\n"
         "from facauth.errors import FacauthError\n"
-        "from facauth.records.backup import migrate\n"
+        "from facauth.records.upgrade import migrate\n"
         "from facauth.records import schema as module\n"
         "from facauth.records.schema import MIGRATIONS\n"
         "from facauth.records.sealing import Template\n"
@@ -199,7 +199,7 @@ PLANTED = {
         BEGIN INSERT INTO kept VALUES (old.encoding); END""",
     "only a table": "CREATE TABLE kept (encoding)",
     "an index": "CREATE INDEX kept ON templates (encoding)",
-    "no index": "DROP INDEX people_uid",
+    "no index": "DROP INDEX templates_learned",
     "a view": """ALTER TABLE tries RENAME TO hidden; CREATE VIEW tries AS
         SELECT subject, round, 0 AS failures, failed_at_s, failed_boot_s FROM hidden""",
     "no types": """DROP TABLE tries; CREATE TABLE tries (subject TEXT PRIMARY KEY,
@@ -422,7 +422,7 @@ def test_a_store_that_another_process_holds(
     path: Path, monkeypatch: pytest.MonkeyPatch, locking: str, writing: bool, code: str
 ) -> None:
     """Readers pass a writer by; writers wait, and say so when they have waited enough."""
-    monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("facauth.records.connection.BUSY_TIMEOUT_S", 0.1)
     made(path)
     command = [sys.executable, "-c", "import sqlite3, sys\n" + HOLD, str(path), locking]
     with subprocess.Popen(
@@ -620,7 +620,7 @@ def test_an_upgrade_of_a_held_store_waits_and_then_says_so(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(path)
-    monkeypatch.setattr("facauth.records.database.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("facauth.records.connection.BUSY_TIMEOUT_S", 0.1)
     monkeypatch.setattr("facauth.records.schema.MIGRATIONS", (*MIGRATIONS, (NEXT,)))
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")

@@ -132,7 +132,7 @@ def test_a_check_and_what_follows_from_it_are_one(tmp_path: Path) -> None:
 
 
 UPGRADE = """
-from facauth.records.backup import migrate
+from facauth.records.upgrade import migrate
 module.MIGRATIONS = (*MIGRATIONS, ("ALTER TABLE people ADD COLUMN note TEXT",))
 migrate(path)
 with Store.open(path) as store:

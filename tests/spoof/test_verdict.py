@@ -123,9 +123,7 @@ def test_a_spoof_check_says_what_a_sign_in_would(
     live: LiveVerdict, again: ReplayVerdict, policy: SpoofPolicy, score: float
 ) -> None:
     spoof = weigh(liveness(live, score), replay(again), policy, Evidence())
-    assert (spoof.verdict is LIVE) is passes(
-        liveness(live, score), replay(again), policy, Evidence()
-    )
+    assert (spoof.verdict is LIVE) is passes(liveness(live, score), replay(again), policy)
     assert (spoof.verdict is ATTACK) is isinstance(spoof.refusal, Attack)
     assert (spoof.verdict is ATTACK) is (live is ATTACK or again is ENROLLED)
     assert spoof.refusal is None or spoof.refusal.reasons

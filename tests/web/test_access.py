@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import SITE
 
-from facauth.errors import LockedOut
+from facauth.errors import LockedOut, SetupProblem
 from facauth.records.keys import KeyAccess, KeyKind, Lock
-from facauth.web import access
+from facauth.web import access, ended
 from facauth.web.access import Access, Buckets, client_of
 from facauth.web.jobs import HeldKeys
 from facauth.web.refusals import Forbidden
@@ -30,6 +32,50 @@ def test_a_session_is_good_in_another_process_of_the_same_operator() -> None:
     other = Access(replace(SITE, token="u" * 43))
     assert not other.is_session(session)
     assert other.csrf(session) != OPEN.csrf(session)
+
+
+def test_a_session_that_was_ended_is_none_in_any_process(tmp_path: Path) -> None:
+    site = replace(SITE, ended_sessions=tmp_path / "config" / "operator.ended")
+    here, there = Access(site), Access(site)
+    session, another = here.new_session(), here.new_session()
+    assert there.is_session(session)
+    here.end(session)
+    for each in (here, there, Access(site)):
+        assert not each.is_session(session)
+        assert each.is_session(another)
+    assert site.ended_sessions.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_has_run_out_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = replace(SITE, ended_sessions=tmp_path)
+    here = Access(site)
+    first = here.new_session()
+    here.end(first)
+    ends_at = int(first.partition(".")[0])
+    monkeypatch.setattr(access, "time", lambda: ends_at + 1.0)
+    monkeypatch.setattr(ended, "time", lambda: ends_at + 1.0)
+    second = here.new_session()
+    here.end(second)
+    assert [each.name for each in tmp_path.iterdir()] == [second.rpartition(".")[0]]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_where_nobody_knows_what_ended_there_is_no_session(tmp_path: Path) -> None:
+    site = replace(SITE, ended_sessions=tmp_path)
+    here = Access(site)
+    session = here.new_session()
+    tmp_path.chmod(0)
+    with pytest.raises(SetupProblem):
+        here.is_session(session)
+
+
+def test_a_file_in_the_place_of_the_folder_ends_no_session_in_secret(tmp_path: Path) -> None:
+    site = replace(SITE, ended_sessions=tmp_path / "file")
+    site.ended_sessions.write_bytes(b"")
+    here = Access(site)
+    for asked in (here.is_session, here.end):
+        with pytest.raises(SetupProblem):
+            asked(here.new_session())
 
 
 def test_a_session_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:

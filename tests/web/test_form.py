@@ -9,18 +9,18 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
 from facauth.errors import FacauthError, UsageProblem
-from facauth.web.body import Bodies
-from facauth.web.form import Form
-from facauth.web.refusals import Busy, TooLarge, TooSlow
+from facauth.web.form import MULTIPART, URLENCODED, Form, Forms
+from facauth.web.refusals import Busy, TooLarge, TooSlow, status_of
 from facauth.web.site import WebLimits
 
 LIMITS = WebLimits()
 FILES = st.binary(max_size=300)
+BOTH = (MULTIPART, URLENCODED)
 
 
 def encoded(fields: dict[str, str], file: bytes | None) -> tuple[str, bytes]:
@@ -30,10 +30,38 @@ def encoded(fields: dict[str, str], file: bytes | None) -> tuple[str, bytes]:
     return request.headers["Content-Type"], request.read()
 
 
-@given(st.text(max_size=50), FILES)
-def test_what_was_written_is_read(text: str, file: bytes) -> None:
-    form = Form.parse(*encoded({"name": text}, file), LIMITS)
-    assert form.fields == {"name": text.encode(), "file": file}
+def parsed(kind: str, *chunks: bytes, kinds: Sequence[str] = BOTH) -> Form:
+    """The form that comes in these pieces."""
+
+    async def run() -> Form:
+        async with Forms(LIMITS).read(request_of(kind, chunks), kinds, "somebody") as form:
+            return form
+
+    return asyncio.run(run())
+
+
+def request_of(
+    kind: str, chunks: Sequence[bytes], declared: int | None = None, pause_s: float = 0
+) -> Request:
+    """A request whose body comes in these pieces."""
+    waiting = list(chunks)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(pause_s)
+        return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
+
+    headers = [(b"content-type", kind.encode("latin-1", "replace"))]
+    if declared is not None:
+        headers.append((b"content-length", str(declared).encode()))
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
+@given(st.text(max_size=50), FILES, st.integers(1, 99))
+def test_what_was_written_is_read(text: str, file: bytes, cut: int) -> None:
+    kind, body = encoded({"name": text}, file)
+    pieces = [body[at : at + cut] for at in range(0, len(body), cut)]
+    form = parsed(kind, *pieces)
+    assert (form.fields, form.file) == ({"name": text}, file)
     assert form.text("name") == (text or None)
 
 
@@ -41,53 +69,118 @@ def test_what_was_written_is_read(text: str, file: bytes) -> None:
     st.dictionaries(st.text(min_size=1, max_size=9), st.text(max_size=9), min_size=1, max_size=8)
 )
 def test_a_form_without_a_file_too(fields: dict[str, str]) -> None:
-    form = Form.parse(*encoded(fields, None), LIMITS)
-    assert form.fields == {name: text.encode() for name, text in fields.items()}
+    fields.pop("file", None)
+    assume(fields)
+    assert parsed(*encoded(fields, None)).fields == fields
 
 
 @given(FILES, st.integers(1, 400))
 def test_a_form_that_is_cut_off_is_none(file: bytes, missing: int) -> None:
     """A photo must not be taken for whole because its end never came."""
-    kind, body = encoded({}, file)
+    kind, body = encoded({"name": "x"}, file)
     cut = body[: max(0, len(body) - 4 - missing)]  # --\r\n ends it; the dashes alone do too
     with pytest.raises(UsageProblem):
-        Form.parse(kind, cut, LIMITS)
+        parsed(kind, cut)
 
 
-@given(st.binary(max_size=400), st.sampled_from(["b", "", "--", "\r\n", "\xff"]))
+@given(st.binary(max_size=400), st.sampled_from(["b", "", "--", "\r\n", "\xff", "b" * 999]))
 def test_whatever_is_sent_is_a_form_or_refused(body: bytes, boundary: str) -> None:
     for given_body in (body, b"--b\r\n" + body, body + b"\r\n--b--\r\n"):
-        for kind in (f"multipart/form-data; boundary={boundary}", "text/html", ""):
+        for kind in (f"{MULTIPART}; boundary={boundary}", MULTIPART, URLENCODED, "text/html", ""):
             try:
-                form = Form.parse(kind, given_body, LIMITS)
+                form = parsed(kind, given_body)
             except UsageProblem as refusal:
-                assert refusal.reasons[0].code == "form.malformed"
+                assert refusal.reasons[0].code in ("form.malformed", "form.media_type")
             else:
                 assert len(form.fields) <= LIMITS.max_fields
+
+
+def part(*headers: str, content: str = "x") -> str:
+    return "--b\r\n" + "".join(f"{each}\r\n" for each in headers) + f"\r\n{content}\r\n"
+
+
+FILE = 'Content-Disposition: form-data; name="file"; filename="x"'
+NAME = 'Content-Disposition: form-data; name="name"'
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [part(FILE), part(FILE)],
+        [part(NAME), part(NAME), part(FILE)],
+        [part(f'{NAME}; filename="x"')],  # or else a claimed name would be overlooked
+        [part(f'{NAME}; filename="x"'), part(FILE)],
+        [part(NAME, content="x" * 5000), part(FILE)],
+        [part(NAME.replace('"name"', f'"{each}"')) for each in range(9)],
+        [part("X: y"), part(FILE)],
+        [part(NAME, *[f"X-{each}: y" for each in range(99)])],
+        [part(NAME, "X: " + "y" * 9000)],
+    ],
+)
+def test_a_form_with_too_much_in_it(parts: list[str]) -> None:
+    with pytest.raises(UsageProblem) as refusal:
+        parsed(f"{MULTIPART}; boundary=b", "".join([*parts, "--b--\r\n"]).encode())
+    assert refusal.value.reasons[0].code == "form.malformed"
+
+
+def test_a_photo_is_a_file() -> None:
+    """Text of the same name is none, and too long for one."""
+    form = parsed(f"{MULTIPART}; boundary=b", (part(FILE.partition("; f")[0]) + "--b--").encode())
+    with pytest.raises(UsageProblem):
+        form.photo()
 
 
 def test_more_fields_than_there_can_be() -> None:
     fields = {str(number): "" for number in range(9)}
     for file in (None, b"x"):
         with pytest.raises(UsageProblem):
-            Form.parse(*encoded(fields, file), LIMITS)
+            parsed(*encoded(fields, file))
 
 
-def test_a_text_has_an_end() -> None:
-    form = Form.parse(*encoded({"name": "x" * 5000}, b"x"), LIMITS)
-    with pytest.raises(UsageProblem):
-        form.text("name")
+def test_another_type_is_refused_before_a_byte_is_read() -> None:
+    async def receive() -> dict[str, Any]:
+        raise AssertionError
+
+    headers = [(b"content-type", URLENCODED.encode())]
+    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+    async def run() -> None:
+        async with Forms(LIMITS).read(request, (MULTIPART,), "somebody"):
+            raise AssertionError
+
+    with pytest.raises(UsageProblem) as refusal:
+        asyncio.run(run())
+    assert status_of(refusal.value) == 415
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_what_is_no_photo_is_small(declared: bool) -> None:
+    """4 KB, and as long as nobody says how much it is, not a byte more is read."""
+    body = b"token=" + b"%41" * 2000
+    request = request_of(URLENCODED, [body[:4000], body[4000:]], len(body) if declared else None)
+
+    async def run() -> None:
+        async with Forms(LIMITS).read(request, BOTH, "somebody"):
+            raise AssertionError
+
+    with pytest.raises(TooLarge):
+        asyncio.run(run())
+
+
+SMALL = part(FILE, content="").encode()  # and then what a test sends as the file
+END = b"\r\n--b--\r\n"
+AROUND = len(SMALL) - 2 + len(END)
 
 
 def read(
-    bodies: Bodies, chunks: Sequence[bytes], declared: int | None = None, pause_s: float = 0
+    forms: Forms, chunks: Sequence[bytes], declared: int | None = None, pause_s: float = 0
 ) -> int:
-    """How many bytes of these come through; 20 at most may."""
-    return asyncio.run(reading(bodies, chunks, declared, pause_s))
+    """How many bytes of a file in these pieces come through; 20 at most may."""
+    return asyncio.run(reading(forms, chunks, declared, pause_s))
 
 
 async def reading(
-    bodies: Bodies,
+    forms: Forms,
     chunks: Sequence[bytes],
     declared: int | None = None,
     pause_s: float = 0,
@@ -95,23 +188,23 @@ async def reading(
     held: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
     """The same; with `held` while they are held."""
-    waiting = list(chunks)
-
-    async def receive() -> dict[str, Any]:
-        await asyncio.sleep(pause_s)
-        return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
-
-    length = [] if declared is None else [(b"content-length", str(declared).encode())]
-    request = Request({"type": "http", "method": "POST", "headers": length}, receive)
-    async with bodies.body(request, 20, client) as body:
-        assert body == b"".join(chunks)
+    pieces = [SMALL[:-2], *chunks, END]
+    length = None if declared is None else declared + AROUND
+    request = request_of(f"{MULTIPART}; boundary=b", pieces, length, pause_s)
+    async with forms.read(request, BOTH, client) as form:
+        assert form.file == b"".join(chunks)
         if held:
             await held()
-        return len(body)
+        return len(form.file)
+
+
+def of(limits: WebLimits, **bytes_: int) -> Forms:
+    """With limits that are so many bytes more than what is around a file."""
+    return Forms(replace(limits, **{name: AROUND + size for name, size in bytes_.items()}))
 
 
 def test_a_body_within_the_limits() -> None:
-    assert read(Bodies(LIMITS), [b"x" * 12, b"y" * 8], declared=20) == 20
+    assert read(of(LIMITS, max_body_bytes=20), [b"x" * 12, b"y" * 8], declared=20) == 20
 
 
 @pytest.mark.parametrize(
@@ -120,43 +213,43 @@ def test_a_body_within_the_limits() -> None:
 )
 def test_a_body_that_is_too_large(chunks: list[bytes], declared: int | None) -> None:
     with pytest.raises(TooLarge):
-        read(Bodies(LIMITS), chunks, declared)
+        read(of(LIMITS, max_body_bytes=20), chunks, declared)
 
 
 def test_a_body_that_comes_too_slowly() -> None:
     with pytest.raises(TooSlow):
-        read(Bodies(replace(LIMITS, upload_s=0.05)), [b"x"] * 9, pause_s=0.02)
+        read(Forms(replace(LIMITS, upload_s=0.05)), [b"x"] * 9, pause_s=0.02)
 
 
 @pytest.mark.parametrize("ends", [[b"x" * 10], [b"x" * 19, b"x" * 9]])
 def test_all_bodies_together_are_bounded_and_what_was_held_is_let_go(ends: list[bytes]) -> None:
-    bodies = Bodies(replace(LIMITS, max_buffered_bytes=20))
+    forms = Forms(replace(LIMITS, max_buffered_bytes=2 * (AROUND + 10)))
     for _ in range(3):
         try:
-            assert read(bodies, ends) == 10
+            assert read(forms, ends) == 10
         except FacauthError as refusal:
             assert isinstance(refusal, Busy)
             assert len(ends) == 2
-    assert not bodies._held_bytes
+    assert not forms._held_bytes
 
 
 def test_no_client_keeps_all_others_out() -> None:
     """Each holds half at most; two together hold all there is, and then it is full for a third."""
-    bodies = Bodies(replace(LIMITS, max_buffered_bytes=20))
+    forms = Forms(replace(LIMITS, max_buffered_bytes=2 * (AROUND + 10)))
 
     async def run() -> None:
         async def more(size: int, client: str) -> None:
             with pytest.raises(Busy):
-                await reading(bodies, [b"x" * size], client=client)
+                await reading(forms, [b"x" * size], client=client)
 
         async def one_is_full() -> None:
             await more(1, "one")
-            assert await reading(bodies, [b"x" * 10], client="other", held=both_are) == 10
+            assert await reading(forms, [b"x" * 10], client="other", held=both_are) == 10
 
         async def both_are() -> None:
             await more(1, "third")
 
-        assert await reading(bodies, [b"x" * 10], client="one", held=one_is_full) == 10
+        assert await reading(forms, [b"x" * 10], client="one", held=one_is_full) == 10
 
     asyncio.run(run())
-    assert not bodies._held_bytes
+    assert not forms._held_bytes

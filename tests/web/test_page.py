@@ -119,6 +119,22 @@ def test_a_session_that_ended_is_none(browser: httpx.Client, server: Served) -> 
     assert browser.get("/people/").status_code == 403
 
 
+def test_who_kept_the_cookie_of_a_session_that_ended_has_nothing(
+    browser: httpx.Client, server: Served
+) -> None:
+    csrf = begin(browser, server)
+    kept = {"Cookie": f"facauth={browser.cookies['facauth']}", "X-CSRF-Token": csrf}
+    assert browser.get("/people/", headers=kept).status_code == 200
+    browser.post("/session/end", data={"csrf": csrf})
+    browser.cookies.clear()
+    asked = [("GET", "/people/"), ("DELETE", "/people/Barack"), ("POST", "/session/end")]
+    assert [browser.request(*each, headers=kept).status_code for each in asked] == [403] * 3
+    assert "register-file" not in browser.get("/", headers=kept).text
+    again = begin(browser, server)  # another one is not touched by it
+    assert again != csrf
+    assert browser.get("/people/").status_code == 200
+
+
 def test_the_cookie(browser: httpx.Client, server: Served) -> None:
     cookie = browser.post("/session", data={"token": server.token}).headers["Set-Cookie"]
     assert re.match(r"facauth=[\w.-]+; HttpOnly; Max-Age=28800; Path=/; SameSite=strict$", cookie)
@@ -213,6 +229,7 @@ def test_headers_are_on_every_answer(server: Served, path: str) -> None:
     assert headers["Cache-Control"] == "no-store"
     assert "camera=(self)" in headers["Permissions-Policy"]
     assert "server" not in headers
+    assert "Strict-Transport-Security" not in headers  # by http it means nothing
     assert re.fullmatch("[0-9a-f]{16}", headers["X-Request-Id"])
 
 

@@ -16,12 +16,11 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from weights import compile as script
+from weights import from_torch
+from weights.compile import SHIPPED
 
-from facauth.weights import compile as script
-from facauth.weights import from_torch
-
-HERE = script.HERE
-MANIFEST = HERE / "manifest.json"
+MANIFEST = SHIPPED / "manifest.json"
 ROWS = json.loads(MANIFEST.read_text())["weights"]
 ROLES = ["detect", "encode_dlib", "encode_sface", "landmarks", "live_2_7", "live_4_0"]
 
@@ -40,7 +39,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def file_of(role: str) -> Path:
-    return HERE / next(str(row["file"]) for row in ROWS if row["role"] == role)
+    return SHIPPED / next(str(row["file"]) for row in ROWS if row["role"] == role)
 
 
 # --- what is committed -------------------------------------------------------------------------
@@ -48,17 +47,19 @@ def file_of(role: str) -> Path:
 
 def test_manifest_lists_each_role_once_and_every_weight_file() -> None:
     assert [row["role"] for row in ROWS] == ROLES
-    here = {path.name for path in HERE.iterdir() if path.suffix in {".onnx", ".npz"}}
-    assert {row["file"] for row in ROWS} == here - {script.FINE_TUNED.name}
+    here = {path.name for path in SHIPPED.iterdir() if path.suffix in {".onnx", ".npz"}}
+    assert {row["file"] for row in ROWS} == here
 
 
-def test_manifest_is_written_as_the_script_writes_it() -> None:
-    assert MANIFEST.read_text() == json.dumps({"schema": 1, "weights": ROWS}, indent=2) + "\n"
+def test_manifest_is_written_as_the_script_writes_it(tmp_path: Path) -> None:
+    assert list(json.loads(MANIFEST.read_text())) == ["schema", "weights", "calibration"]
+    script.write_manifest(ROWS, tmp_path)
+    assert (tmp_path / "manifest.json").read_bytes() == MANIFEST.read_bytes()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=ROLES)
 def test_manifest_row_matches_its_file(row: dict[str, Any]) -> None:
-    content = (HERE / row["file"]).read_bytes()
+    content = (SHIPPED / row["file"]).read_bytes()
     assert row["bytes"] == len(content)
     assert row["sha256"] == hashlib.sha256(content).hexdigest()
     if row["made"] == "copied":
@@ -69,7 +70,7 @@ def test_manifest_row_matches_its_file(row: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=ROLES)
 def test_every_weight_has_its_licence_text_and_an_author(row: dict[str, Any]) -> None:
-    text = (HERE / "LICENSES" / f"{row['licence']}.txt").read_text()
+    text = (SHIPPED / "LICENSES" / f"{row['licence']}.txt").read_text()
     titles = {
         "MIT": "Permission is hereby granted, free of charge",
         "Apache-2.0": "Version 2.0, January 2004",
@@ -80,7 +81,7 @@ def test_every_weight_has_its_licence_text_and_an_author(row: dict[str, Any]) ->
 
 
 def test_model_card_names_every_file() -> None:
-    card = (HERE / "README.md").read_text()
+    card = (SHIPPED / "README.md").read_text()
     assert [row["file"] for row in ROWS if row["file"] not in card] == []
 
 
@@ -93,7 +94,7 @@ def test_compiled_again_every_byte_is_the_same(sources: Path, tmp_path: Path) ->
     script.compile_weights(sources, tmp_path)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert set(made) == {"manifest.json", *(row["file"] for row in ROWS)}
-    assert [name for name in made if made[name] != (HERE / name).read_bytes()] == []
+    assert [name for name in made if made[name] != (SHIPPED / name).read_bytes()] == []
 
 
 def test_sface_says_the_same_as_the_published_file(sources: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from facauth.weights import modelled
+from weights import modelled
 
 SAMPLE = Path(__file__).parents[2] / "sample_images" / "collins.png"
 SEEDS = range(12)  # enough that every branch is drawn

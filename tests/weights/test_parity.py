@@ -12,18 +12,18 @@ import dlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from weights.compile import SHIPPED
 
 from facauth.faces.landmarks import find_landmarks
 from facauth.networks import Checked, Networks
-from facauth.weights.compile import HERE
 
 Pixels = NDArray[np.uint8]
 
 TOP = Path(__file__).parents[2]
 SAMPLES = sorted((TOP / "sample_images").glob("*.[jp][pn]g"))
 LFW = TOP.parent / "shared" / "data" / "lfw"
-ROWS = json.loads((HERE / "manifest.json").read_text())["weights"]
-FILES = {row["role"]: HERE / row["file"] for row in ROWS}
+ROWS = json.loads((SHIPPED / "manifest.json").read_text())["weights"]
+FILES = {row["role"]: SHIPPED / row["file"] for row in ROWS}
 CHIPS_WANTED = 24
 CHANGES = ((0.0, 1.0, 0.0), (-12.0, 0.8, 7.5), (9.0, 1.2, -4.0))  # degrees, scale, shift in px
 TOLERANCE = 1e-5  # of 128 numbers about 0.1 in size; measured: 6e-7

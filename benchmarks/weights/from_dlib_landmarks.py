@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from facauth.weights.from_dlib import Reader
+from weights.from_dlib import Reader
 
 VERSION = 1
 

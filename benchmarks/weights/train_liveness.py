@@ -1,4 +1,4 @@
-"""Fine-tunes the liveness networks: python -m facauth.weights.train_liveness PAD LFW [options].
+"""Fine-tunes the networks: PYTHONPATH=benchmarks python -m weights.train_liveness PAD LFW [...].
 
 PAD holds SOURCE/live/ and SOURCE/attack*/ (SOURCES says which are trained with; others are left
 alone), LFW holds PERSON/IMAGE; of LFW two thirds of the people are trained with, the others are
@@ -36,8 +36,8 @@ from facauth.faces.image import decode, read_image
 from facauth.networks import Checked, Networks
 from facauth.spoof.liveness import view
 from facauth.structs import Face
-from facauth.weights import compile as compiling
-from facauth.weights import from_minifasnet, from_torch, modelled
+from weights import compile as compiling
+from weights import from_minifasnet, from_torch, modelled
 
 Pixels = NDArray[np.uint8]
 Tensors = dict[str, Any]

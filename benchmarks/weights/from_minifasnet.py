@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facauth.weights.graph import Convolution, Graph
+from weights.graph import Convolution, Graph
 
 Floats = NDArray[np.float64]
 

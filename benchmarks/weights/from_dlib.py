@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facauth.weights.graph import Convolution, Graph
+from weights.graph import Convolution, Graph
 
 Floats = NDArray[np.float64]
 

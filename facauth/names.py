@@ -1,0 +1,84 @@
+"""What names are made of: what is kept of what was typed, what is compared, what looks alike.
+
+A name of printable characters is kept as it is, so that a name in any store stays the same name.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Typed or pasted in passing, and never seen: soft hyphen, marks of direction, word joiner, BOM.
+# Others that are not seen, or turn writing around, are no accident; they stay, and are refused.
+INVISIBLE = frozenset("\u00ad\u061c\u180e\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff")
+NON_JOINER, JOINER = "\u200c", "\u200d"
+JOINERS = frozenset((NON_JOINER, JOINER))
+VIRAMA = 9  # canonical combining class
+ARABIC = "AL"  # bidirectional class of the letters of Arabic and Syriac, which join
+# Printable by their category, and yet not seen: fillers and variation selectors.
+FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+    chr(code)
+    for first, last in ((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
+    for code in range(first, last + 1)
+}
+# Letters that look the same in most typefaces, after confusables.txt of UTS 39: those that Cyrillic
+# and Greek share with Latin, and digits. What is drawn wide, bold or in a circle is Unicode's own
+# business (NFKD). No library: the two that carry the whole list were last released in 2021 and
+# 2024, and have half a megabyte for a note that decides nothing.
+ALIKE = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеѕіјорсухһԁԛԝӀӏΑΒΕΖΗΙΚΜΝΟΡΤΥΧαινορυϲϳıɑɡ01I|",
+    "ABESlJKMHOPCTYXaesijopcyxhdqwllABEZHlKMNOPTYXaivopucjiagOlll",
+)
+
+
+def cleaned(raw: str) -> str:
+    """NFC without spaces around it; other spaces are spaces, and marks that nobody sees are gone.
+
+    Joiners stay where UAX 31 allows them: after a virama, and between letters of Arabic (whatever
+    the shape of those: no name is told from another by a joiner, see `folded`).
+    """
+    seen = unicodedata.normalize("NFC", "".join(map(_seen, raw)))
+    kept = "".join(char for at, char in enumerate(seen) if _stays(seen, at))
+    return unicodedata.normalize("NFC", kept.strip())
+
+
+def _seen(char: str) -> str:
+    if unicodedata.category(char) == "Zs":
+        return " "
+    return "" if char in INVISIBLE else char
+
+
+def _stays(text: str, at: int) -> bool:
+    if text[at] not in JOINERS or unicodedata.combining(text[at - 1 : at] or " ") == VIRAMA:
+        return True
+    before, after = _letter(text[:at][::-1]), _letter(text[at + 1 :])
+    return text[at] == NON_JOINER and all(map(_is_arabic, (before, after)))
+
+
+def _letter(text: str) -> str:
+    """The first that is no combining mark."""
+    return next((char for char in text if not unicodedata.category(char).startswith("M")), " ")
+
+
+def _is_arabic(letter: str) -> bool:
+    return unicodedata.bidirectional(letter) == ARABIC
+
+
+def without_joiners(name: str) -> str:
+    """As it is compared; whether it is printable can be asked of it."""
+    return "".join(char for char in name if char not in JOINERS)
+
+
+def folded(name: str) -> str:
+    """What names are compared by: neither case nor joiners count."""
+    return unicodedata.normalize("NFC", without_joiners(name).casefold())
+
+
+def looks(name: str) -> set[tuple[str, str]]:
+    """Two names look alike if these have one in common: as they are written, or in lower case."""
+    return {("written", _skeleton(name)), ("lower", _skeleton(name.casefold()))}
+
+
+def _skeleton(name: str) -> str:
+    drawn = unicodedata.normalize("NFKD", without_joiners(name))
+    letters = "".join(char for char in drawn if char not in FILLERS).translate(ALIKE)
+    return " ".join(letters.split())

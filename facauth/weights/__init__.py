@@ -1,1 +1,0 @@
-"""The weights of the networks, their manifest, model card and licences; what makes them."""
