@@ -21,6 +21,7 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.operator import lines
 from facauth.cli.output import Answer, answering, complain
+from facauth.cli.paths import named
 from facauth.cli.people import ask, remark
 from facauth.errors import shown
 
@@ -129,9 +130,13 @@ def migrate(
 
 Out = Annotated[
     Path,
-    typer.Argument(metavar="OUT", help="A file that does not exist yet.", show_default=False),
+    typer.Argument(
+        metavar="OUT", help="A file that does not exist yet.", show_default=False, parser=named
+    ),
 ]
-In = Annotated[Path, typer.Argument(metavar="IN", help="The copy.", show_default=False)]
+In = Annotated[
+    Path, typer.Argument(metavar="IN", help="The copy.", show_default=False, parser=named)
+]
 
 
 def backup(out: Out, store: StorePath = None, as_json: Json = False, quiet: Quiet = False) -> None:
