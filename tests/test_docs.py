@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -166,7 +167,9 @@ def test_every_environment_variable_is_listed() -> None:
 # --- reason codes --------------------------------------------------------------------------------
 
 # Dotted words of the source that are no reason codes.
-NAMES = re.compile(r".*\.(csv|json|key|toml|sqlite3|css|js|svg|html|number|problem|sealed)")
+NAMES = re.compile(
+    r".*\.(csv|json|key|toml|sqlite3|css|js|svg|html|number|problem|sealed)|uvicorn\..*"
+)
 COMPUTED = {"http.404", "http.405"} | {
     f"{command}.{how}" for command in ("remove", "purge") for how in ("unconfirmed", "declined")
 }
@@ -184,6 +187,7 @@ def codes_in(source: str) -> Iterator[str]:
                 yield text
 
 
+@cache
 def raised() -> set[str]:
     """Every reason code that the program can give."""
     nothing = Quality(*[float("nan")] * len(fields(Quality)))  # type: ignore[arg-type]
