@@ -171,7 +171,9 @@ NAMES = re.compile(
     r".*\.(csv|json|key|toml|sqlite3|css|js|svg|html|number|problem|sealed)|uvicorn\..*"
 )
 COMPUTED = {"http.404", "http.405"} | {
-    f"{command}.{how}" for command in ("remove", "purge") for how in ("unconfirmed", "declined")
+    f"{command}.{how}"
+    for command in ("remove", "purge", "log")
+    for how in ("unconfirmed", "declined")
 }
 PLAIN = {"usage", "internal"}
 
