@@ -27,7 +27,10 @@ import typer.main
 
 from facauth import cli, settings
 from facauth.records import schema
-from facauth.web.contract import API, Route
+from facauth.records.keys import KeyAccess
+from facauth.web.app import make_app
+from facauth.web.site import Site, WebLimits
+from facauth.web.work import Workers
 
 DOCS = Path(__file__).resolve().parent
 COLUMNS = 88
@@ -105,6 +108,7 @@ def limits() -> str:
     for name, value in vars(settings).items():
         if is_dataclass(value) and not isinstance(value, type):
             kinds.setdefault(type(value), {})[name] = value
+    kinds[WebLimits] = {"the server": WebLimits()}
     return "\n\n".join(_limits(kind, values) for kind, values in kinds.items())
 
 
@@ -113,7 +117,7 @@ def _limits(kind: type, values: dict[str, Any]) -> str:
         f"| `{each.name}` | " + " | ".join(_shown(getattr(v, each.name)) for v in values.values())
         for each in fields(kind)
     ]
-    head = f"| limit | {' | '.join(f'`{name}`' for name in values)} |"
+    head = f"| limit | {' | '.join(f'`{name}`' if name.isupper() else name for name in values)} |"
     about = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
     lines = [head, "|---" * (len(values) + 1) + "|", *(f"{row} |" for row in rows)]
     return f"### {kind.__name__}\n\n{about}\n\n" + "\n".join(lines)
@@ -139,26 +143,44 @@ def tables() -> str:
 
 
 def routes() -> str:
-    """A table of the HTTP API."""
+    """A table of the HTTP API, from the OpenAPI document."""
+    nowhere = DOCS / "absent"
+    site = Site(
+        host="localhost",
+        port=0,
+        store=nowhere,
+        keys=KeyAccess(),
+        token="",
+        ended_sessions=nowhere,
+        policy=settings.DEFAULT,
+        rate=None,
+        workers=1,
+        behind_proxy=False,
+        per_minute=1,
+        weight_memory=None,
+    )
+    paths = make_app(site, Workers(site), lambda _: None).openapi()["paths"]
     return "\n".join(
         ["| route | what it does | who may | fields | status |", "|---|---|---|---|---|"]
-        + [_route(route) for route in API]
+        + [
+            _route(f"{method.upper()} {path}", route)
+            for path, methods in paths.items()
+            for method, route in methods.items()
+            if "text/plain" not in route["responses"]["200"]["content"]
+        ]
     )
 
 
-def _route(route: Route) -> str:
-    content = route.form.get("requestBody", {}).get("content", {})
+def _route(name: str, route: dict[str, Any]) -> str:
+    forms = route.get("requestBody", {}).get("content", {}).values()
     named = [
-        f"`{name}`{'' if name in form['schema']['required'] else ' (optional)'}"
-        for form in content.values()
-        for name in form["schema"]["properties"]
+        f"`{field}`{'' if field in form['schema']['required'] else ' (optional)'}"
+        for form in forms
+        for field in form["schema"]["properties"]
     ]
-    who = "the operator" if route.operator else "everybody"
-    statuses = ", ".join(map(str, sorted(route.statuses)))
-    path = route.path.replace(":path", "")
-    return (
-        f"| `{route.method} {path}` | {route.summary} | {who} | {', '.join(named)} | {statuses} |"
-    )
+    who = "the operator" if route.get("security") else "everybody"
+    statuses = ", ".join(sorted(route["responses"]))
+    return f"| `{name}` | {route['summary']} | {who} | {', '.join(named)} | {statuses} |"
 
 
 def rooms() -> str:
