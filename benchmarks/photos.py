@@ -22,12 +22,11 @@ from pathlib import Path
 import cv2
 
 from facauth.errors import FacauthError
+from facauth.faces.quality import require_quality
 from facauth.networks import Checked, Networks
-from facauth.pipeline import usable
 from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY, QualityLimits
 from facauth.spoof.liveness import require_live
-from facauth.stages import Stages, bind
-from facauth.trace import NoTrace
+from facauth.system import Stages, bind
 
 LIMITS = {"sign-in": SIGN_IN_QUALITY, "register": ENROLMENT_QUALITY}
 IMAGES = {".jpg", ".jpeg", ".png", ".heic", ".webp"}
@@ -63,7 +62,7 @@ def looking_once() -> Stages:
     networks = Networks(Checked(None))
     _ = networks.detector
     cv2.setNumThreads(1)
-    stages = bind(networks, NoTrace())
+    stages = bind(networks)
     sight = lru_cache(1)(lambda image: stages.sight(stages.decode(image)))
     return replace(stages, decode=lambda image: image, sight=sight)  # type: ignore[arg-type,return-value]
 
@@ -76,8 +75,10 @@ def causes(stages: Stages, photo: Path) -> Codes:
 def stopped(stages: Stages, photo: Path, limits: QualityLimits) -> tuple[str, ...]:
     """What stops a photo before it is compared with anybody."""
     try:
-        sighting, face, quality = usable(stages, str(photo), limits)
-        require_live(stages.liveness(sighting, face, quality, DEFAULT))
+        with stages.look(str(photo)) as look:
+            subject = look.subject()
+            require_quality(subject.quality, limits)
+            require_live(look.liveness(subject, DEFAULT))
     except FacauthError as refusal:
         return tuple(reason.code for reason in refusal.reasons)
     return ()
