@@ -217,7 +217,6 @@ class Terms:
     rate: float  # share of strangers that may pass: FMR with a claimed name, FPIR without
     policy: SpoofPolicy
     claimed: str | None = None  # compare with this person only
-    largest: bool = False
     learn: bool = False  # keep the photo as one of the person's if nothing is in doubt
 
     @classmethod
@@ -227,12 +226,11 @@ class Terms:
         claimed: str | None,
         policy: SpoofPolicy,
         *,
-        largest: bool = False,
         learn: bool = False,
     ) -> Self:
         """With the default rate where none is given; raises UsageProblem for an impossible one."""
         asked = asked_rate(rate, claimed=claimed is not None)
-        return cls(asked, policy, claimed, largest, learn)
+        return cls(asked, policy, claimed, learn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +246,6 @@ class EnrolmentTerms:
     """How photos are enrolled."""
 
     policy: SpoofPolicy
-    largest: bool = False
     replace: bool = False  # forget the photos enrolled so far
     allow_duplicate: bool = False  # accept a face that is enrolled under another name
     accept_spoof: bool = False  # do not look at liveness
