@@ -183,7 +183,7 @@ def run(path: Path, data: bytes, networks: Networks, *, look: bool) -> str:
         if look:
             with suppress(UnusableImage):
                 sighting = sight(pixels, networks.detector)
-                measure(sighting, only_face(sighting, largest=True))
+                measure(sighting, only_face(sighting))
     except (UnusableImage, SetupProblem) as refusal:
         out = isinstance(refusal.__cause__, MemoryError)
         return "out of memory" if out else "refused"

@@ -92,7 +92,7 @@ class Row:
     photos: int
     judged: int  # photos with a verdict
     wrong: int  # attacks called live, or live photos called attacks
-    wrong_of_several: int  # of them, photos with several faces: refused without --largest
+    wrong_of_several: int  # of them, photos with several faces
     rate: float | None  # APCER or BPCER: wrong / judged; None when nothing was judged
     interval: tuple[float, float] | None
     non_response: float  # share of the photos without a verdict

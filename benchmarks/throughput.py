@@ -174,7 +174,7 @@ def capture(stages: Stages, image: str) -> CaptureSignature:
 
 def run_stages(look: Look, enrolled: Sequence[CaptureSignature]) -> None:
     """Every stage once, whatever it finds."""
-    subject = look.subject(largest=True)
+    subject = look.subject()
     look.liveness(subject, DEFAULT)
     look.encoding(subject)
     look.replay(look.signature(subject), enrolled)

@@ -28,13 +28,13 @@ class Answer:
     more: dict[str, Any] = field(default_factory=dict)  # further fields of the envelope
 
     def show(self, *found: Evidence) -> None:
-        """What was found on each photo, with a note if it was not upright; the last one's measures.
+        """What was found on each photo, with notes on how it was seen; the last one's measures.
 
         Times are sums.
         """
         elapsed_ms = dict(self.evidence.elapsed_ms)
         for each in found:
-            self.notes += turned(each)
+            self.notes += looked_at(each)
             for stage, spent in each.elapsed_ms.items():
                 elapsed_ms[stage] = elapsed_ms.get(stage, 0.0) + spent
             self.evidence = replace(each, elapsed_ms=elapsed_ms)
@@ -48,12 +48,14 @@ class Answer:
             self.more["retry_after_s"] = refusal.retry_after_s
 
 
-def turned(evidence: Evidence) -> list[str]:
-    """A note if the photo was not upright."""
-    seen = evidence.sighting
-    if seen is None or not seen.turned_deg:
-        return []
-    return [f"the photo was turned by {seen.turned_deg} degrees to find the face"]
+def looked_at(evidence: Evidence) -> list[str]:
+    """Notes if the photo was not upright, and if one face of several counts."""
+    seen, quality, notes = evidence.sighting, evidence.quality, []
+    if seen is not None and seen.turned_deg:
+        notes.append(f"the photo was turned by {seen.turned_deg} degrees to find the face")
+    if quality is not None and quality.faces > 1:
+        notes.append(f"the photo shows {quality.faces} faces; the one that dominates counts")
+    return notes
 
 
 def envelope(answer: Answer) -> dict[str, Any]:

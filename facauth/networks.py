@@ -252,7 +252,7 @@ def _share_memory_arena() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
-THREADS = 2  # with one, finding and encoding a face takes 1.4 times as long (README, Speed)
+THREADS = 2  # with one, finding and encoding a face takes 1.4 times as long (measurements, Speed)
 PREPROCESSING = 1  # raise it when detection, alignment or fusion change what comes out
 
 

@@ -32,9 +32,8 @@ from facauth.spoof.verdict import Spoof, require_beyond_doubt, weigh
 from facauth.system import Enrolment
 
 if TYPE_CHECKING:
-    from facauth.records.roster import PersonRow
     from facauth.settings import QualityLimits, SpoofPolicy
-    from facauth.structs import EnrolmentTerms, PersonName, Terms
+    from facauth.structs import EnrolmentTerms, PersonName, PersonRow, Terms
     from facauth.system import Stages, System
 
 
@@ -48,7 +47,7 @@ def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
         system.stages.look(source) as look,
         store.attempt(asked.claimed, error_rate=asked.rate) as attempt,
     ):
-        subject = look.subject(largest=asked.largest)
+        subject = look.subject()
         require_quality(subject.quality, SIGN_IN_QUALITY)
         liveness = look.liveness(subject, asked.policy)
         encoding = look.encoding(subject)
@@ -70,7 +69,7 @@ def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
 def judge_stranger(stages: Stages, source: str, asked: Terms) -> None:
     """The part of a sign-in that needs nobody enrolled: it refuses as a sign-in would."""
     with stages.look(source) as look:
-        subject = look.subject(largest=asked.largest)
+        subject = look.subject()
         require_quality(subject.quality, SIGN_IN_QUALITY)
         require_live(look.liveness(subject, asked.policy))
         look.encoding(subject)
@@ -98,7 +97,7 @@ def register(
 def enrolment(stages: Stages, source: str, asked: EnrolmentTerms) -> Enrolment:
     """A photo that is live and good enough to be compared with for years."""
     with stages.look(source) as look:
-        subject = look.subject(largest=asked.largest)
+        subject = look.subject()
         require_quality(subject.quality, ENROLMENT_QUALITY)
         if not asked.accept_spoof:
             liveness = look.liveness(subject, asked.policy)
@@ -138,15 +137,13 @@ def spoof_check(
     source: str,
     policy: SpoofPolicy = DEFAULT,
     enrolled: Sequence[CaptureSignature] | None = None,
-    *,
-    largest: bool = False,
 ) -> Spoof:
     """The spoof part of a sign-in, all of it; raises only where there is no face to speak of.
 
     enrolled: what to compare with; None where there is nobody.
     """
     with stages.look(source) as look:
-        subject = look.subject(largest=largest)
+        subject = look.subject()
         liveness = look.liveness(subject, policy)
         if enrolled is not None:
             look.replay(look.signature(subject), enrolled)

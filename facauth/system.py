@@ -146,14 +146,14 @@ class Look:
         self._stages, self._source = stages, source
         self.evidence = Evidence()
 
-    def subject(self, *, largest: bool = False) -> Subject:
+    def subject(self) -> Subject:
         """The photo's one face, measured. Raises UsageProblem and UnusableImage."""
         found = self.evidence
         with found.timed("decode"):
             pixels = self._stages.decode(self._source)
         with found.timed("detect"):
             found.sighting = sighting = self._stages.sight(pixels)
-        face = only_face(sighting, largest=largest)
+        face = only_face(sighting)
         with found.timed("quality"):
             found.quality = self._stages.measure(sighting, face)
         return Subject(sighting, face, found.quality)

@@ -1,4 +1,4 @@
-"""Pictures of the page for the README: tests/web/screenshots/*.png.
+"""Pictures of the page for docs/how-to/server.md: tests/web/screenshots/*.png.
 
     python tests/screenshots.py
 

@@ -390,7 +390,7 @@ def test_a_few_real_people_change_it_little(facauth: Facauth) -> None:
     Path("thirty").mkdir()
     for person in people:
         Path("thirty", person.name).symlink_to(person.resolve())
-    answer = facauth.process("calibrate", "thirty", "--largest", "--json").json
+    answer = facauth.process("calibrate", "thirty", "--json").json
     told = answer["calibration"]
     assert told["people"] >= 25
     ours = point({"rows": [{"points": ONE_PHOTO}]})["similarity"]

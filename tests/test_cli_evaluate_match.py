@@ -145,15 +145,6 @@ def test_photos_that_cannot_be_used_are_counted_by_reason(facauth: Facauth, peop
     assert envelope["verdict"] == "partial"
 
 
-def test_of_several_faces_the_largest_counts_only_if_it_is_asked_for(
-    facauth: Facauth, people: Path
-) -> None:
-    filled(people, "p00/crowd.jpg")
-    assert match(facauth, people)["evaluation"]["failures"] == {"face.several": 1}
-    failures = match(facauth, people, "--largest")["evaluation"]["failures"]
-    assert failures == {"face.none_dominates": 1}  # both are equally large
-
-
 def test_nobody_with_two_photos(facauth: Facauth, people: Path) -> None:
     for photo in people.glob("*/[123].jpg"):
         photo.unlink()

@@ -222,18 +222,13 @@ def test_a_photo_of_two_people_is_refused(facauth: Facauth, photo: Photo) -> Non
     result = facauth("register", "Eileen", photo(TWO), exit_code=4)
     assert result.stdout == ""
     assert result.stderr == (
-        "facauth: 2 faces were found; "
-        "give a photo of one person, or --largest for the one in front\n"
+        "facauth: 2 faces of like size were found; give a photo of one person\n"
     )
     assert facauth.names() == {}
 
 
-def test_largest_registers_the_one_in_front(
-    facauth: Facauth, photo: Photo, altered: Altered
-) -> None:
-    crowd = altered(BARACK[0], with_a_passer_by)
-    facauth("register", "Barack", crowd, exit_code=4)
-    facauth("register", "Barack", crowd, "--largest")
+def test_the_one_in_front_is_registered(facauth: Facauth, photo: Photo, altered: Altered) -> None:
+    facauth("register", "Barack", altered(BARACK[0], with_a_passer_by))
     assert facauth("sign-in", photo(BARACK[1])).stdout == "Barack\n"
     facauth("sign-in", photo(PASSER_BY), exit_code=1)
 

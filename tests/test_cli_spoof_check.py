@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Altered, Facauth, Photo, tree
+from conftest import Altered, Facauth, Photo, tree, with_a_passer_by
 from PIL import ImageFilter
 
 from facauth.settings import DEFAULT
@@ -92,7 +92,7 @@ def test_a_face_without_surroundings_cannot_be_judged(facauth: Facauth, altered:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [(NOBODY, "no face was found"), (TWO, "2 faces were found")]
+    ("name", "why"), [(NOBODY, "no face was found"), (TWO, "2 faces of like size were found")]
 )
 def test_without_one_face_there_is_nothing_to_judge(
     facauth: Facauth, photo: Photo, name: str, why: str
@@ -101,9 +101,13 @@ def test_without_one_face_there_is_nothing_to_judge(
     assert result.stdout == f"{photo(name)}: cannot judge ({why})\n"
 
 
-def test_largest_needs_one_that_dominates(facauth: Facauth, photo: Photo) -> None:
-    result = facauth("spoof-check", photo(TWO), "--largest", exit_code=4)
-    assert "none is clearly the largest" in result.stdout
+def test_the_face_that_dominates_is_judged(facauth: Facauth, altered: Altered) -> None:
+    """The live one, or the one on a screen: whichever is in front, and not who passes by."""
+    for name, verdict, code in (("obama_2010.jpg", "live", 0), (SIMULATED, "attack", 3)):
+        crowd = altered(name, with_a_passer_by)
+        result = facauth("spoof-check", crowd, exit_code=code)
+        assert result.stdout.startswith(f"{crowd}: {verdict}")
+        assert result.stderr == "facauth: the photo shows 2 faces; the one that dominates counts\n"
 
 
 def test_a_path_that_does_not_exist_is_a_usage_error(facauth: Facauth) -> None:

@@ -71,9 +71,6 @@ Fmr = Annotated[
         show_default=False,
     ),
 ]
-Largest = Annotated[
-    bool, typer.Option("--largest", help="Of several faces take the largest, if it dominates.")
-]
 Strict = Annotated[
     bool,
     typer.Option("--strict", help="Refuse whatever leaves a doubt: 9 % of live faces, not 4 %."),

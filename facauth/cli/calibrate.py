@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facauth.cli.arguments import Jobs, Json, Largest, Quiet
+from facauth.cli.arguments import Jobs, Json, Quiet
 from facauth.cli.evaluate import CacheFile, encoded_photos
 from facauth.cli.output import Answer, answering, on_terminal, table
 from facauth.cli.paths import named
@@ -53,7 +53,6 @@ def calibrate(
     show: Show = False,
     out: Out = None,
     cache: CacheFile = None,
-    largest: Largest = False,
     jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -81,7 +80,7 @@ def calibrate(
 
             target, photos, quietly = target_of(out), portraits(folder), as_json or quiet
             require_people(len({photo.person for photo in photos}))
-            made = encoded_photos(folder, photos, cache, largest=largest, jobs=jobs, quiet=quietly)
+            made = encoded_photos(folder, photos, cache, jobs=jobs, quiet=quietly)
             make(answer, made, target, in_force=out is None)
 
 

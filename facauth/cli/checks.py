@@ -17,7 +17,6 @@ from facauth.cli.arguments import (
     Image,
     Json,
     KeyFile,
-    Largest,
     Lenient,
     Quiet,
     StorePath,
@@ -64,7 +63,6 @@ def sign_in(
     image: Image,
     claimed: Claimed = None,
     fmr: Fmr = None,
-    largest: Largest = False,
     strict: Strict = False,
     lenient: Lenient = False,
     learn: Learn = False,
@@ -84,7 +82,7 @@ def sign_in(
         policy = policy_of(answer, strict, lenient)
         rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
         answer.more["error_rate"] = rate
-        asked = Terms.of(rate, claimed, policy, largest=largest, learn=learn)
+        asked = Terms.of(rate, claimed, policy, learn=learn)
         require_picture(explanation, [image])
         bound = stages(*LIVENESS, *ENCODERS)
         from facauth import pipeline

@@ -174,7 +174,7 @@ def dlib_distance(face_recognition: Any, networks: Networks, image: str) -> floa
     from facauth.faces.image import decode, read_image
 
     sighting = sight(decode(read_image(image), image), networks.detector)
-    face = only_face(sighting, largest=False)
+    face = only_face(sighting)
     ours = dlib_half(sighting.pixels, face, networks)
     left, top, right, bottom = dlib_box_px(face)
     (theirs,) = face_recognition.face_encodings(sighting.pixels, [(top, right, bottom, left)])

@@ -16,7 +16,6 @@ from facauth.cli.arguments import (
     Jobs,
     Json,
     KeyFile,
-    Largest,
     Quiet,
     key_access,
     require_picture,
@@ -177,7 +176,6 @@ def spoof(
     max_apcer: MaxApcer = None,
     max_bpcer: MaxBpcer = None,
     plot: Plot = None,
-    largest: Largest = False,
     jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -203,7 +201,7 @@ def spoof(
         photos = folders.presentations(folder)
         require_picture(plot, [photo.path for photo in photos])
         policy, made = pad.at_threshold(threshold), stages_of(LIVENESS + ENCODERS * bool(store))
-        look = partial(pad.Look, made, policy, store, keys, largest)
+        look = partial(pad.Look, made, policy, store, keys)
         trials = list(zip(photos, run(look, photos, jobs, quiet=as_json or quiet), strict=True))
         found, used = pad.evaluate(trials), policy.min_live_score
         answer.more["evaluation"] = measured.spoof_fields(found, used)
@@ -250,7 +248,6 @@ def match(
     max_fnmr: MaxFnmr = None,
     cache: CacheFile = None,
     plot: Plot = None,
-    largest: Largest = False,
     jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -279,7 +276,7 @@ def match(
         require_picture(plot, [each.path for each in portraits])
         group_of = groups.read_groups(folder, portraits)
         quietly = as_json or quiet
-        made = encoded_photos(folder, portraits, cache, largest=largest, jobs=jobs, quiet=quietly)
+        made = encoded_photos(folder, portraits, cache, jobs=jobs, quiet=quietly)
         measure = partial(recognition.evaluate, made, calibration=calibration, gallery=gallery)
         found = measure(at_fmr=at_fmr, photos=photos, group_of=group_of)
         answer.more["evaluation"] = measured_match.fields(found)
@@ -295,7 +292,6 @@ def encoded_photos(
     photos: Sequence[Portrait],
     cache: Path | None,
     *,
-    largest: bool,
     jobs: int | None,
     quiet: bool,
 ) -> Encodings:
@@ -307,8 +303,8 @@ def encoded_photos(
 
     made = stages_of(ENCODERS)
     contract = stages_of(())().contract()
-    kept = encoded.Cache(cache, folder, contract, largest=largest) if cache else None
-    look = partial(found_on, partial(encoded.Look, made, largest), jobs=jobs, quiet=quiet)
+    kept = encoded.Cache(cache, folder, contract) if cache else None
+    look = partial(found_on, partial(encoded.Look, made), jobs=jobs, quiet=quiet)
     return encoded.encodings(photos, kept, lambda ahead: look(ahead) if ahead else [])
 
 

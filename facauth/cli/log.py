@@ -248,7 +248,7 @@ def prune(
         before = (datetime.now(UTC) - people.parse_period(older_than)).isoformat(timespec="seconds")
         with unlocked(answer, store, key_file) as records:
             if not yes:
-                ask(f"Delete the entries of the log before {before} for good?", "log prune")
+                ask(f"Delete the entries of the log before {before} for good?", "log")
             pruned = records.prune_log(before)
         answer.verdict, answer.more["entries"] = "pruned", pruned
         answer.lines.append(f"deleted {pruned} entr{'y' if pruned == 1 else 'ies'} of the log")

@@ -16,7 +16,6 @@ from facauth.cli.arguments import (
     Images,
     Json,
     KeyFile,
-    Largest,
     Lenient,
     Name,
     Quiet,
@@ -35,7 +34,7 @@ from facauth.settings import FNMR_WITH_PHOTOS
 from facauth.structs import EnrolmentTerms, PersonName
 
 if TYPE_CHECKING:
-    from facauth.records.roster import PersonRow
+    from facauth.structs import PersonRow
 
 
 class ListFormat(StrEnum):
@@ -89,7 +88,6 @@ def register(
     no_signature: NoSignature = False,
     consent: ConsentText = None,
     purpose: Purpose = None,
-    largest: Largest = False,
     strict: Strict = False,
     lenient: Lenient = False,
     store: StorePath = None,
@@ -118,7 +116,6 @@ def register(
                 images,
                 EnrolmentTerms(
                     policy,
-                    largest=largest,
                     replace=replace,
                     allow_duplicate=allow_duplicate,
                     accept_spoof=accept_spoof,

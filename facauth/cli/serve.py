@@ -151,10 +151,10 @@ def require_extra() -> None:
 
 
 def token(as_json: Json = False, quiet: Quiet = False) -> None:
-    """Print the token by which an operator of the server is known; make it if there is none.
+    """Print the token of the server's operator; make it if there is none.
 
-    To have another one, delete the file it is kept in (README, The server) and start the server
-    again: then nobody is the operator any more who only knows the old one.
+    To rotate the token, delete its file (operator.token in the folder for settings) and restart
+    the server. The old token then stops working.
     """
     from facauth.web.token import operator_token
 

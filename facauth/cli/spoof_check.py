@@ -16,7 +16,6 @@ from facauth.cli.arguments import (
     Jobs,
     Json,
     KeyFile,
-    Largest,
     Lenient,
     Quiet,
     StorePath,
@@ -30,7 +29,7 @@ from facauth.cli.batch import in_order, jobs_for, photos_in
 from facauth.cli.checks import enrolled_as, not_compared
 from facauth.cli.explain import explain
 from facauth.cli.output import Answer, answering, on_terminal, progress, table
-from facauth.envelope import liveness_fields, quality_fields, replay_fields, turned
+from facauth.envelope import liveness_fields, looked_at, quality_fields, replay_fields
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
 from facauth.evidence import evidence_of
 from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
@@ -72,7 +71,6 @@ Against = Annotated[
 def spoof_check(
     images: Photos,
     against: Against = None,
-    largest: Largest = False,
     strict: Strict = False,
     lenient: Lenient = False,
     jobs: Jobs = None,
@@ -92,7 +90,7 @@ def spoof_check(
         photos = photos_in(images)
         require_explainable(explanation, photos, against)
         enrolled = None if against is None else known_as(answer, against, store, key_file)
-        look = partial(Look, policy, enrolled, largest, explanation)
+        look = partial(Look, policy, enrolled, explanation)
         with progress(len(photos), wanted=not (as_json or quiet)) as advance:
             looks = []
             for seen in in_order(look, photos, jobs_for(photos, jobs)):
@@ -155,11 +153,10 @@ class Look:
         self,
         policy: SpoofPolicy,
         enrolled: Sequence[CaptureSignature] | None,
-        largest: bool,
         explanation: Path | None,
     ) -> None:
         self._stages = stages(*LIVENESS)
-        self._policy, self._enrolled, self._largest = policy, enrolled, largest
+        self._policy, self._enrolled = policy, enrolled
         self._explanation = explanation
 
     def __call__(self, image: str) -> Seen:
@@ -168,16 +165,14 @@ class Look:
         from facauth.faces.image import image_name
 
         try:
-            spoof = pipeline.spoof_check(
-                self._stages, image, self._policy, self._enrolled, largest=self._largest
-            )
+            spoof = pipeline.spoof_check(self._stages, image, self._policy, self._enrolled)
             found, verdict = spoof.evidence, spoof.verdict
             reasons = spoof.refusal.reasons if spoof.refusal else ()
             code = VERDICT_CODES[verdict]
         except (UsageProblem, UnusableImage) as error:
             found, verdict = evidence_of(error)[-1], LiveVerdict.CANNOT_JUDGE
             code, reasons = error.exit_code, error.reasons
-        notes = turned(found)
+        notes = looked_at(found)
         if self._explanation:
             notes.append(explain(self._explanation, found, self._enrolled or ()))
         return Seen(

@@ -29,7 +29,7 @@ ROUNDING = 3e-4
 class Gallery:
     """People to compare with: for each the mean of all templates, as a unit vector.
 
-    The mean of k photos compares better than the best of k (README, Accuracy).
+    The mean of k photos compares better than the best of k (measurements, Recognition).
     """
 
     names: tuple[str, ...]

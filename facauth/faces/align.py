@@ -1,5 +1,5 @@
 """Pure geometry: where a network wants the face to be. The numbers are those that the published
-accuracy was measured with (README, Accuracy); changing one changes the encoding's contract."""
+accuracy was measured with (measurements, Recognition). A change of one changes the contract."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Where the faces are, and whether there is exactly one to speak of."""
+"""Where the faces are, and which of them the photo is of."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from facauth.errors import Reason, UnusableImage
+from facauth.faces.quality import centrality, grey_of, sharpness, small_face
 from facauth.settings import DETECTION
 from facauth.structs import Face, Sighting
 
@@ -21,18 +22,72 @@ def sight(pixels: Pixels, detector: cv2.FaceDetectorYN) -> Sighting:
 
     The way up in which the largest face is surest counts: YuNet also finds faces that stand on
     their head, and encodings of those are alike whoever it is. The largest, for it is the one
-    that may be used; a small upright face beside it must not vouch for it.
+    that may be used; neither a small upright face beside it nor what is no face on a second look
+    must vouch for it.
     """
     small = _shrunk(pixels, DETECTION.max_side_px)
-    upright = _search(small, detector, _scales(pixels, small, 0))
+    found = _search(small, detector, _scales(pixels, small, 0))
+    upright = _confirmed(found, pixels, detector)
     if _sureness(upright) >= DETECTION.upright_score:
         return Sighting(pixels, upright, 0)
     turns = _surest_turns(small, upright, detector, max(pixels.shape) / max(small.shape))
-    turned = _turned(small, turns)
-    faces = _search(turned, detector, _scales(pixels, small, turns)) if turns else ()
-    if _sureness(faces) >= max(DETECTION.min_score_turned, _sureness(upright)):
-        return Sighting(_turned(pixels, turns), faces, 90 * turns)
+    found = _search(_turned(small, turns), detector, _scales(pixels, small, turns)) if turns else ()
+    if _sureness(found) >= DETECTION.min_score_turned:
+        turned = _turned(pixels, turns)
+        faces = _confirmed(found, turned, detector)
+        if _sureness(faces) >= max(DETECTION.min_score_turned, _sureness(upright)):
+            return Sighting(turned, faces, 90 * turns)
     return Sighting(pixels, upright, 0)
+
+
+def _confirmed(
+    faces: tuple[Face, ...], pixels: Pixels, detector: cv2.FaceDetectorYN
+) -> tuple[Face, ...]:
+    """Of several faces those that are found again by a look at each alone.
+
+    Blur and foliage are taken for faces beside a real one. So many are looked at that a crowd costs
+    little; the smaller ones count as faces.
+    """
+    if len(faces) < 2:
+        return faces
+    looked_at, rest = faces[: DETECTION.max_looks], faces[DETECTION.max_looks :]
+    return (*(face for face in looked_at if _found_again(face, pixels, detector)), *rest)
+
+
+def _found_again(face: Face, pixels: Pixels, detector: cv2.FaceDetectorYN) -> bool:
+    """Whether a search of twice the face box, at one size or another, finds it in its place."""
+    x, y, w, h = face.box_px
+    side = max(w, h)
+    left, top = max(0, int(x + w / 2 - side)), max(0, int(y + h / 2 - side))
+    crop = pixels[top : int(y + h / 2 + side) + 1, left : int(x + w / 2 + side) + 1]
+    here = (x - left, y - top, w, h)
+    return crop.size > 0 and any(
+        again.detection_score >= DETECTION.min_score_again
+        and _overlap(again.box_px, here) >= DETECTION.nms_iou
+        for face_px in DETECTION.look_face_px
+        for again in _search_scaled(crop, face_px / side, detector)
+    )
+
+
+def _search_scaled(crop: Pixels, by: float, detector: cv2.FaceDetectorYN) -> tuple[Face, ...]:
+    """The faces of a crop, in its pixels, by a search of it enlarged or shrunk."""
+    import cv2
+    import numpy as np
+
+    size = (max(1, round(crop.shape[1] * by)), max(1, round(crop.shape[0] * by)))
+    way = cv2.INTER_AREA if by < 1 else cv2.INTER_CUBIC
+    look = np.asarray(cv2.resize(crop, size, interpolation=way), dtype=np.uint8)
+    return _search(look, detector, _scales(crop, look, 0))
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Intersection over union of two boxes."""
+    sides = [
+        max(0.0, min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]))
+        for i in (0, 1)
+    ]
+    both = sides[0] * sides[1]
+    return both / (one[2] * one[3] + other[2] * other[3] - both)
 
 
 def _surest_turns(
@@ -110,34 +165,33 @@ def area_px(face: Face) -> float:
     return face.box_px[2] * face.box_px[3]
 
 
-def only_face(sighting: Sighting, *, largest: bool) -> Face:
-    """The one face of a photo; raises UnusableImage when there is none or several.
+def only_face(sighting: Sighting) -> Face:
+    """The subject of a photo: the face that dominates, by size and by how central it is.
 
-    largest: of several, take the largest if it clearly dominates.
+    The others matter only where they could be the subject themselves. Raises UnusableImage when
+    there is no face, or no such one.
     """
-    faces = sighting.faces
-    if not faces:
-        raise UnusableImage(
-            Reason(
-                "face.none", "no face was found", "give a photo that shows one face from the front"
-            )
-        )
-    if len(faces) == 1:
-        return faces[0]
-    if not largest:
-        raise UnusableImage(
-            Reason(
-                "face.several",
-                f"{len(faces)} faces were found",
-                "give a photo of one person, or --largest for the one in front",
-            )
-        )
-    if not area_px(faces[0]) >= DETECTION.dominant_area_ratio * area_px(faces[1]):
-        raise UnusableImage(
-            Reason(
-                "face.none_dominates",
-                f"{len(faces)} faces were found and none is clearly the largest",
-                "crop the photo to one person",
-            )
-        )
-    return faces[0]
+    if not sighting.faces:
+        advice = "give a photo that shows one face from the front"
+        raise UnusableImage(Reason("face.none", "no face was found", advice))
+    subject, *others = sighting.faces
+    rivals = sum(not _stands_back(other, subject, sighting.pixels) for other in others)
+    if rivals:
+        message = f"{1 + rivals} faces of like size were found"
+        raise UnusableImage(Reason("face.several", message, "give a photo of one person"))
+    return subject
+
+
+def _stands_back(other: Face, subject: Face, pixels: Pixels) -> bool:
+    """Whether a face cannot be meant: far less prominent, or out of focus. NaN is neither."""
+    prominent = _prominence_px(other, pixels)
+    if _prominence_px(subject, pixels) >= DETECTION.min_prominence_ratio * prominent:
+        return True
+    sharp, blurred = (sharpness(grey_of(small_face(pixels, face))) for face in (subject, other))
+    return blurred <= DETECTION.max_blurred_ratio * sharp
+
+
+def _prominence_px(face: Face, pixels: Pixels) -> float:
+    """The area of the face box, by up to a third less away from the middle of the frame."""
+    height, width = pixels.shape[:2]
+    return area_px(face) * (2 + centrality(face, width, height)) / 3

@@ -49,14 +49,14 @@ class Found:
 class Look:
     """Encodes one photo after the other, as a sign-in does."""
 
-    def __init__(self, stages: Callable[[], Stages], largest: bool) -> None:
-        self._stages, self._largest = stages(), largest
+    def __init__(self, stages: Callable[[], Stages]) -> None:
+        self._stages = stages()
 
     def __call__(self, photo: Portrait) -> Found:
         """Its encoding, or why it has none; raises SetupProblem alone."""
         try:
             with self._stages.look(photo.path) as look:
-                subject = look.subject(largest=self._largest)
+                subject = look.subject()
                 require_quality(subject.quality, SIGN_IN_QUALITY)
         except (UsageProblem, UnusableImage) as error:
             return Found(None, tuple(reason.code for reason in error.reasons))
@@ -129,10 +129,10 @@ def _stamp(photo: Portrait) -> Stamp | None:
 class Cache:
     """The file of a cache, for one folder and one way to encode."""
 
-    def __init__(self, path: Path, folder: Path, contract: str, *, largest: bool) -> None:
+    def __init__(self, path: Path, folder: Path, contract: str) -> None:
         """Raises UsageProblem where none can be kept; nothing else is ever written over."""
         self._path = path
-        made_by = __version__, contract, repr(DETECTION), repr(SIGN_IN_QUALITY), largest
+        made_by = __version__, contract, repr(DETECTION), repr(SIGN_IN_QUALITY)
         text = json.dumps([str(folder.resolve()), *made_by])
         self._key = sha256(text.encode()).hexdigest()
         fault = _fault(path)

@@ -88,10 +88,9 @@ class Look:
         policy: SpoofPolicy,
         store: Path | None,
         keys: KeyAccess,
-        largest: bool,
     ) -> None:
-        self._stages, self._policy, self._largest = stages(), policy, largest
-        self._terms = Terms.of(None, None, policy, largest=largest)
+        self._stages, self._policy = stages(), policy
+        self._terms = Terms.of(None, None, policy)
         self._people = None if store is None else copy_of(store, keys)
         if self._people is not None:
             weakref.finalize(self, self._people.close)
@@ -100,9 +99,7 @@ class Look:
         """What facauth says of it; raises SetupProblem alone."""
         people = None if photo.species is None else self._people
         try:
-            found = pipeline.spoof_check(
-                self._stages, photo.path, self._policy, largest=self._largest
-            ).liveness
+            found = pipeline.spoof_check(self._stages, photo.path, self._policy).liveness
         except (UsageProblem, UnusableImage) as error:
             return Seen(None, math.nan, error.reasons, None if people is None else False)
         signed_in = None if people is None else self._signs_in(photo.path, people)

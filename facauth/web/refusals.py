@@ -73,7 +73,7 @@ STATUS_OF_REASON = {
 SIGN_IN_STATUS = {"face.none": 401}
 # Texts that speak of options, commands or paths, as they are said to somebody at a page.
 SAID = {
-    "face.several": ("several faces were found", "give a photo of one person"),
+    "face.several": ("several faces were found", None),
     "face.enrolled_elsewhere": (None, "add photos to that name"),
     "image.heic": ("HEIC photos cannot be read here", "give a JPEG"),
     "limit.stopped": (None, "ask the operator to unlock it"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facauth.errors import UnusableImage
-from facauth.faces.detect import area_px, find_faces, only_face, sight
+from facauth.faces.detect import _search, area_px, find_faces, only_face, sight
 from facauth.networks import Checked, Networks
 from facauth.settings import DETECTION
 from facauth.structs import Face, Sighting
@@ -114,7 +115,7 @@ def test_a_turned_photo_is_turned_back(detector: cv2.FaceDetectorYN, name: str, 
     assert sighting.turned_deg == (360 - 90 * turns) % 360
     np.testing.assert_array_equal(sighting.pixels, upright)
     assert sighting.pixels.flags.c_contiguous
-    require_same_place(only_face(sighting, largest=False), the_face(upright, detector), within=0.01)
+    require_same_place(only_face(sighting), the_face(upright, detector), within=0.01)
 
 
 @pytest.mark.parametrize("name", PORTRAITS)
@@ -195,65 +196,134 @@ def test_whatever_is_cut_out_of_a_photo_gives_sane_faces(
         assert face.box_px[3] > 0
 
 
-# --- only one ------------------------------------------------------------------------------------
+# --- which one -----------------------------------------------------------------------------------
 
 
-def square(side_px: float) -> Face:
-    return Face((0.0, 0.0, side_px, side_px), np.zeros((5, 2), np.float32), 0.9)
+def square(side_px: float, left_px: float = 0.0) -> Face:
+    return Face((left_px, 0.0, side_px, side_px), np.zeros((5, 2), np.float32), 0.9)
 
 
-def seen(*sides_px: float) -> Sighting:
-    return Sighting(np.zeros((9, 9, 3), np.uint8), tuple(square(side) for side in sides_px), 0)
+def seen(*faces: Face, pixels: Pixels | None = None) -> Sighting:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    return Sighting(noise if pixels is None else pixels, faces, 0)
 
 
-def refusal(sighting: Sighting, *, largest: bool) -> str:
+def refusal(sighting: Sighting) -> str:
     with pytest.raises(UnusableImage) as error:
-        only_face(sighting, largest=largest)
+        only_face(sighting)
     return error.value.reasons[0].code
 
 
-@pytest.mark.parametrize("largest", [True, False])
-def test_none_is_refused(largest: bool) -> None:
-    assert refusal(seen(), largest=largest) == "face.none"
+def test_none_is_refused() -> None:
+    assert refusal(seen()) == "face.none"
 
 
-@pytest.mark.parametrize("largest", [True, False])
-def test_one_is_the_one(largest: bool) -> None:
-    sighting = seen(10)
-    assert only_face(sighting, largest=largest) is sighting.faces[0]
+def test_one_is_the_one() -> None:
+    sighting = seen(square(10))
+    assert only_face(sighting) is sighting.faces[0]
 
 
-@pytest.mark.parametrize("sides", [(100, 1), (100, 100), (50, 20, 10)])
-def test_several_are_refused_unless_asked_otherwise(sides: tuple[float, ...]) -> None:
-    assert refusal(seen(*sides), largest=False) == "face.several"
+def test_the_subject_is_so_many_times_as_prominent() -> None:
+    """Two faces in one place are equally central."""
+    limit = math.sqrt(DETECTION.min_prominence_ratio)
+    at_limit = seen(square(10 * limit + 0.01), square(10), square(1))
+    assert only_face(at_limit) is at_limit.faces[0]
+    assert refusal(seen(square(10 * limit - 0.3), square(10), square(1))) == "face.several"
+    assert refusal(seen(square(10), square(10))) == "face.several"
 
 
-def test_the_largest_must_dominate() -> None:
-    limit = math.sqrt(DETECTION.dominant_area_ratio)
-    dominant = seen(10 * limit, 10, 1)
-    assert only_face(dominant, largest=True) is dominant.faces[0]
-    assert refusal(seen(10 * limit - 0.01, 10, 1), largest=True) == "face.none_dominates"
-    assert refusal(seen(10, 10), largest=True) == "face.none_dominates"
+@pytest.mark.parametrize(("left_px", "alone"), [(200.0, True), (100.0, False)])
+def test_what_is_central_is_more_prominent(left_px: float, alone: bool) -> None:
+    """A face of 2.56 times the area, in the middle, beside one at the edge or there as well."""
+    subject = Face((70.0, 70.0, 160.0, 160.0), np.zeros((5, 2), np.float32), 0.9)
+    other = Face((left_px, left_px, 100.0, 100.0), np.zeros((5, 2), np.float32), 0.9)
+    sighting = seen(subject, other)
+    if alone:
+        assert only_face(sighting) is subject
+    else:
+        assert refusal(sighting) == "face.several"
+
+
+def test_of_like_size_no_place_makes_a_subject() -> None:
+    """Twice the area is not enough, even in the middle beside one in a corner."""
+    subject = Face((79.3, 79.3, 141.4, 141.4), np.zeros((5, 2), np.float32), 0.9)
+    corner = Face((200.0, 200.0, 100.0, 100.0), np.zeros((5, 2), np.float32), 0.9)
+    assert refusal(seen(subject, corner)) == "face.several"
 
 
 @pytest.mark.parametrize("sides", [(math.nan, 1.0), (10.0, math.nan), (math.nan, math.nan)])
-def test_an_area_that_is_not_a_number_does_not_dominate(sides: tuple[float, float]) -> None:
-    assert refusal(seen(*sides), largest=True) == "face.none_dominates"
+def test_a_size_that_is_not_a_number_does_not_dominate(sides: tuple[float, float]) -> None:
+    with pytest.raises((UnusableImage, ValueError)):
+        only_face(seen(*map(square, sides)))
 
 
-def test_a_face_beside_a_small_one_in_a_real_photo(detector: cv2.FaceDetectorYN) -> None:
-    pixels = np.full((640, 900, 3), 127, np.uint8)
+def beside(name: str, longest_px: int, blur: float = 0.0) -> Pixels:
+    """Hopper, and to her right another sample photo, out of focus if so asked."""
+    pixels = np.full((640, 1100, 3), 127, np.uint8)
     pixels[:600, :512] = sample("hopper_1984.jpg")
-    other = sample("collins.png", 230)
-    pixels[: other.shape[0], 600 : 600 + other.shape[1]] = other
-    sighting = sight(pixels, detector)
+    other = sample(name, longest_px)
+    if blur:
+        other = np.asarray(cv2.GaussianBlur(other, (0, 0), blur), dtype=np.uint8)
+    pixels[: other.shape[0], 540 : 540 + other.shape[1]] = other
+    return pixels
+
+
+def test_a_face_beside_a_small_one_is_the_subject(detector: cv2.FaceDetectorYN) -> None:
+    sighting = sight(beside("collins.png", 200), detector)
     assert len(sighting.faces) == 2
-    assert refusal(sighting, largest=False) == "face.several"
-    assert only_face(sighting, largest=True).box_px[0] < 512
+    assert only_face(sighting).box_px[0] < 512
+
+
+def test_a_face_beside_one_of_like_size_is_not(detector: cv2.FaceDetectorYN) -> None:
+    sighting = sight(beside("obama_2012.jpg", 540), detector)
+    assert len(sighting.faces) == 2
+    assert refusal(sighting) == "face.several"
+
+
+def test_a_face_out_of_focus_is_not_meant(detector: cv2.FaceDetectorYN) -> None:
+    sighting = sight(beside("obama_2012.jpg", 540, blur=7), detector)
+    assert len(sighting.faces) == 2
+    assert only_face(sighting).box_px[0] < 512
 
 
 def test_two_faces_of_about_one_size_are_never_one(detector: cv2.FaceDetectorYN) -> None:
-    assert refusal(sight(sample("two_faces.jpg"), detector), largest=True) == "face.none_dominates"
+    assert refusal(sight(sample("two_faces.jpg"), detector)) == "face.several"
+
+
+def test_what_a_second_look_does_not_find_is_no_face(
+    detector: cv2.FaceDetectorYN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at the grey beside Hopper finds none; a claim that one was there changes nothing."""
+    pixels = beside("collins.png", 1)
+    ghost = Face((600.0, 100.0, 300.0, 300.0), np.zeros((5, 2), np.float32), 0.99)
+
+    def search(*arguments: Any) -> tuple[Face, ...]:
+        found = _search(*arguments)
+        return (ghost, *found) if arguments[0].shape[1] > 300 else found
+
+    monkeypatch.setattr("facauth.faces.detect._search", search)
+    sighting = sight(pixels, detector)
+    assert (len(sighting.faces), sighting.turned_deg) == (1, 0)
+    assert only_face(sighting).box_px[0] < 512
+
+
+def test_only_so_many_are_looked_at_again(
+    detector: cv2.FaceDetectorYN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crowd costs no more than a few looks, and the rest of it counts as faces."""
+    ghosts = tuple(square(100, 10.0 * i) for i in range(40))
+    looks: list[tuple[int, ...]] = []
+
+    def search(pixels: Pixels, *_: Any) -> tuple[Face, ...]:
+        looks.append(pixels.shape)
+        return ghosts if pixels.shape[1] > 300 else ()
+
+    monkeypatch.setattr("facauth.faces.detect._search", search)
+    faces = sight(np.zeros((400, 600, 3), np.uint8), detector).faces
+    assert faces == ghosts[DETECTION.max_looks :]
+    small = [shape for shape in looks if shape[1] <= 300]
+    assert len(small) >= DETECTION.max_looks
+    assert len(looks) < 5 * DETECTION.max_looks
 
 
 def test_a_face_is_what_scores_high_enough(

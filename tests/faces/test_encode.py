@@ -41,7 +41,7 @@ def photo(name: str) -> Pixels:
 
 def one(pixels: Pixels, networks: Networks) -> tuple[Sighting, Face]:
     sighting = sight(pixels, networks.detector)
-    return sighting, only_face(sighting, largest=False)
+    return sighting, only_face(sighting)
 
 
 def encoded(pixels: Pixels, networks: Networks) -> Encoding:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facauth.errors import UnusableImage
 from facauth.faces.detect import find_faces
-from facauth.faces.quality import head_pose_deg, judgements, measure, require_quality
+from facauth.faces.quality import head_pose_deg, judgements, measure, noise, require_quality
 from facauth.networks import Checked, Networks
 from facauth.settings import ENROLMENT_QUALITY, SIGN_IN_QUALITY, QualityLimits
 from facauth.structs import Face, Quality, Sighting
@@ -69,6 +69,43 @@ def test_noise_raises_noise(hopper: tuple[Pixels, Face]) -> None:
         for sigma in (0, 10, 20, 40)
     ]
     assert all(before < after for before, after in pairwise(noisy))
+
+
+def test_stubble_is_not_noise(hopper: tuple[Pixels, Face]) -> None:
+    """Grain on the lower half of the face alone."""
+    pixels, face = hopper
+    x, y, w, h = (round(value) for value in face.box_px)
+    dice = np.random.default_rng(0).normal(size=pixels.shape)
+    stubble = np.zeros_like(dice)
+    stubble[y + h // 2 : y + h, x : x + w] = 60
+    rough = np.clip(pixels + stubble * dice, 0, 255).astype(np.uint8)
+    grainy = np.clip(pixels + 40 * dice, 0, 255).astype(np.uint8)
+    limit = ENROLMENT_QUALITY.max_noise
+    assert measured(rough, face).noise < limit < measured(grainy, face).noise
+
+
+def test_sharpened_edges_are_not_noise() -> None:
+    """Of a photo without grain: 5.0 over the whole face."""
+    photo = cv2.imread(str(SAMPLES / "obama_2009.jpg"), cv2.IMREAD_COLOR_RGB)
+    (face,) = find_faces(np.asarray(photo, np.uint8), Networks(Checked(None)).detector)
+    soft = cv2.GaussianBlur(np.asarray(photo, np.uint8), (0, 0), 2)
+    sharpened = np.asarray(cv2.addWeighted(np.asarray(photo), 2.0, soft, -1.0, 0), dtype=np.uint8)
+    assert measured(sharpened, face).noise < ENROLMENT_QUALITY.max_noise - 1
+
+
+@pytest.mark.parametrize("sigma", [2.0, 4.5, 8.0])
+def test_even_noise_is_measured_in_grey_levels(sigma: float) -> None:
+    dice = np.random.default_rng(0).normal(size=(112, 112))
+    grey = np.clip(128 + sigma * dice, 0, 255).round().astype(np.uint8)
+    assert noise(grey) == pytest.approx(sigma, rel=0.05)
+
+
+def test_black_and_white_are_not_taken_for_smooth() -> None:
+    """Where light clips there is no noise to be seen."""
+    dice = np.random.default_rng(0).normal(size=(112, 112))
+    grey = np.full((112, 112), 128.0) + 8 * dice
+    grey[:60], grey[60:80] = 0, 255
+    assert noise(np.clip(grey, 0, 255).round().astype(np.uint8)) == pytest.approx(8, rel=0.1)
 
 
 def test_darkness_lowers_luminance_and_then_the_rest(hopper: tuple[Pixels, Face]) -> None:

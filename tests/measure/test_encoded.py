@@ -39,11 +39,9 @@ class Looked:
         ]
 
 
-def run(
-    folder: Path, path: Path | None, contract: str = "c/1", *, largest: bool = False
-) -> tuple[list[str], Encodings]:
+def run(folder: Path, path: Path | None, contract: str = "c/1") -> tuple[list[str], Encodings]:
     look = Looked()
-    cache = Cache(path, folder, contract, largest=largest) if path else None
+    cache = Cache(path, folder, contract) if path else None
     found = encoded.encodings(portraits(folder), cache, look)
     return look.at, found
 
@@ -82,17 +80,16 @@ def test_what_was_found_before_ctrl_c_is_kept(folder: Path, tmp_path: Path) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cache = Cache(tmp_path / "c", folder, "c/1", largest=False)
+        cache = Cache(tmp_path / "c", folder, "c/1")
         encoded.encodings(portraits(folder), cache, interrupted)
     assert run(folder, tmp_path / "c")[0] == ["bob/1.jpg"]
 
 
-def test_another_contract_or_way_or_folder_is_made_anew(folder: Path, tmp_path: Path) -> None:
+def test_another_contract_or_folder_is_made_anew(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "c")
     assert run(folder, tmp_path / "c", "c/2")[0] == list(FILES)
-    assert run(folder, tmp_path / "c", "c/2", largest=True)[0] == list(FILES)
     other = folder.rename(tmp_path / "others")
-    assert run(other, tmp_path / "c", "c/2", largest=True)[0] == list(FILES)
+    assert run(other, tmp_path / "c", "c/2")[0] == list(FILES)
 
 
 @pytest.mark.parametrize("place", [30, 100, 200, -5000, -1030, -1])
@@ -116,7 +113,7 @@ def test_half_a_cache_is_made_anew(folder: Path, tmp_path: Path, kept: int) -> N
 
 
 def test_a_well_made_cache_of_nonsense_is_made_anew(folder: Path, tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "c", folder, "c/1", largest=False)
+    cache = Cache(tmp_path / "c", folder, "c/1")
     (photo, *_) = portraits(folder)
     stamp = encoded._stamp(photo)
     assert stamp
@@ -128,7 +125,7 @@ def test_a_well_made_cache_of_nonsense_is_made_anew(folder: Path, tmp_path: Path
 def test_a_cache_of_more_or_fewer_vectors_than_photos_is_made_anew(
     folder: Path, tmp_path: Path, vectors: int
 ) -> None:
-    cache = Cache(tmp_path / "c", folder, "c/1", largest=False)
+    cache = Cache(tmp_path / "c", folder, "c/1")
     header = json.dumps({"key": cache._key, "photos": [["ada/1.jpg", 1, 1, [], True]]}).encode()
     rest = header + b"\n" + vector("a", "b").astype("<f4").tobytes() * vectors
     (tmp_path / "c").write_bytes(encoded._first_line(rest) + rest)

@@ -1,4 +1,4 @@
-"""The README's curl lines, to the letter but for the port, against a server that knows nobody."""
+"""The curl lines of docs/how-to/server.md, but for the port, against a server that knows nobody."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from conftest import PATIENCE_S, ROOT
 from serving import environment, serving
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "how-to" / "server.md"
 
 
 @pytest.mark.slow
 def test_the_curl_lines_do_what_they_say(tmp_path: Path) -> None:
-    (lines,) = re.findall(r"```sh\n(TOKEN=.*?)```", README.read_text(), re.DOTALL)
+    (lines,) = re.findall(r"```sh\n(TOKEN=.*?)```", PAGE.read_text(), re.DOTALL)
     program = tmp_path / "bin" / "facauth"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m facauth "$@"\n')

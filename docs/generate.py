@@ -1,0 +1,219 @@
+"""Writes what the pages of docs/ take from the program: `python docs/generate.py`.
+
+A page marks such a part with two comments, and what stands between them is replaced:
+
+    <!-- generated: contents -->
+    <!-- end -->
+
+With `--check` nothing is written, and the exit code is 1 if a page is not as it would be written.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import io
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from facauth import cli, settings
+from facauth.records import schema
+from facauth.records.keys import KeyAccess
+from facauth.web.app import make_app
+from facauth.web.site import Site, WebLimits
+from facauth.web.work import Workers
+
+DOCS = Path(__file__).resolve().parent
+COLUMNS = 88
+PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """Every page of docs/."""
+    return sorted(DOCS.rglob("*.md"))
+
+
+def generated(page: str) -> str:
+    """The text of a page, with its marked parts as they are now."""
+
+    def part(found: re.Match[str]) -> str:
+        text = contents(page) if found[2] == "contents" else PARTS[found[2]]()
+        return f"{found[1]}\n{text.strip()}\n\n{found[3]}"
+
+    return PART.sub(part, page)
+
+
+# --- a table of contents -------------------------------------------------------------------------
+
+
+def headings(page: str) -> Iterator[tuple[int, str]]:
+    """Level and text of each heading."""
+    for found in re.finditer(r"(?m)^(#{1,4}) (.+)$", re.sub(r"(?ms)^```.*?^```", "", page)):
+        yield len(found[1]), found[2]
+
+
+def anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def contents(page: str) -> str:
+    """A list of the sections."""
+    return "\n".join(f"- [{text}](#{anchor(text)})" for level, text in headings(page) if level == 2)
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def commands(group: Mapping[str, Any], *outer: str) -> Iterator[tuple[str, ...]]:
+    """Every command, commands of a command included."""
+    for name, command in group.items():
+        yield (*outer, name)
+        yield from commands(getattr(command, "commands", {}), *outer, name)
+
+
+def help_of(*command: str) -> str:
+    """What `facauth COMMAND --help` prints."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        cli.run([*command, "--help"])
+    return said.getvalue().strip()
+
+
+def command_line() -> str:
+    """Every help text under a heading of its own."""
+    every = [(), *commands(typer.main.get_group(cli.app).commands)]
+    return "\n\n".join(
+        f"## {' '.join(['facauth', *words])}\n\n```console\n"
+        f"$ {' '.join(['facauth', *words, '--help'])}\n{help_of(*words)}\n```"
+        for words in every
+    )
+
+
+# --- numbers, tables, routes ---------------------------------------------------------------------
+
+
+def limits() -> str:
+    """Every number of settings.py, a table for each kind of limit."""
+    kinds: dict[type, dict[str, Any]] = {}
+    for name, value in vars(settings).items():
+        if is_dataclass(value) and not isinstance(value, type):
+            kinds.setdefault(type(value), {})[name] = value
+    kinds[WebLimits] = {"the server": WebLimits()}
+    return "\n\n".join(_limits(kind, values) for kind, values in kinds.items())
+
+
+def _limits(kind: type, values: dict[str, Any]) -> str:
+    rows = [
+        f"| `{each.name}` | " + " | ".join(_shown(getattr(v, each.name)) for v in values.values())
+        for each in fields(kind)
+    ]
+    head = f"| limit | {' | '.join(f'`{name}`' if name.isupper() else name for name in values)} |"
+    about = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+    lines = [head, "|---" * (len(values) + 1) + "|", *(f"{row} |" for row in rows)]
+    return f"### {kind.__name__}\n\n{about}\n\n" + "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " to ".join(map(_shown, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def tables() -> str:
+    """The statements that make a store."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        schema.make(db)
+        made = db.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")
+        statements = [re.sub(r"(?m)^ {8}", "", sql) for (sql,) in made]
+    return "```sql\n" + ";\n\n".join(statements) + ";\n```"
+
+
+def routes() -> str:
+    """A table of the HTTP API, from the OpenAPI document."""
+    nowhere = DOCS / "absent"
+    site = Site(
+        host="localhost",
+        port=0,
+        store=nowhere,
+        keys=KeyAccess(),
+        token="",
+        ended_sessions=nowhere,
+        policy=settings.DEFAULT,
+        rate=None,
+        workers=1,
+        behind_proxy=False,
+        per_minute=1,
+        weight_memory=None,
+    )
+    paths = make_app(site, Workers(site), lambda _: None).openapi()["paths"]
+    return "\n".join(
+        ["| route | what it does | who may | fields | status |", "|---|---|---|---|---|"]
+        + [
+            _route(f"{method.upper()} {path}", route)
+            for path, methods in paths.items()
+            for method, route in methods.items()
+            if "text/plain" not in route["responses"]["200"]["content"]
+        ]
+    )
+
+
+def _route(name: str, route: dict[str, Any]) -> str:
+    forms = route.get("requestBody", {}).get("content", {}).values()
+    named = [
+        f"`{field}`{'' if field in form['schema']['required'] else ' (optional)'}"
+        for form in forms
+        for field in form["schema"]["properties"]
+    ]
+    who = "the operator" if route.get("security") else "everybody"
+    statuses = ", ".join(sorted(route["responses"]))
+    return f"| `{name}` | {route['summary']} | {who} | {', '.join(named)} | {statuses} |"
+
+
+def rooms() -> str:
+    """A table of the packages and modules, with the first line of what each says of itself."""
+    package = DOCS.parent / "facauth"
+    paths = [*package.glob("*/__init__.py"), *(p for p in package.glob("*.py") if p.name[0] != "_")]
+    lines = ["| room | what it holds |", "|---|---|"]
+    for path in sorted(paths, key=lambda path: (path.name != "__init__.py", path)):
+        about = ast.get_docstring(ast.parse(path.read_text())) or ""
+        name = f"{path.parent.name}/" if path.name == "__init__.py" else path.name
+        lines.append(f"| `{name}` | {about.partition(chr(10) * 2)[0].replace(chr(10), ' ')} |")
+    return "\n".join(lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "command-line": command_line,
+    "limits": limits,
+    "rooms": rooms,
+    "tables": tables,
+    "routes": routes,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or say which ones are not as they should be."""
+    os.environ["COLUMNS"] = str(COLUMNS)
+    old = [page for page in pages() if generated(page.read_text()) != page.read_text()]
+    for page in old:
+        print(page.relative_to(DOCS.parent))
+        if "--check" not in arguments:
+            page.write_text(generated(page.read_text()))
+    return int(bool(old) and "--check" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
