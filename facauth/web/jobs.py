@@ -89,6 +89,7 @@ def register(site: Site, networks: Networks, form: Form) -> Reply:
                 ["upload"],
                 EnrolmentTerms(site.policy, consent=agreed),
             )
+            answer.notes += people.lookalikes(store, done.person)
         answer.show(*done.evidence)
         answer.verdict, answer.person = "registered", done.person
         answer.more["photos"] = done.photos

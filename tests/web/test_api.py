@@ -241,6 +241,17 @@ def test_a_person_is_registered_listed_and_removed(server: Served) -> None:
     assert (again.status_code, codes(again)) == (404, ["name.unknown"])
 
 
+def test_a_name_that_looks_like_another_is_noted(server: Served) -> None:
+    alike = "Bar\N{CYRILLIC SMALL LETTER A}ck"
+    done = server.register(alike, EILEEN)
+    assert (done.status_code, done.json()["person"]) == (200, alike), done.text
+    assert done.json()["notes"] == [f"the name {alike} looks like that of Barack"]
+    assert server.register("Joe", JOE).json()["notes"] == []
+    for name in (alike, "Joe"):
+        gone = server.call("DELETE", f"/people/{name}", headers=server.operator)
+        assert gone.status_code == 200
+
+
 @pytest.mark.parametrize("name", ["a/b", "../..", "50 %", "Zoë ☃", "/", "?x=1#y"])
 def test_any_name_can_be_removed(server: Served, name: str) -> None:
     from urllib.parse import quote

@@ -19,6 +19,8 @@ from conftest import SAMPLES, tree
 from PIL import Image
 from serving import BARACK, BARACK_AGAIN, BARACK_LATER, SITE, Served, sent, serving
 
+from facauth.web.work import MAX_WORKER_MB
+
 LARGEST = 32 * 2**20
 
 
@@ -135,7 +137,8 @@ def test_a_hundred_at_once_of_every_kind(server: Served) -> None:
     assert {answer.status_code for answer in answers} >= {200, 503}
     assert server.sign_in(photo).status_code == 200
     workers = min(os.cpu_count() or 1, 8)
-    assert memory_mb(server) < before_mb + 256 + 200 * workers  # bodies and forms; pixels
+    forms_mb = 3 * SITE.limits.max_buffered_bytes // 2 >> 20  # half of all bytes is for one client
+    assert memory_mb(server) < before_mb + forms_mb + MAX_WORKER_MB * workers
 
 
 def grey(width: int, height: int) -> bytes:
