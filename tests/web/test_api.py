@@ -31,7 +31,7 @@ from serving import (
 from facauth.records.store import Store
 from facauth.web.access import Access
 from facauth.web.app import make_app
-from facauth.web.work import Workers
+from facauth.web.workers import Workers
 
 if TYPE_CHECKING:
     from conftest import Altered
@@ -369,7 +369,7 @@ def test_a_new_route_is_closed_and_takes_no_form_of_another_page(tmp_path: Path)
         ("POST", {}, 403),
         ("GET", cookie, 200),
         ("POST", cookie, 403),
-        ("POST", cookie | {"X-CSRF-Token": gate.csrf(session)}, 200),
+        ("POST", cookie | {"X-CSRF-Token": gate.csrf_token(session)}, 200),
         ("POST", {"Authorization": f"Bearer {site.token}"}, 200),
         ("GET", cookie | {"Sec-Fetch-Site": "cross-site"}, 403),
         ("GET", cookie | {"Host": "elsewhere.test"}, 403),

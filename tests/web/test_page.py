@@ -107,11 +107,11 @@ def test_the_page_notes_a_name_that_looks_like_another(
     assert gone.status_code == 200
 
 
-def test_the_operator_sees_who_is_enrolled(browser: httpx.Client, server: Served) -> None:
+def test_the_operator_sees_the_enrolled_people(browser: httpx.Client, server: Served) -> None:
     assert "Barack" not in browser.get("/people/").text
     begin(browser, server)
     page = browser.get("/people/").text
-    assert "<h2>Who is enrolled</h2>" in page
+    assert "<h2>Enrolled people</h2>" in page
     assert ">Barack</span>" in page
     assert "1 photo<" in page
 

@@ -1,7 +1,7 @@
-"""Sessions that were ended before they ran out, for every server of one operator.
+"""Sessions that were ended before they expired, for every server of one operator.
 
-A session is a sealed cookie, good in each process that has the operator's token. An empty file for
-each that has ended, named by it, is seen by all of them at once, and by those that start later.
+A session is a sealed cookie that every server of the operator accepts. An ended session is an empty
+file, named by the session: servers that run see it at once, and so do servers that start later.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from time import time
 from facauth.errors import Reason, SetupProblem, shown
 
 
-class Ended:
-    """A folder of ended sessions."""
+class EndedSessions:
+    """A folder with one empty file for each ended session."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def __contains__(self, session: str) -> bool:
-        """Whether it has ended. Raises SetupProblem where that cannot be known.
+        """Whether the session has ended. Raises SetupProblem if the folder cannot be read.
 
-        session: as it was sealed, `expiry.random`; never what a client made up.
+        session: `expiry.random` of a cookie with a right seal; never text that a client made up.
         """
         try:
             os.lstat(self._folder / session)
@@ -34,7 +34,7 @@ class Ended:
         return True
 
     def add(self, session: str) -> None:
-        """From now on it has ended. Raises SetupProblem, and then it has not."""
+        """End the session. Raises SetupProblem, and then it has not ended."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._folder / session).touch(mode=0o600)
@@ -45,14 +45,13 @@ class Ended:
                 os.close(descriptor)
         except OSError as error:
             raise self._problem(error) from error
-        self._forget(time())
+        self._forget_expired(time())
 
-    def _forget(self, now_s: float) -> None:
-        """Those that have run out by themselves."""
+    def _forget_expired(self, now_s: float) -> None:
         with suppress(OSError, ValueError):
-            for each in self._folder.iterdir():
-                if int(each.name.partition(".")[0]) <= now_s:
-                    each.unlink(missing_ok=True)
+            for file in self._folder.iterdir():
+                if int(file.name.partition(".")[0]) <= now_s:
+                    file.unlink(missing_ok=True)
 
     def _problem(self, error: OSError) -> SetupProblem:
         message = f"the ended sessions in {shown(self._folder)} cannot be used ({error.strerror})"
