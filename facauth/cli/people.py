@@ -34,7 +34,7 @@ from facauth.settings import FNMR_WITH_PHOTOS
 from facauth.structs import EnrolmentTerms, PersonName
 
 if TYPE_CHECKING:
-    from facauth.records.roster import PersonRow
+    from facauth.structs import PersonRow
 
 
 class ListFormat(StrEnum):

@@ -26,8 +26,8 @@ from facauth.cli.people import ask, remark
 from facauth.errors import shown
 
 if TYPE_CHECKING:
-    from facauth.records.roster import PersonRow
     from facauth.records.upgrade import Migration
+    from facauth.structs import PersonRow
 
 
 def add_to(app: typer.Typer) -> None:
