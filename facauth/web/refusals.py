@@ -71,16 +71,10 @@ STATUS_OF_REASON = {
 }
 # Overrides for sign-in: the demo that facauth grew from answers so.
 SIGN_IN_STATUS = {"face.none": 401}
-<<<<<<< HEAD
-# Texts that speak of options, commands or paths, as they are said to somebody at a page.
-SAID = {
-    "face.several": ("several faces were found", None),
-=======
 # Message and advice for clients, where those of the command line speak of options, commands or
 # paths. None keeps the text.
 CLIENT_TEXTS = {
-    "face.several": ("several faces were found", "use a photo of one person"),
->>>>>>> 346ca9c (The server calls the pipeline and the operator's verbs and nothing behind them; its names and texts are plain)
+    "face.several": ("several faces were found", None),
     "face.enrolled_elsewhere": (None, "add photos to that name"),
     "image.heic": ("this server cannot read HEIC photos", "send a JPEG"),
     "limit.stopped": (None, "ask the operator to unlock it"),
