@@ -15,7 +15,6 @@ from facauth import __version__
 from facauth.envelope import Answer
 from facauth.errors import FacauthError, Reason, UsageProblem
 from facauth.web import jobs
-from facauth.web.access import Access
 from facauth.web.answers import JsonLine, Reply, fault_reply, public_envelope, refusal_reply
 from facauth.web.guard import Admission, Guard, admission_of, admits
 from facauth.web.middleware import PROBLEM, REQUEST_ID, Log, Metrics, RequestMiddleware
@@ -32,8 +31,7 @@ OPERATOR = HTTPBearer(
 
 def make_app(site: Site, workers: Workers, log: Log) -> FastAPI:
     """The server's application. The caller enters `workers` before the first request."""
-    access, metrics = Access(site), Metrics()
-    guard = Guard(site, access)
+    guard, metrics = Guard(site), Metrics()
     app = FastAPI(
         title="facauth",
         version=__version__,
@@ -45,7 +43,7 @@ def make_app(site: Site, workers: Workers, log: Log) -> FastAPI:
         dependencies=[Depends(guard.admit, scope="function")],
     )
     app.add_middleware(RequestMiddleware, log=log, metrics=metrics, secure=site.tls is not None)
-    Handlers(site, workers, app, access, guard, metrics).add_routes()
+    Handlers(site, workers, app, guard, metrics).add_routes()
     return app
 
 
@@ -53,16 +51,10 @@ class Handlers:
     """The handlers of all routes, and of all refusals."""
 
     def __init__(
-        self,
-        site: Site,
-        workers: Workers,
-        app: FastAPI,
-        access: Access,
-        guard: Guard,
-        metrics: Metrics,
+        self, site: Site, workers: Workers, app: FastAPI, guard: Guard, metrics: Metrics
     ) -> None:
         self._site, self._workers, self._app = site, workers, app
-        self._access, self._guard, self._metrics = access, guard, metrics
+        self._guard, self._access, self._metrics = guard, guard.access, metrics
         self._pages = Pages()
 
     def add_routes(self) -> None:

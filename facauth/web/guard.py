@@ -50,8 +50,8 @@ def admission_of(handler: Callable[..., object]) -> Admission:
 class Guard:
     """Admits requests, and holds their forms until they are answered."""
 
-    def __init__(self, site: Site, access: Access) -> None:
-        self._site, self._access = site, access
+    def __init__(self, site: Site) -> None:
+        self._site, self.access = site, Access(site)
         self._attempts = RateLimit(site.per_minute, site.limits.max_clients)
         previews_per_minute = PREVIEWS_PER_ATTEMPT * site.per_minute
         self._previews = RateLimit(previews_per_minute, site.limits.max_clients)
@@ -66,15 +66,15 @@ class Guard:
         route, session = request.scope["route"], ""
         admission = admission_of(route.endpoint)
         if admission is not Admission.PUBLIC:
-            self._access.require_same_site(request.headers)
+            self.access.require_same_site(request.headers)
             limit = self._previews if admission is Admission.PREVIEW else self._attempts
             limit.take(self.client(request))
         if admission is Admission.OPERATOR:
-            session = self._access.require_operator(request.headers, request.cookies)
+            session = self.access.require_operator(request.headers, request.cookies)
         async with self._form(request, route.openapi_extra or {}) as form:
             if session and request.method not in SAFE_METHODS:
                 token = request.headers.get("x-csrf-token") or form.text("csrf")
-                self._access.require_csrf_token(session, token)
+                self.access.require_csrf_token(session, token)
             request.state.form = form
             yield
 
