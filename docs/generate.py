@@ -30,7 +30,7 @@ from facauth.records import schema
 from facauth.records.keys import KeyAccess
 from facauth.web.app import make_app
 from facauth.web.site import Site, WebLimits
-from facauth.web.work import Workers
+from facauth.web.workers import Workers
 
 DOCS = Path(__file__).resolve().parent
 COLUMNS = 88

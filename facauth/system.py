@@ -17,6 +17,7 @@ from facauth.evidence import Evidence, carried
 from facauth.faces.detect import only_face, sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
+from facauth.faces.image import strict as strict  # for processes that decode in several threads
 from facauth.faces.quality import measure
 from facauth.records.sealing import Template
 from facauth.settings import IMAGE
@@ -26,6 +27,8 @@ from facauth.spoof.signature import CaptureSignature, signature
 from facauth.structs import PersonName, Subject
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from facauth.decision.calibration import Calibration
     from facauth.networks import Networks
     from facauth.records.store import Store
@@ -89,6 +92,30 @@ def bind(
         signature=lambda seen, face: signature(seen.pixels, face),
         replay=judge_replay,
     )
+
+
+def bind_photo(networks: Networks, photo: bytes, *, max_pixels: int) -> Stages:
+    """The real stages on the photo in these bytes, whatever it is called."""
+    return bind(networks, lambda _: photo, max_pixels=max_pixels)
+
+
+def load(memory: Path | None) -> Networks:
+    """All networks, loaded now. Raises SetupProblem.
+
+    memory: the file that remembers which weights were found intact; None hashes them all.
+    """
+    from facauth.networks import Checked, Networks
+
+    networks = Networks(Checked(memory))
+    networks.load()
+    return networks
+
+
+def use_one_thread() -> None:
+    """Networks that are loaded from now on run in the thread that calls them."""
+    from facauth import networks
+
+    networks.THREADS = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ def test_nobody_else_is_served_in_the_clear(facauth: Facauth) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1"):
         result = facauth("serve", "--host", host, "--port", "0", exit_code=2)
         assert result.stderr == (
-            f"facauth: {host} can be reached by others, and this is not encrypted; "
-            "give --tls-cert and --tls-key, or --behind-proxy if a proxy does that\n"
+            f"facauth: other machines can reach {host}, and the connection is not encrypted; "
+            "give --tls-cert and --tls-key, or --behind-proxy behind a proxy with HTTPS\n"
         )
 
 

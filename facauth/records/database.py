@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from facauth.errors import SetupProblem, shown
+from facauth.files import BUSY_TIMEOUT_S, alone, make_folders, reserve, sync_folder
 from facauth.records import schema
 from facauth.records.connection import (
     connect,
@@ -24,16 +25,7 @@ from facauth.records.connection import (
 )
 from facauth.records.faults import explained
 from facauth.records.faults import unfit as unfit  # most take it from here
-from facauth.records.files import (
-    BUSY_TIMEOUT_S,
-    alone,
-    in_use,
-    logs,
-    make_folders,
-    new_private_file,
-    real,
-    writable,
-)
+from facauth.records.files import in_use, logs, real, writable
 from facauth.records.soundness import faults, recover, require_sound_core
 
 
@@ -167,20 +159,20 @@ class Database:
 def _make(path: Path) -> None:
     """A store with nobody in it, whole or not at all, unless there is something at `path`."""
     make_folders(path)
-    with alone(path, in_use(path)) as folder:
+    with alone(path, in_use(path)):
         if os.path.lexists(path):
             return
         making = path.with_name(f".{path.name}.facauth-new")
         for left in (making, *logs(making)):  # by a process that was killed
             left.unlink(missing_ok=True)
-        new_private_file(making)
+        reserve(making)
         with closing(connect(uri(making))) as db:
             db.execute("PRAGMA synchronous = FULL")
             write_ahead(db)
             with transaction(db, making):
                 schema.make(db)
         making.rename(path)
-        os.fsync(folder)
+        sync_folder(path)
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

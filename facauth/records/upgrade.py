@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from facauth.files import erase
 from facauth.records import schema
 from facauth.records.backup import back_up
 from facauth.records.connection import connect_to, transaction, version_of, write_ahead
 from facauth.records.database import Database
 from facauth.records.faults import explained
-from facauth.records.files import erase
 from facauth.records.keys import KeyAccess
 from facauth.records.soundness import recover
 from facauth.records.store import NO_KEYS, Store

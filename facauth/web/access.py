@@ -1,7 +1,9 @@
-"""Who may do what: the operator's token, sessions made of it, and how often a client may try.
+"""Who may do what: the operator's token, the sessions made from it, and a limit for each client.
 
-What a browser keeps of a session is sealed with the token, so that it is good in every process of
-one operator, and none is once the token is another. Those that were ended are kept by the server.
+A session is a cookie that is sealed with the token. Every server of one operator accepts it, and
+none does once the token has changed. The server remembers which sessions have ended.
+
+The seal is an HMAC of the standard library: a signing package would replace six lines of it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from ipaddress import IPv6Address, ip_address
 from time import monotonic, time
 
 from facauth.errors import LockedOut, Reason
-from facauth.web.ended import Ended
+from facauth.web.ended_sessions import EndedSessions
 from facauth.web.refusals import Forbidden, forbidden
 from facauth.web.site import Site
 
@@ -28,72 +30,76 @@ class Access:
     def __init__(self, site: Site) -> None:
         self._key = site.token.encode()
         self._session_s = site.limits.session_s
-        self._ended = Ended(site.ended_sessions)
-        # By https the certificate vouches for the name. Without, this is for this machine alone,
-        # whose browser another site could have take its own name for this machine's.
+        self._ended = EndedSessions(site.ended_sessions)
+        # With HTTPS the certificate vouches for the host name. Without it, only this machine may
+        # connect, and another site could point a name of its own at it (DNS rebinding).
         self._hosts = None if site.secure else {"", "localhost", site.host.lower()}
-        # The prefix has browsers refuse it from anything but this very host, by https.
+        # With this prefix, browsers accept the cookie over HTTPS and from this host only.
         self.cookie = "__Host-facauth" if site.secure else "facauth"
 
-    def is_token(self, given: str) -> bool:
-        """In constant time, whatever is given."""
-        return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._key)
+    def is_token(self, text: str) -> bool:
+        """Whether this is the operator's token; in constant time."""
+        return hmac.compare_digest(text.encode("utf-8", "surrogatepass"), self._key)
 
     def new_session(self) -> str:
-        """What the browser of an operator keeps."""
-        said = f"{int(time()) + self._session_s}.{secrets.token_urlsafe(16)}"
-        return f"{said}.{self._seal('session', said)}"
+        """A session, as the value of a cookie: `expiry.random.seal`."""
+        session = f"{int(time()) + self._session_s}.{secrets.token_urlsafe(16)}"
+        return f"{session}.{self._seal('session', session)}"
 
-    def is_session(self, cookie: str) -> bool:
-        """Whether it was made here, has not run out and was not ended. Raises SetupProblem."""
-        said, _, seal = cookie.rpartition(".")
-        if not _same(seal, self._seal("session", said)):
+    def is_valid_session(self, cookie: str) -> bool:
+        """Whether the seal is right and the session has neither expired nor ended.
+
+        Raises SetupProblem if the ended sessions cannot be read.
+        """
+        session, _, seal = cookie.rpartition(".")
+        if not _equal(seal, self._seal("session", session)):
             return False
-        return int(said.partition(".")[0]) > time() and said not in self._ended
+        return int(session.partition(".")[0]) > time() and session not in self._ended
 
-    def end(self, session: str) -> None:
-        """It is none from now on, wherever the cookie is kept. Raises SetupProblem."""
-        self._ended.add(session.rpartition(".")[0])
+    def end_session(self, cookie: str) -> None:
+        """End a session for every copy of its cookie. Raises SetupProblem."""
+        self._ended.add(cookie.rpartition(".")[0])
 
-    def csrf(self, session: str) -> str:
-        """What the forms of a session's pages send along."""
-        return self._seal("csrf", session)
+    def csrf_token(self, cookie: str) -> str:
+        """The token that the forms of this session's pages send back."""
+        return self._seal("csrf", cookie)
 
     def require_operator(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> str:
-        """The session, or "" for the token itself. Raises Forbidden for everybody else."""
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_token(given.strip()):
+        """The session's cookie, or "" for a bearer token. Raises Forbidden for everybody else."""
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self.is_token(credentials.strip()):
             return ""
-        session = self.session(cookies)
+        session = self.session_of(cookies)
         if session is None:
-            raise forbidden("operator.required", "only the operator may do this", "give the token")
+            message = "only the operator may do this"
+            raise forbidden("operator.required", message, "send the operator's token")
         return session
 
-    def session(self, cookies: Mapping[str, str]) -> str | None:
-        """The session of a browser, if it has one."""
-        session = cookies.get(self.cookie, "")
-        return session if self.is_session(session) else None
+    def session_of(self, cookies: Mapping[str, str]) -> str | None:
+        """The cookie of a valid session, or None."""
+        cookie = cookies.get(self.cookie, "")
+        return cookie if self.is_valid_session(cookie) else None
 
-    def require_meant(self, session: str, given: str | None) -> None:
-        """Raises Forbidden unless a change came from one of the session's own pages.
+    def require_csrf_token(self, session: str, token: str | None) -> None:
+        """Raises Forbidden unless a change was sent by a page of the session.
 
-        Who gives the token itself ("") has no session that others could ride on.
+        session: as require_operator returns it; a bearer token ("") needs no CSRF token.
         """
-        if session and not _same(given or "", self.csrf(session)):
-            raise foreign()
+        if session and not _equal(token or "", self.csrf_token(session)):
+            raise cross_site()
 
-    def require_own(self, headers: Mapping[str, str]) -> None:
-        """Raises Forbidden for what another site had a browser send, under whatever name."""
+    def require_same_site(self, headers: Mapping[str, str]) -> None:
+        """Raises Forbidden for a request that another site made a browser send."""
         if headers.get("sec-fetch-site") == "cross-site":
-            raise foreign()
+            raise cross_site()
         name = PORT.sub("", headers.get("host", "")).strip("[]").lower()
         if self._hosts is not None and name not in self._hosts and not _is_loopback(name):
-            raise forbidden("server.name", "this server has another name", "go to localhost")
+            message = "this server does not answer to that host name"
+            raise forbidden("server.name", message, "open it as localhost")
 
-    def _seal(self, what: str, said: str) -> str:
-        return hmac.new(
-            self._key, f"{what} {said}".encode("utf-8", "replace"), "sha256"
-        ).hexdigest()
+    def _seal(self, purpose: str, text: str) -> str:
+        message = f"{purpose} {text}".encode("utf-8", "replace")
+        return hmac.new(self._key, message, "sha256").hexdigest()
 
 
 def _is_loopback(name: str) -> bool:
@@ -102,28 +108,29 @@ def _is_loopback(name: str) -> bool:
     return False
 
 
-def _same(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
+def _equal(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
 
 
-def foreign() -> Forbidden:
-    """What another site had a browser send."""
-    return forbidden("operator.csrf", "this did not come from the page", "load the page again")
+def cross_site() -> Forbidden:
+    """The refusal of a request that another site made a browser send."""
+    message = "this request was not sent by the page of this server"
+    return forbidden("operator.csrf", message, "reload the page and try again")
 
 
-class Buckets:
-    """A token bucket for each client: so many requests at once, refilled within a minute."""
+class RateLimit:
+    """A token bucket for each client: `per_minute` requests at once, refilled within a minute."""
 
     def __init__(
         self, per_minute: int, max_clients: int, clock_s: Callable[[], float] = monotonic
     ) -> None:
-        self._size, self._max_clients, self._clock_s = per_minute, max_clients, clock_s
-        self._full_at_s: dict[str, float] = {}  # when each bucket will be full again
+        self._per_minute, self._max_clients, self._clock_s = per_minute, max_clients, clock_s
+        self._full_at_s: dict[str, float] = {}  # when each client's bucket is full again
 
     def take(self, client: str) -> None:
-        """One request. Raises LockedOut, and then takes nothing."""
-        now_s, each_s = self._clock_s(), 60 / self._size
-        full_at_s = max(self._full_at_s.get(client, now_s), now_s) + each_s
+        """Count one request. Raises LockedOut if it is one too many, and then counts nothing."""
+        now_s, refill_s = self._clock_s(), 60 / self._per_minute
+        full_at_s = max(self._full_at_s.get(client, now_s), now_s) + refill_s
         wait_s = full_at_s - now_s - 60
         if not wait_s <= 1e-6:
             reason = Reason("client.rate", "too many requests", "wait a moment")
@@ -133,21 +140,21 @@ class Buckets:
         self._full_at_s[client] = full_at_s
 
     def _forget(self, now_s: float) -> None:
-        """Those with a full bucket; if there is none of them, all: memory is bounded first."""
-        waiting = {each: at for each, at in self._full_at_s.items() if at > now_s}
+        """Drop full buckets; if none is full, drop all: bounded memory comes first."""
+        waiting = {client: at for client, at in self._full_at_s.items() if at > now_s}
         self._full_at_s = waiting if len(waiting) < self._max_clients else {}
 
 
-def client_of(peer: str, forwarded_for: Sequence[str]) -> str:
-    """Whom a request is counted against: an address, or for IPv6 the network of a household.
+def client_address(peer: str, forwarded_for: Sequence[str]) -> str:
+    """The address that a request counts against; for IPv6 its first 64 bits, one household's.
 
-    forwarded_for: these headers, of which only the last address was written by the proxy itself.
+    forwarded_for: the X-Forwarded-For headers. Only their last address was written by the proxy.
     """
-    said = ",".join(forwarded_for).rpartition(",")[2].strip() or peer
+    last = ",".join(forwarded_for).rpartition(",")[2].strip() or peer
     try:
-        address = ip_address(said)
+        address = ip_address(last)
     except ValueError:
         return peer
     if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or address.exploded[:19])  # the first 64 bits
+        return str(address.ipv4_mapped or address.exploded[:19])
     return str(address)

@@ -1,6 +1,6 @@
-"""What is said over HTTP: the envelope of the command line without any number that was measured.
+"""Answers over HTTP: the command line's JSON envelope without any measured number.
 
-A score that is told to whom it judges is a hill to climb: the next picture can be chosen by it.
+A client that sees scores can choose the next photo by them, until one is accepted.
 """
 
 from __future__ import annotations
@@ -15,71 +15,74 @@ from fastapi.responses import JSONResponse
 
 from facauth.envelope import Answer, envelope
 from facauth.errors import FacauthError, LockedOut, Reason
-from facauth.web.refusals import said, status_of
+from facauth.web.refusals import for_client, status_of
 
-BUSY_S = 5  # after which to ask again: half of what is waiting has been done by then
-STOPPED_S = 3600  # until somebody unlocks it, which nobody knows
+BUSY_S = 5  # Retry-After when the server is busy: half of what waits is done by then
+STOPPED_S = 3600  # Retry-After when an operator must unlock first, at a time nobody knows
+NO_OVERRIDES: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A status, the body, and what else the client is told."""
+    """Status, body and further headers of an answer."""
 
     status: int
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Json(JSONResponse):
-    """One line, which does not run into the prompt of a shell."""
+class JsonLine(JSONResponse):
+    """JSON that ends with a newline, for clients in a terminal."""
 
     def render(self, content: Any) -> bytes:
         """The body."""
         return super().render(content) + b"\n"
 
 
-def answered(
-    command: str, job: Callable[[Answer], None], own: Mapping[str, int] = MappingProxyType({})
+def reply_to(
+    command: str, job: Callable[[Answer], None], overrides: Mapping[str, int] = NO_OVERRIDES
 ) -> Reply:
-    """What a job answers or refuses. What is wrong here, and not with the request, is raised."""
+    """The reply of a job, whether it answers or refuses.
+
+    overrides: as for status_of. A fault of this server (status 500) is raised as it is.
+    """
     answer = Answer(command)
     try:
         job(answer)
     except FacauthError as refusal:
-        if status_of(refusal, own) == 500:
+        if status_of(refusal, overrides) == 500:
             raise
-        return refused(refusal, answer, own)
-    return Reply(200, public(answer))
+        return refusal_reply(refusal, answer, overrides)
+    return Reply(200, public_envelope(answer))
 
 
-def refused(
-    refusal: FacauthError, answer: Answer, own: Mapping[str, int] = MappingProxyType({})
+def refusal_reply(
+    refusal: FacauthError, answer: Answer, overrides: Mapping[str, int] = NO_OVERRIDES
 ) -> Reply:
-    """A refusal: no, for these reasons. own: as for status_of."""
+    """The reply for a refusal, with its reasons in words for clients."""
     answer.refuse(refusal)
-    answer.reasons = [said(reason) for reason in refusal.reasons]
-    status = status_of(refusal, own)
+    answer.reasons = [for_client(reason) for reason in refusal.reasons]
+    status = status_of(refusal, overrides)
     headers = {}
     if isinstance(refusal, LockedOut):
-        seconds = ceil(refusal.retry_after_s or STOPPED_S)
-        headers["Retry-After"] = str(seconds)
+        headers["Retry-After"] = str(ceil(refusal.retry_after_s or STOPPED_S))
     elif status == 503:
         headers["Retry-After"] = str(BUSY_S)
     elif status == 401:
-        headers["WWW-Authenticate"] = 'Photo realm="facauth"'  # RFC 9110, 11.6.1: there must be one
-    return Reply(status, public(answer), headers)
+        headers["WWW-Authenticate"] = 'Photo realm="facauth"'  # required by RFC 9110, 11.6.1
+    return Reply(status, public_envelope(answer), headers)
 
 
-def failed(command: str | None, number: str) -> Reply:
-    """Something is wrong here; the log says what, beside the same number."""
+def fault_reply(command: str | None, request_id: str) -> Reply:
+    """The reply for a fault of this server. Only the log has its cause, under the request id."""
     answer = Answer(command)
-    reason = Reason("internal", "something went wrong here", f"tell the operator {number}")
-    answer.refuse(FacauthError(reason))
-    return Reply(500, public(answer))
+    advice = f"tell the operator the id {request_id}"
+    answer.refuse(FacauthError(Reason("internal", "the server has a fault", advice)))
+    return Reply(500, public_envelope(answer))
 
 
-def public(answer: Answer) -> dict[str, Any]:
-    """The envelope with nothing measured in it: no score, no measure, no time."""
+def public_envelope(answer: Answer) -> dict[str, Any]:
+    """The envelope without scores, measures and times."""
     full = envelope(answer)
     return full | {
         "match": None,

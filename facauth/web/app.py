@@ -1,4 +1,4 @@
-"""The routes, and which job answers each of them; who may ask is a matter of the gate."""
+"""The application: its routes and their handlers. Who may call a handler is in guard.py."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from facauth import __version__
 from facauth.envelope import Answer
 from facauth.errors import FacauthError, Reason, UsageProblem
 from facauth.web import jobs
-from facauth.web.access import Access
-from facauth.web.answers import Json, Reply, failed, public, refused
-from facauth.web.contract import API, Route, responses
-from facauth.web.door import NUMBER, PROBLEM, Counts, Door, Log
-from facauth.web.gate import Gate, Who, admits, who_may
+from facauth.web.answers import JsonLine, Reply, fault_reply, public_envelope, refusal_reply
+from facauth.web.guard import Admission, Guard, admission_of, admits
+from facauth.web.middleware import PROBLEM, REQUEST_ID, Log, Metrics, RequestMiddleware
+from facauth.web.openapi import API, Route, responses
 from facauth.web.pages import Pages
 from facauth.web.refusals import forbidden, status_of
 from facauth.web.site import Site
-from facauth.web.work import Workers
+from facauth.web.workers import Workers
 
 OPERATOR = HTTPBearer(
     scheme_name="operator", description="The token that `facauth token` prints.", auto_error=False
@@ -31,136 +30,130 @@ OPERATOR = HTTPBearer(
 
 
 def make_app(site: Site, workers: Workers, log: Log) -> FastAPI:
-    """The server's application; `workers` are entered by who runs it."""
-    counts, access = Counts(), Access(site)
-    gate = Gate(site, access)
+    """The server's application. The caller enters `workers` before the first request."""
+    guard, metrics = Guard(site), Metrics()
     app = FastAPI(
         title="facauth",
         version=__version__,
         description="Sign people in by a photo of their face; refuse photos of photos.",
         docs_url=None,
         redoc_url=None,
-        openapi_url=None,  # ours is a route as any other, with a name in the log
+        openapi_url=None,  # a route below serves it, with a name in the log
         redirect_slashes=False,
-        dependencies=[Depends(gate.admit, scope="function")],
+        dependencies=[Depends(guard.admit, scope="function")],
     )
-    app.add_middleware(Door, log=log, counts=counts, secure=site.tls is not None)
-    Desk(site, workers, counts, app, access, gate).open()
+    app.add_middleware(RequestMiddleware, log=log, metrics=metrics, secure=site.tls is not None)
+    Handlers(site, workers, app, guard, metrics).add_routes()
     return app
 
 
-class Desk:
-    """Takes requests in, has workers do the job, and hands the answers out."""
+class Handlers:
+    """The handlers of all routes, and of all refusals."""
 
     def __init__(
-        self,
-        site: Site,
-        workers: Workers,
-        counts: Counts,
-        app: FastAPI,
-        access: Access,
-        gate: Gate,
+        self, site: Site, workers: Workers, app: FastAPI, guard: Guard, metrics: Metrics
     ) -> None:
-        self._site, self._workers, self._counts, self._app = site, workers, counts, app
-        self._access, self._gate = access, gate
+        self._site, self._workers, self._app = site, workers, app
+        self._guard, self._access, self._metrics = guard, guard.access, metrics
         self._pages = Pages()
 
-    def open(self) -> None:
-        """Add every route, and what becomes of every refusal."""
-        answers: dict[str, Callable[..., object]] = {
+    def add_routes(self) -> None:
+        """Add every route and every exception handler to the application."""
+        handlers: dict[str, Callable[..., object]] = {
             "sign-in": self.sign_in,
             "quality": self.quality,
             "register": self.register,
             "spoof-check": self.spoof_check,
-            "list": self.people,
+            "list": self.list_people,
             "remove": self.remove,
             "session": self.begin_session,
             "session-end": self.end_session,
         }
         for route in API:
-            self._add(route, answers[route.command])
+            self._add(route, handlers[route.command])
         pages: dict[str, Callable[..., object]] = {
             "/": self.page,
             **dict.fromkeys(self._pages.files, self.file),
             "/docs": self.docs,
-            "/openapi.json": self.document,
+            "/openapi.json": self.openapi,
         }
-        for path, page in pages.items():
-            self._app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
+        for path, handler in pages.items():
+            self._app.add_api_route(path, handler, methods=["GET", "HEAD"], include_in_schema=False)
         text = partial(self._app.add_api_route, response_class=PlainTextResponse)
         text("/healthz", self.health)
         text("/healthz", self.health, methods=["HEAD"], include_in_schema=False)
-        metrics = self.metrics if self._site.secure else self.metrics_here
+        metrics = self.metrics if self._site.secure else self.metrics_on_loopback
         text("/metrics", metrics, responses=responses(403, 429))
         self._app.add_exception_handler(FacauthError, self.refuse)
-        self._app.add_exception_handler(HTTPException, self.lose)
+        self._app.add_exception_handler(HTTPException, self.http_error)
 
-    def _add(self, route: Route, answer: Callable[..., object]) -> None:
-        """With and without a slash at its end, and no redirect from one to the other."""
+    def _add(self, route: Route, handler: Callable[..., object]) -> None:
+        """Add a route with and without a slash at its end, without a redirect between them."""
+        for_operator = admission_of(handler) is Admission.OPERATOR
         for path in {route.path, route.path.rstrip("/")}:
             self._app.add_api_route(
                 path,
-                answer,
+                handler,
                 methods=[route.method],
                 name=route.command,
                 summary=route.summary,
                 response_model=None,
                 responses=responses(*route.statuses),
                 openapi_extra=route.form,
-                dependencies=[Security(OPERATOR)] if who_may(answer) is Who.OPERATOR else [],
+                dependencies=[Security(OPERATOR)] if for_operator else [],
                 include_in_schema=path == route.path,
             )
 
-    # --- what everybody may do -------------------------------------------------------------------
+    # --- for everybody ---------------------------------------------------------------------------
 
-    @admits(Who.LOOKING)
+    @admits(Admission.PUBLIC)
     async def page(self, request: Request) -> Response:
         """The page with its forms."""
-        return HTMLResponse(self._pages.page(self._csrf(request)))
+        return HTMLResponse(self._pages.page(self._csrf_token(request)))
 
-    @admits(Who.LOOKING)
+    @admits(Admission.PUBLIC)
     async def file(self, request: Request) -> Response:
-        """What the pages are made of."""
-        content, kind = self._pages.files[request.url.path]
-        return Response(content, media_type=kind)
+        """Style, script and icon of the page."""
+        content, media_type = self._pages.files[request.url.path]
+        return Response(content, media_type=media_type)
 
-    @admits(Who.LOOKING)
-    async def document(self) -> Response:
+    @admits(Admission.PUBLIC)
+    async def openapi(self) -> Response:
         """The OpenAPI document."""
-        return Json(self._app.openapi())
+        return JsonLine(self._app.openapi())
 
-    @admits(Who.LOOKING)
+    @admits(Admission.PUBLIC)
     async def docs(self) -> Response:
-        """The OpenAPI document, to be read."""
+        """The OpenAPI document as a page."""
         return HTMLResponse(self._pages.docs(self._app.openapi()))
 
-    @admits(Who.LOOKING)
+    @admits(Admission.PUBLIC)
     async def health(self) -> str:
         """Whether this process answers."""
         return "ok\n"
 
-    @admits(Who.TRYING)
-    async def metrics_here(self) -> Response:
-        """The same, where nobody but this machine can ask."""
+    @admits(Admission.ATTEMPT)
+    async def metrics_on_loopback(self) -> Response:
+        """The metrics of a server that only this machine reaches."""
         return await self.metrics()
 
-    @admits(Who.TRYING)
+    @admits(Admission.ATTEMPT)
     async def sign_in(self, request: Request) -> Response:
-        """Who is in the photo, or: is it the person that is named."""
-        return await self._work(request, jobs.sign_in)
+        """Identify the person in the photo, or verify the claimed name."""
+        return await self._run_on_form(request, jobs.sign_in)
 
-    @admits(Who.PREVIEWING)
+    @admits(Admission.PREVIEW)
     async def quality(self, request: Request) -> Response:
-        """What a photo lacks; asked again and again while a camera is open."""
-        return await self._work(request, jobs.quality, preview=True)
+        """Check the quality of a photo; cameras ask for it all the time."""
+        return await self._run_on_form(request, jobs.quality, preview=True)
 
-    @admits(Who.TRYING)
+    @admits(Admission.ATTEMPT)
     async def begin_session(self, request: Request) -> Response:
-        """The operator's token becomes a session of this browser."""
+        """Give the browser a session in exchange for the operator's token."""
         if not self._access.is_token(request.state.form.required("token").strip()):
             advice = "see what facauth token prints"
             raise forbidden("operator.token", "that is not the operator's token", advice)
-        response = self._session_reply(request, "began")
+        response = self._session_response(request, "began")
         response.set_cookie(
             self._access.cookie,
             self._access.new_session(),
@@ -171,97 +164,97 @@ class Desk:
         )
         return response
 
-    # --- what the operator may do ----------------------------------------------------------------
+    # --- for the operator ------------------------------------------------------------------------
 
     async def metrics(self) -> Response:
-        """How many requests there were, and how long they took; no business of the internet's."""
-        return Response(generate_latest(self._counts.registry), media_type=CONTENT_TYPE_LATEST)
+        """Number and duration of requests, for Prometheus."""
+        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def end_session(self, request: Request) -> Response:
-        """The session of this browser is none any more, and the browser forgets it."""
-        session = self._access.session(request.cookies)
+        """End the browser's session on the server, and delete its cookie."""
+        session = self._access.session_of(request.cookies)
         if session:
-            self._access.end(session)
-        response = self._session_reply(request, "ended")
+            self._access.end_session(session)
+        response = self._session_response(request, "ended")
         response.delete_cookie(self._access.cookie, secure=self._site.secure, httponly=True)
         return response
 
     async def register(self, request: Request) -> Response:
         """Enrol a person, or add a photo to one."""
-        return await self._work(request, jobs.register)
+        return await self._run_on_form(request, jobs.register)
 
     async def spoof_check(self, request: Request) -> Response:
         """Tell a live face from a photo of one."""
-        return await self._work(request, jobs.spoof_check)
+        return await self._run_on_form(request, jobs.spoof_check)
 
-    async def people(self, request: Request) -> Response:
-        """List who is enrolled."""
-        return await self._done(request, jobs.list_people)
+    async def list_people(self, request: Request) -> Response:
+        """List the enrolled people."""
+        return await self._run(request, jobs.list_people)
 
     async def remove(self, request: Request, name: str) -> Response:
-        """Delete a person, whose name may have slashes in it."""
+        """Delete a person; the name may contain slashes."""
         if not name:
             raise HTTPException(405, headers={"Allow": "GET"})
-        return await self._done(request, partial(jobs.remove, name=name))
+        return await self._run(request, partial(jobs.remove, name=name))
 
-    # --- in and out ------------------------------------------------------------------------------
+    # --- requests and responses ------------------------------------------------------------------
 
-    async def _work(
+    async def _run_on_form(
         self, request: Request, job: Callable[..., Reply], *, preview: bool = False
     ) -> Response:
-        """Have a worker look at the form."""
-        return await self._done(request, partial(job, form=request.state.form), preview=preview)
+        """Have a worker run a job on the request's form."""
+        return await self._run(request, partial(job, form=request.state.form), preview=preview)
 
-    async def _done(
+    async def _run(
         self, request: Request, job: Callable[..., Reply], *, preview: bool = False
     ) -> Response:
-        """Have a worker do it."""
-        asked, client = partial(job, self._site), self._gate.client(request)
-        return self._reply(request, await self._workers.run(asked, client, preview=preview))
+        """Have a worker run a job."""
+        bound_job, client = partial(job, self._site), self._guard.client(request)
+        reply = await self._workers.run(bound_job, client, preview=preview)
+        return self._response(request, reply)
 
-    def _csrf(self, request: Request) -> str | None:
-        """What the page's forms send along; None where nobody is the operator."""
-        session = self._access.session(request.cookies)
-        return self._access.csrf(session) if session else None
+    def _csrf_token(self, request: Request) -> str | None:
+        """The CSRF token for the page's forms; None for everybody but the operator."""
+        session = self._access.session_of(request.cookies)
+        return self._access.csrf_token(session) if session else None
 
-    def _session_reply(self, request: Request, verdict: str) -> Response:
-        """A browser goes back to the page, without asking for the form again on a reload."""
+    def _session_response(self, request: Request, verdict: str) -> Response:
+        """A redirect for browsers, so that a reload does not send the form again; else JSON."""
         if _is_browser(request):
             return RedirectResponse("/", 303)
         answer = Answer("session", verdict=verdict)
-        return self._reply(request, Reply(200, public(answer)))
+        return self._response(request, Reply(200, public_envelope(answer)))
 
-    def _reply(self, request: Request, reply: Reply) -> Response:
-        """As JSON, or to a browser as a page."""
+    def _response(self, request: Request, reply: Reply) -> Response:
+        """A page for browsers; else JSON."""
         if not _is_browser(request):
-            return Json(reply.body, reply.status, reply.headers)
-        page = self._pages.page(self._csrf(request), reply.body)
+            return JsonLine(reply.body, reply.status, reply.headers)
+        page = self._pages.page(self._csrf_token(request), reply.body)
         return HTMLResponse(page, reply.status, reply.headers)
 
     async def refuse(self, request: Request, refusal: Exception) -> Response:
-        """What was refused before a job began, or is wrong here."""
+        """The response to a refusal before the job began, or to a fault of this server."""
         assert isinstance(refusal, FacauthError)  # noqa: S101 - what it is registered for
         command = getattr(request.scope.get("route"), "name", None)
         if status_of(refusal) == 500:
             request.scope[PROBLEM] = str(refusal)
-            reply = failed(command, request.scope[NUMBER])
+            reply = fault_reply(command, request.scope[REQUEST_ID])
         else:
-            reply = refused(refusal, Answer(command))
-        return self._reply(request, reply)
+            reply = refusal_reply(refusal, Answer(command))
+        return self._response(request, reply)
 
-    async def lose(self, request: Request, error: Exception) -> Response:
-        """No such page, or not by this method."""
+    async def http_error(self, request: Request, error: Exception) -> Response:
+        """The response where no route has this path, or none has this method."""
         assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
         if error.status_code == 405 and request.method == "GET" and _is_browser(request):
-            return RedirectResponse("/", 303)  # a form's answer was shown at this address
-        reason = Reason(f"http.{error.status_code}", error.detail.lower(), "see /docs")
+            return RedirectResponse("/", 303)  # reload of an address that answered a form
         answer = Answer(None)
+        reason = Reason(f"http.{error.status_code}", error.detail.lower(), "see /docs")
         answer.refuse(UsageProblem(reason))
-        return self._reply(
-            request, Reply(error.status_code, public(answer), dict(error.headers or {}))
-        )
+        headers = dict(error.headers or {})
+        return self._response(request, Reply(error.status_code, public_envelope(answer), headers))
 
 
 def _is_browser(request: Request) -> bool:
-    """Scripts and programs do not ask for HTML."""
+    """Whether the client asks for HTML, as scripts and programs do not."""
     return "text/html" in request.headers.get("accept", "")

@@ -1,8 +1,9 @@
-"""Forms of requests, read by Starlette's own parsers: bounded in bytes, in time, and in their sum.
+"""Forms of requests, read by Starlette's parsers and bounded in bytes, in time and in their sum.
 
-What Starlette does not bound is bounded in the stream that it reads from: a body's bytes (its own
-limits are for fields and for how many there are), all bodies of a client and of everybody, and the
-time. No picture ever reaches a disk, as its spool would have it from 1 MB on.
+FastAPI's own form parameters do not serve here: FastAPI reads the body before any dependency runs,
+so before the caller is known, and its parser writes files over 1 MB to a disk. Its body limit would
+answer without the envelope. So the guard reads forms here. Starlette limits the number of fields
+and their size; the stream that it reads from limits the bytes of a body and of all bodies together.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from starlette.formparsers import FormParser, MultiPartException, MultiPartParse
 from starlette.requests import Request
 
 from facauth.errors import Reason
-from facauth.web.refusals import TooSlow, busy, malformed, not_of_this_type, too_large
+from facauth.web.refusals import TooSlow, busy, malformed, too_large, wrong_media_type
 from facauth.web.site import WebLimits
 
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
@@ -29,23 +30,23 @@ URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-dat
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The fields by name, and the photo."""
+    """The text fields by name, and the photo."""
 
     fields: dict[str, str] = field(default_factory=dict)
     file: bytes = field(default=b"", repr=False)
 
     def photo(self) -> bytes:
-        """The file. Raises UsageProblem if there is none."""
+        """The file. Raises UsageProblem if there is none or it is empty."""
         if not self.file:
             raise malformed("the form has no photo", "choose a file")
         return self.file
 
     def text(self, name: str) -> str | None:
-        """A field, None where it is missing or empty, as browsers send it."""
+        """A text field; None if it is missing or empty (browsers send empty fields)."""
         return self.fields.get(name) or None
 
     def required(self, name: str) -> str:
-        """Raises UsageProblem where it is missing or empty."""
+        """A text field. Raises UsageProblem if it is missing or empty."""
         value = self.text(name)
         if value is None:
             raise malformed(f"the form has no {name}", f"fill in the {name}")
@@ -53,7 +54,7 @@ class Form:
 
 
 class Forms:
-    """What is in memory now, being uploaded, waiting or worked on."""
+    """Reads forms; counts the bytes of uploads and of waiting and running requests together."""
 
     def __init__(self, limits: WebLimits) -> None:
         self._limits = limits
@@ -61,31 +62,34 @@ class Forms:
 
     @asynccontextmanager
     async def read(
-        self, request: Request, kinds: Collection[str], client: str
+        self, request: Request, media_types: Collection[str], client: str
     ) -> AsyncIterator[Form]:
-        """The form, which counts until it is left. Raises TooLarge, TooSlow, Busy, UsageProblem.
+        """The form; its bytes count until the `async with` ends.
 
-        kinds: the media types that the route takes; another is refused before a byte is read, and
-        so is what says that it is larger than a form of its kind may be: MULTIPART alone is large.
-        No client holds more than half of all there is to hold, or one could keep out all others.
+        media_types: those that the route accepts. Another type, or a declared length over the
+        limit of its type, is refused before a byte is read. One client may hold half of all bytes.
+        Raises TooLarge, TooSlow, Busy, UsageProblem.
         """
-        kind = parse_options_header(request.headers.get("content-type"))[0].decode("latin-1")
-        if kind not in kinds:
-            raise not_of_this_type(kinds)
-        limits = self._limits
-        max_bytes = limits.max_body_bytes if kind == MULTIPART else limits.max_small_body_bytes
-        if int(request.headers.get("content-length", "0")) > max_bytes:  # h11 lets only digits by
+        header = parse_options_header(request.headers.get("content-type"))
+        media_type = header[0].decode("latin-1")
+        if media_type not in media_types:
+            raise wrong_media_type(media_types)
+        limits, has_photo = self._limits, media_type == MULTIPART
+        max_bytes = limits.max_body_bytes if has_photo else limits.max_small_body_bytes
+        if int(request.headers.get("content-length", "0")) > max_bytes:  # h11 allows digits only
             raise too_large(max_bytes)
         held = _Held(self._held_bytes, client, limits.max_buffered_bytes)
         try:
-            yield await self._read(request, kind, _bounded(request, max_bytes, held))
+            yield await self._read(request, media_type, _bounded(request, max_bytes, held))
         finally:
-            held.let_go()
+            held.release()
 
-    async def _read(self, request: Request, kind: str, stream: AsyncGenerator[bytes, None]) -> Form:
+    async def _read(
+        self, request: Request, media_type: str, stream: AsyncGenerator[bytes, None]
+    ) -> Form:
         try:
             async with asyncio.timeout(self._limits.upload_s), aclosing(stream):
-                data = await self._parsed(request, kind, stream)
+                data = await self._parse(request, media_type, stream)
                 try:
                     return await _form_of(data)
                 finally:
@@ -94,38 +98,38 @@ class Forms:
             reason = Reason("upload.too_slow", "the upload took too long", "send a smaller photo")
             raise TooSlow(reason) from None
         except (MultiPartException, FormParserError, ValueError, LookupError) as error:
-            message = "the form is damaged, cut off, or has too much in it"
-            raise malformed(message, "send each field once, and all of it") from error
+            message = "the form is damaged, cut off, or has too many or too long fields"
+            raise malformed(message, "send the whole form, each field once") from error
 
-    async def _parsed(
-        self, request: Request, kind: str, stream: AsyncGenerator[bytes, None]
+    async def _parse(
+        self, request: Request, media_type: str, stream: AsyncGenerator[bytes, None]
     ) -> FormData:
         fields, size = self._limits.max_fields, self._limits.max_text_bytes
-        if kind == URLENCODED:
-            small = FormParser(request.headers, stream, max_fields=fields, max_part_size=size)
-            return await small.parse()
-        large = _InMemory(
+        if media_type == URLENCODED:
+            parser = FormParser(request.headers, stream, max_fields=fields, max_part_size=size)
+            return await parser.parse()
+        multipart = _InMemory(
             request.headers, stream, max_files=1, max_fields=fields, max_part_size=size
         )
-        return await large.parse()
+        return await multipart.parse()
 
 
 class _InMemory(MultiPartParser):
-    """Starlette's, but no file is ever put on a disk, and a form without its end is none."""
+    """Starlette's parser, without files on a disk; it refuses a form that is cut off."""
 
     spool_max_size = sys.maxsize
     _ended = False
 
     async def parse(self) -> FormData:
-        """Raises MultiPartException for whatever is not a whole form within the limits."""
-        self.stream = self._to_its_end(self.stream)
+        """Raises MultiPartException unless it is a whole form within the limits."""
+        self.stream = self._whole(self.stream)
         return await super().parse()
 
     def on_end(self) -> None:
-        """The last boundary."""
+        """Called at the last boundary."""
         self._ended = True
 
-    async def _to_its_end(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async def _whole(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         async for chunk in stream:
             yield chunk
         if not self._ended:
@@ -133,20 +137,22 @@ class _InMemory(MultiPartParser):
 
 
 async def _form_of(data: FormData) -> Form:
-    """Raises UsageProblem where a field comes twice, or a file in the place of a text."""
+    """Raises UsageProblem for a field that comes twice, and for a file in the place of a text."""
     fields = dict(data)
     if len(fields) != len(data.multi_items()):
-        raise malformed("the form has a field twice", "send each of them once")
+        raise malformed("the form has a field twice", "send each field once")
     file = fields.pop("file", None)
     texts = {name: value for name, value in fields.items() if isinstance(value, str)}
     if len(texts) != len(fields):
-        raise malformed("the form has a file in the place of a text", "send the photo as file")
+        raise malformed(
+            "the form has a file in the place of a text", "send the photo as the field file"
+        )
     return Form(texts, await file.read() if isinstance(file, UploadFile) else b"")
 
 
 @dataclass(slots=True)
 class _Held:
-    """The bytes of one form, among those of everybody."""
+    """The bytes of one form, counted with all others."""
 
     by_client: Counter[str]
     client: str
@@ -154,14 +160,14 @@ class _Held:
     size: int = 0
 
     def take(self, more: int) -> None:
-        """Raises Busy where there is no room for them."""
+        """Count further bytes. Raises Busy if the client or everybody holds too many."""
         self.size += more
         self.by_client[self.client] += more
-        theirs, everybodys = self.by_client[self.client], self.by_client.total()
-        if everybodys > self.max_bytes or theirs > self.max_bytes // 2:
+        of_client, of_all = self.by_client[self.client], self.by_client.total()
+        if of_all > self.max_bytes or of_client > self.max_bytes // 2:
             raise busy()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self.by_client[self.client] -= self.size
         if not self.by_client[self.client]:
             del self.by_client[self.client]

@@ -1,4 +1,4 @@
-"""The pages, from templates that are part of the package; all that is put in is escaped."""
+"""The pages, from the templates of this package. Everything put into them is escaped."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 HTML = Path(__file__).parent / "html"
-HEADINGS = {  # of each verdict that a page shows, and of reasons that need another one
+HEADINGS = {  # by reason code or verdict; the code goes before the verdict
     "signed_in": "Signed in as {person}",
     "registered": "Registered {person}",
     "removed": "Removed {person}",
-    "listed": "Who is enrolled",
+    "listed": "Enrolled people",
     "live": "A live face",
     "attack": "This is not a live face",
     "replay.enrolled_picture": "This is not a new photo",
@@ -28,35 +28,39 @@ FILES = (
     ("page.js", "text/javascript"),
     ("icon.svg", "image/svg+xml"),
 )
-OTHERWISE = "That did not work"
+OTHER_HEADING = "That did not work"
 
 
 class Pages:
-    """Reads every template at the start, so that later nothing is missing."""
+    """The templates, all read at the start so that a missing one shows then."""
 
     def __init__(self) -> None:
         loader = FileSystemLoader(HTML)
-        made = Environment(
+        environment = Environment(
             loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False
         )
-        made.globals["heading"] = _heading
-        self._page, self._docs = made.get_template("page.html"), made.get_template("docs.html")
+        environment.globals["heading"] = _heading
+        self._page, self._docs = (
+            environment.get_template("page.html"),
+            environment.get_template("docs.html"),
+        )
         self.files = {f"/{name}": ((HTML / name).read_bytes(), kind) for name, kind in FILES}
 
     def page(self, csrf: str | None, answer: dict[str, Any] | None = None) -> str:
-        """The page.
+        """The page with its forms.
 
-        csrf: of the operator's session, None for everybody else. answer: the envelope to show.
+        csrf: the CSRF token of the operator's session; None for everybody else.
+        answer: an envelope to show.
         """
         return self._page.render(csrf=csrf, answer=answer)
 
     def docs(self, document: dict[str, Any]) -> str:
-        """The OpenAPI document, to be read."""
+        """The OpenAPI document as a page."""
         return self._docs.render(document=document)
 
 
 def _heading(answer: dict[str, Any]) -> str:
-    """What happened, in a few words; a replay is no live face that looked like a screen."""
-    said = [*(reason["code"] for reason in answer["reasons"]), answer["verdict"]]
-    heading = next((HEADINGS[each] for each in said if each in HEADINGS), OTHERWISE)
+    """The result in a few words."""
+    keys = [*(reason["code"] for reason in answer["reasons"]), answer["verdict"]]
+    heading = next((HEADINGS[key] for key in keys if key in HEADINGS), OTHER_HEADING)
     return heading.format(person=answer["person"])

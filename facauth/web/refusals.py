@@ -1,7 +1,7 @@
-"""What only a server refuses, and which HTTP status says so: for these and for all others.
+"""The refusals that only a server has, and the HTTP status and words of every refusal.
 
-The status of a refusal is that of its reason, if the reason has one, or else of its class. Only
-200 means signed in, just as only exit code 0 does.
+The status comes from the reason's code if that has one, else from the refusal's class. Only 200
+means signed in, as only exit code 0 does.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from facauth.errors import (
 
 
 class Forbidden(UsageProblem):
-    """Who asks is not the operator, or cannot be shown to have meant it."""
+    """Not the operator, or a request that another site may have forged."""
 
     verdict = "forbidden"
 
 
 class TooLarge(UsageProblem):
-    """More bytes than are taken in."""
+    """The body has more bytes than the limit."""
 
 
 class TooSlow(UsageProblem):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
 
 class Busy(SetupProblem):
-    """As much is waiting as may wait; try again soon."""
+    """All places are taken; a client tries again soon."""
 
     verdict = "busy"
 
@@ -65,70 +65,75 @@ STATUS_OF_REASON = {
     "image.empty": 415,
     "image.format": 415,
     "image.heic": 415,
-    "match.unsupported_rate": 500,  # it is not the client who chose it
+    "match.unsupported_rate": 500,  # the operator chose it, not the client
     "store.busy": 503,
     "store.changed": 503,
 }
-# Of a sign-in alone: so answered the demo that facauth grew from.
+# Overrides for sign-in: the demo that facauth grew from answers so.
 SIGN_IN_STATUS = {"face.none": 401}
-# Texts that speak of options, commands or paths, as they are said to somebody at a page.
-SAID = {
+# Message and advice for clients, where those of the command line speak of options, commands or
+# paths. None keeps the text.
+CLIENT_TEXTS = {
     "face.several": ("several faces were found", None),
     "face.enrolled_elsewhere": (None, "add photos to that name"),
-    "image.heic": ("HEIC photos cannot be read here", "give a JPEG"),
+    "image.heic": ("this server cannot read HEIC photos", "send a JPEG"),
     "limit.stopped": (None, "ask the operator to unlock it"),
-    "match.nobody_enrolled": ("nobody is enrolled yet", "have somebody registered"),
-    "match.ambiguous": (None, "say who you are as well"),
+    "match.nobody_enrolled": ("nobody is enrolled yet", "register a person first"),
+    "match.ambiguous": (None, "enter your name as well"),
     "match.needs_new_photo": ("the enrolled photos cannot be compared any more", "register again"),
     "store.busy": ("the store is in use", "try again"),
     "store.changed": ("the store was changed", "try again"),
-    "name.needs_new_photo": (None, "have the operator replace them on the command line"),
-    "name.unknown": (None, "see who is enrolled"),
+    "name.needs_new_photo": (None, "ask the operator to replace them on the command line"),
+    "name.unknown": (None, "look at the list of enrolled people"),
     "name.other_face": (None, "choose another name"),
-    "name.photos_disagree": (None, "have the operator replace them on the command line"),
+    "name.photos_disagree": (None, "ask the operator to replace them on the command line"),
 }
 
 
-def status_of(refusal: FacauthError, own: Mapping[str, int] = MappingProxyType({})) -> int:
-    """The one HTTP status that goes with a refusal.
+def status_of(refusal: FacauthError, overrides: Mapping[str, int] = MappingProxyType({})) -> int:
+    """The HTTP status of a refusal.
 
-    own: those of reasons which the route has statuses of its own for.
+    overrides: statuses by reason code that a route has of its own.
     """
-    statuses = {**STATUS_OF_REASON, **own}
+    statuses = {**STATUS_OF_REASON, **overrides}
     for reason in refusal.reasons:
         if reason.code in statuses:
             return statuses[reason.code]
     return next(STATUS[kind] for kind in type(refusal).__mro__ if kind in STATUS)
 
 
-def said(reason: Reason) -> Reason:
-    """The same reason for somebody who has no command line."""
-    message, advice = SAID.get(reason.code, (None, None))
+def for_client(reason: Reason) -> Reason:
+    """The reason in words for clients, who have no command line."""
+    message, advice = CLIENT_TEXTS.get(reason.code, (None, None))
     return Reason(reason.code, message or reason.message, advice or reason.advice)
 
 
 def forbidden(code: str, message: str, advice: str) -> Forbidden:
-    """403."""
+    """Status 403."""
     return Forbidden(Reason(code, message, advice))
 
 
 def malformed(message: str, advice: str) -> UsageProblem:
-    """422."""
+    """Status 422."""
     return UsageProblem(Reason("form.malformed", message, advice))
 
 
-def not_of_this_type(kinds: Collection[str]) -> UsageProblem:
-    """415."""
+def wrong_media_type(kinds: Collection[str]) -> UsageProblem:
+    """Status 415."""
     advice = f"send {' or '.join(sorted(kinds))}"
-    return UsageProblem(Reason("form.media_type", "this is not the form that is taken", advice))
+    return UsageProblem(
+        Reason("form.media_type", "the body is not a form of the right type", advice)
+    )
 
 
 def busy() -> Busy:
-    """503."""
-    return Busy(Reason("server.busy", "too much is going on", "try again in a moment"))
+    """Status 503."""
+    return Busy(Reason("server.busy", "the server is busy", "try again in a moment"))
 
 
 def too_large(limit: int) -> TooLarge:
-    """413."""
-    what = f"over {limit >> 20} MB" if limit >> 20 else f"over {limit:,} bytes"
-    return TooLarge(Reason("upload.too_large", f"the upload has {what}", "send a smaller photo"))
+    """Status 413."""
+    size = f"{limit >> 20} MB" if limit >> 20 else f"{limit:,} bytes"
+    return TooLarge(
+        Reason("upload.too_large", f"the upload is over {size}", "send a smaller photo")
+    )

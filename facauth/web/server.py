@@ -1,4 +1,4 @@
-"""Binds, loads, serves, and stops when it is told to."""
+"""Binds the port, loads the workers, and serves until a signal stops it."""
 
 from __future__ import annotations
 
@@ -19,56 +19,62 @@ from typing import Any, TextIO
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from facauth import admin
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.web.app import make_app
-from facauth.web.door import Log, OwnWords, as_line
-from facauth.web.jobs import require_store
+from facauth.web.middleware import Log, UvicornLog, log_line
 from facauth.web.site import Site
-from facauth.web.work import Workers
+from facauth.web.workers import Workers
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
-def serve(site: Site, say: Say, *, quiet: bool) -> signal.Signals | None:
-    """Serve until a signal ends it; which one. Raises UsageProblem and SetupProblem.
+def serve(site: Site, notify: Notify, *, quiet: bool) -> signal.Signals | None:
+    """Serve until a signal; returns the signal. Raises UsageProblem and SetupProblem.
 
-    say: tells the user a thing; at last that it is ready, and where. quiet: no log.
+    notify: called with warnings, and with the address once the server listens.
+    quiet: write no log.
     """
-    with bound(site) as listener, own_stderr() as stderr:
-        for warning in require_store(site):
-            say(warning)
+    with open_listener(site) as listener, log_stream() as stderr:
+        for warning in admin.require_store(site.store, site.keys):
+            notify(warning)
         log = partial(write_line, None if quiet else stderr)
         workers = Workers(site)
-        address = f"{'https' if site.tls else 'http'}://{name_of(listener)}"
-        ready = partial(say, f"listening on {address}")
+        address = f"{'https' if site.tls else 'http'}://{address_of(listener)}"
+        ready = partial(notify, f"listening on {address}")
         server = Server(site, make_app(site, workers, log), log, ready)
-        with workers, without_signals():
+        with workers, ignoring_signals():
             server.run([listener])
         return server.ended_by
 
 
-def bound(site: Site) -> socket.socket:
-    """A socket at the port; who connects already waits until the server is ready."""
+def open_listener(site: Site) -> socket.socket:
+    """A socket that listens; early clients wait in it until the server is ready.
+
+    Raises UsageProblem and SetupProblem.
+    """
     try:
         family, kind, *_, address = socket.getaddrinfo(
             site.host, site.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (socket.gaierror, UnicodeError):
-        reason = Reason("server.no_host", f"there is no host {shown(site.host)}", "name another")
+        reason = Reason(
+            "server.no_host", f"there is no host {shown(site.host)}", "give another --host"
+        )
         raise UsageProblem(reason) from None
     require_private(site, str(address[0]))
     listener = socket.socket(family, kind)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen()  # or else two could bind it and neither knew
+        listener.listen()  # at once: two servers could bind the port without an error
     except OSError as error:
         listener.close()
-        raise _not_bound(site, error) from error
+        raise _unusable_port(site, error) from error
     return listener
 
 
-def _not_bound(site: Site, error: OSError) -> SetupProblem:
+def _unusable_port(site: Site, error: OSError) -> SetupProblem:
     where = f"port {site.port} of {shown(site.host)}"
     if error.errno == errno.EADDRINUSE:
         reason = Reason("server.port_in_use", f"{where} is in use", "give another --port")
@@ -79,22 +85,22 @@ def _not_bound(site: Site, error: OSError) -> SetupProblem:
 
 
 def require_private(site: Site, address: str) -> None:
-    """Raises UsageProblem where pictures and tokens would cross a network in the clear."""
+    """Raises UsageProblem if photos and tokens would cross a network unencrypted."""
     if site.secure or ip_address(address.partition("%")[0]).is_loopback:
         return
-    message = f"{shown(site.host)} can be reached by others, and this is not encrypted"
-    advice = "give --tls-cert and --tls-key, or --behind-proxy if a proxy does that"
+    message = f"other machines can reach {shown(site.host)}, and the connection is not encrypted"
+    advice = "give --tls-cert and --tls-key, or --behind-proxy behind a proxy with HTTPS"
     raise UsageProblem(Reason("server.unencrypted", message, advice))
 
 
-def name_of(listener: socket.socket) -> str:
-    """Host and port, as in a URL."""
+def address_of(listener: socket.socket) -> str:
+    """Host and port as in a URL."""
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def own_stderr() -> TextIO:
-    """Where the log goes: libtiff's words are kept off the other one, and ours with them."""
+def log_stream() -> TextIO:
+    """A copy of stderr for the log; decoding redirects the original to silence libtiff."""
     try:
         target: int | str = os.dup(2)
     except OSError:
@@ -103,20 +109,20 @@ def own_stderr() -> TextIO:
 
 
 def write_line(stream: TextIO | None, fields: dict[str, Any]) -> None:
-    """One line of the log; a reader who is gone stops nothing."""
+    """Write one line of the log; a closed stderr does not stop the server."""
     if stream is not None:
         with suppress(OSError):
-            stream.write(as_line(fields))
+            stream.write(log_line(fields))
 
 
 class Server(uvicorn.Server):
-    """uvicorn with our settings, that says when it listens and what ended it."""
+    """uvicorn with facauth's settings; it calls `ready`, and keeps the signal that ended it."""
 
     def __init__(self, site: Site, app: Any, log: Log, ready: Callable[[], None]) -> None:
         self.ended_by: signal.Signals | None = None
         self._ready = ready
-        own = logging.getLogger("uvicorn.error")
-        own.handlers, own.propagate = [OwnWords(log)], False
+        logger = logging.getLogger("uvicorn.error")
+        logger.handlers, logger.propagate = [UvicornLog(log)], False
         config = uvicorn.Config(
             app,
             http=_protocol(site.limits.headers_s),
@@ -125,7 +131,7 @@ class Server(uvicorn.Server):
             lifespan="off",
             log_config=None,
             access_log=False,
-            proxy_headers=False,  # or else who connects from this machine could say who they are
+            proxy_headers=False,  # or any client on this machine could claim another address
             server_header=False,
             timeout_graceful_shutdown=site.limits.stop_s,
             ssl_certfile=site.tls[0] if site.tls else None,
@@ -135,12 +141,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, then say so."""
+        """Start, and call `ready`."""
         await super().startup(sockets)
         self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """As uvicorn's: the first ends it when all is done, a second Ctrl-C at once."""
+        """Stop after running requests; a second Ctrl-C stops at once."""
         self.ended_by = signal.Signals(sig)
         super().handle_exit(sig, frame)
 
@@ -156,7 +162,7 @@ def _load(config: uvicorn.Config) -> None:
 
 def _protocol(headers_s: float) -> type[asyncio.Protocol]:
     class Protocol(H11Protocol):
-        """Closes connections that take too long to ask for something."""
+        """Closes connections whose request headers take too long."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -167,9 +173,9 @@ def _protocol(headers_s: float) -> type[asyncio.Protocol]:
             self._wait_for_headers()
 
         def _wait_for_headers(self) -> None:
-            self.loop.call_later(headers_s, self._close_unless_asked, self.cycle)
+            self.loop.call_later(headers_s, self._close_if_idle, self.cycle)
 
-        def _close_unless_asked(self, before: object) -> None:
+        def _close_if_idle(self, before: object) -> None:
             if self.cycle is before and not self.transport.is_closing():
                 self.transport.close()
 
@@ -177,15 +183,15 @@ def _protocol(headers_s: float) -> type[asyncio.Protocol]:
 
 
 @contextmanager
-def without_signals() -> Iterator[None]:
-    """Signals as the server finds and restores them: it sends itself those that ended it again.
+def ignoring_signals() -> Iterator[None]:
+    """Ignore signals that uvicorn handles, since it sends itself the last one again when it ends.
 
-    SIGPIPE too: a client who hangs up must not end the program.
+    SIGPIPE too: a client that hangs up must not end the program.
     """
-    ours = (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE)
-    before = [(each, signal.signal(each, signal.SIG_IGN)) for each in ours]
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE)
+    handlers = [signal.signal(number, signal.SIG_IGN) for number in signals]
     try:
         yield
     finally:
-        for each, handler in before:
-            signal.signal(each, handler)
+        for number, handler in zip(signals, handlers, strict=True):
+            signal.signal(number, handler)

@@ -1,33 +1,32 @@
-"""What one server is told at its start, and the numbers that bound what it takes in."""
+"""The settings of one server, and its limits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facauth.records.keys import KeyAccess
-    from facauth.records.means import Memory
+    from facauth.admin import KeyAccess
     from facauth.settings import SpoofPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class WebLimits:
-    """Whatever is beyond them is refused, with 408, 413, 422 or 503."""
+    """Limits of requests. Beyond them a request is refused, with 408, 413, 422 or 503."""
 
-    max_body_bytes: int = 32 * 2**20  # of a form with a photo; no phone's JPEG has 25 MB
-    max_pixels: int = 50_000_000  # of a photo; what phones make. Of WebP and AVIF half
-    max_small_body_bytes: int = 4096  # of a form without one
-    max_buffered_bytes: int = 128 * 2**20  # of all that is being uploaded, waits or is worked on
-    max_text_bytes: int = 4096  # of a field that is no file; a consent has 1,000 characters
+    max_body_bytes: int = 32 * 2**20  # of a form with a photo; JPEGs of phones have less than 25 MB
+    max_pixels: int = 50_000_000  # of a photo; phones make that many. WebP and AVIF: half
+    max_small_body_bytes: int = 4096  # of a form without a photo
+    max_buffered_bytes: int = 128 * 2**20  # of all uploads, waiting and running requests together
+    max_text_bytes: int = 4096  # of a text field; a consent has up to 1,000 characters
     max_fields: int = 8
     upload_s: float = 60.0  # 32 MB at 4.5 Mbit/s
-    headers_s: float = 10.0  # from a connection's start to the end of its headers
-    stop_s: int = 30  # how long running requests are waited for
-    waiting_each: int = 32  # requests that wait for one worker: some ten seconds of its work
+    headers_s: float = 10.0  # from the start of a connection to the end of its headers
+    stop_s: int = 30  # time for running requests after the signal to stop
+    waiting_per_worker: int = 32  # requests; some ten seconds of its work
     session_s: int = 8 * 3600  # a working day
-    max_clients: int = 10_000  # whose requests are counted at a time
+    max_clients: int = 10_000  # whose rates are kept at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +37,20 @@ class Site:
     port: int
     store: Path
     keys: KeyAccess
-    token: str = field(repr=False)  # of the operator
-    ended_sessions: Path  # a folder that all servers of this operator have
+    token: str = field(repr=False)  # the operator's
+    ended_sessions: Path  # a folder that all servers of the operator share
     policy: SpoofPolicy
-    rate: float | None  # share of strangers that may pass; see decision.match.asked_rate
+    rate: float | None  # share of strangers that may pass
     workers: int
     behind_proxy: bool
-    per_minute: int  # requests of one client that change or try something
+    per_minute: int  # attempts of one client
     weight_memory: Path | None
     tls: tuple[Path, Path] | None = None  # certificate chain and key
     limits: WebLimits = WebLimits()
-    # What a large store is searched by, for all workers: 1 KB a person, from 1,000 people on.
-    memory: Memory = field(default_factory=dict, repr=False, compare=False)
+    # The search blocks of a large store, for all workers: 1 KB a person, from 1,000 people on.
+    memory: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def secure(self) -> bool:
-        """Whether browsers reach it by https."""
+        """Whether browsers use HTTPS."""
         return self.behind_proxy or self.tls is not None

@@ -13,8 +13,8 @@ from serving import SITE
 
 from facauth.errors import LockedOut, SetupProblem
 from facauth.records.keys import KeyAccess, KeyKind, Lock
-from facauth.web import access, ended
-from facauth.web.access import Access, Buckets, client_of
+from facauth.web import access, ended_sessions
+from facauth.web.access import Access, RateLimit, client_address
 from facauth.web.jobs import HeldKeys
 from facauth.web.refusals import Forbidden
 
@@ -27,22 +27,22 @@ def test_a_site_does_not_show_its_token() -> None:
 
 def test_a_session_is_good_in_another_process_of_the_same_operator() -> None:
     session = OPEN.new_session()
-    assert Access(SITE).is_session(session)
-    assert Access(SITE).csrf(session) == OPEN.csrf(session)
+    assert Access(SITE).is_valid_session(session)
+    assert Access(SITE).csrf_token(session) == OPEN.csrf_token(session)
     other = Access(replace(SITE, token="u" * 43))
-    assert not other.is_session(session)
-    assert other.csrf(session) != OPEN.csrf(session)
+    assert not other.is_valid_session(session)
+    assert other.csrf_token(session) != OPEN.csrf_token(session)
 
 
 def test_a_session_that_was_ended_is_none_in_any_process(tmp_path: Path) -> None:
     site = replace(SITE, ended_sessions=tmp_path / "config" / "operator.ended")
     here, there = Access(site), Access(site)
     session, another = here.new_session(), here.new_session()
-    assert there.is_session(session)
-    here.end(session)
+    assert there.is_valid_session(session)
+    here.end_session(session)
     for each in (here, there, Access(site)):
-        assert not each.is_session(session)
-        assert each.is_session(another)
+        assert not each.is_valid_session(session)
+        assert each.is_valid_session(another)
     assert site.ended_sessions.stat().st_mode & 0o777 == 0o700
 
 
@@ -50,12 +50,12 @@ def test_what_has_run_out_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monkey
     site = replace(SITE, ended_sessions=tmp_path)
     here = Access(site)
     first = here.new_session()
-    here.end(first)
+    here.end_session(first)
     ends_at = int(first.partition(".")[0])
     monkeypatch.setattr(access, "time", lambda: ends_at + 1.0)
-    monkeypatch.setattr(ended, "time", lambda: ends_at + 1.0)
+    monkeypatch.setattr(ended_sessions, "time", lambda: ends_at + 1.0)
     second = here.new_session()
-    here.end(second)
+    here.end_session(second)
     assert [each.name for each in tmp_path.iterdir()] == [second.rpartition(".")[0]]
 
 
@@ -66,14 +66,14 @@ def test_where_nobody_knows_what_ended_there_is_no_session(tmp_path: Path) -> No
     session = here.new_session()
     tmp_path.chmod(0)
     with pytest.raises(SetupProblem):
-        here.is_session(session)
+        here.is_valid_session(session)
 
 
 def test_a_file_in_the_place_of_the_folder_ends_no_session_in_secret(tmp_path: Path) -> None:
     site = replace(SITE, ended_sessions=tmp_path / "file")
     site.ended_sessions.write_bytes(b"")
     here = Access(site)
-    for asked in (here.is_session, here.end):
+    for asked in (here.is_valid_session, here.end_session):
         with pytest.raises(SetupProblem):
             asked(here.new_session())
 
@@ -82,9 +82,9 @@ def test_a_session_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     session = OPEN.new_session()
     ends_at = int(session.partition(".")[0])
     monkeypatch.setattr(access, "time", lambda: ends_at - 1.0)
-    assert OPEN.is_session(session)
+    assert OPEN.is_valid_session(session)
     monkeypatch.setattr(access, "time", lambda: float(ends_at))
-    assert not OPEN.is_session(session)
+    assert not OPEN.is_valid_session(session)
 
 
 def test_no_two_sessions_are_the_same() -> None:
@@ -94,17 +94,17 @@ def test_no_two_sessions_are_the_same() -> None:
 def test_a_csrf_token_is_no_session_and_no_session_a_csrf_token() -> None:
     session = OPEN.new_session()
     said = session.rpartition(".")[0]
-    assert not OPEN.is_session(f"{said}.{OPEN.csrf(said)}")
+    assert not OPEN.is_valid_session(f"{said}.{OPEN.csrf_token(said)}")
     with pytest.raises(Forbidden):
-        OPEN.require_meant(session, session.rpartition(".")[2])
+        OPEN.require_csrf_token(session, session.rpartition(".")[2])
 
 
 @given(st.text())
 def test_whatever_else_is_no_token_and_no_session(text: str) -> None:
     assert not OPEN.is_token(text)
-    assert not OPEN.is_session(text)
+    assert not OPEN.is_valid_session(text)
     with pytest.raises(Forbidden):
-        OPEN.require_meant(OPEN.new_session(), text)
+        OPEN.require_csrf_token(OPEN.new_session(), text)
     with pytest.raises(Forbidden):
         OPEN.require_operator({"authorization": f"Bearer {text}"}, {OPEN.cookie: text})
 
@@ -119,7 +119,7 @@ class Clock:
         return self.now_s
 
 
-def taken(buckets: Buckets, client: str, tries: int) -> int:
+def taken(buckets: RateLimit, client: str, tries: int) -> int:
     """How many of so many requests are let through."""
     passed = 0
     for _ in range(tries):
@@ -133,7 +133,7 @@ def taken(buckets: Buckets, client: str, tries: int) -> int:
 
 def test_a_bucket_is_emptied_and_refilled() -> None:
     clock = Clock()
-    buckets = Buckets(6, 10, clock)
+    buckets = RateLimit(6, 10, clock)
     assert taken(buckets, "a", 9) == 6
     assert taken(buckets, "b", 1) == 1  # which is another's
     with pytest.raises(LockedOut) as refused:
@@ -147,7 +147,7 @@ def test_a_bucket_is_emptied_and_refilled() -> None:
 
 def test_no_client_is_remembered_for_ever() -> None:
     clock = Clock()
-    buckets = Buckets(6, 10, clock)
+    buckets = RateLimit(6, 10, clock)
     for client in range(10):
         buckets.take(str(client))
     clock.now_s += 30
@@ -175,7 +175,7 @@ def test_no_client_is_remembered_for_ever() -> None:
     ],
 )
 def test_whom_a_request_counts_against(peer: str, forwarded_for: list[str], client: str) -> None:
-    assert client_of(peer, forwarded_for) == client
+    assert client_address(peer, forwarded_for) == client
 
 
 def test_a_passphrase_is_turned_into_a_key_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ from serving import (
 from facauth.records.store import Store
 from facauth.web.access import Access
 from facauth.web.app import make_app
-from facauth.web.work import Workers
+from facauth.web.workers import Workers
 
 if TYPE_CHECKING:
     from conftest import Altered
@@ -241,6 +241,17 @@ def test_a_person_is_registered_listed_and_removed(server: Served) -> None:
     assert (again.status_code, codes(again)) == (404, ["name.unknown"])
 
 
+def test_a_name_that_looks_like_another_is_noted(server: Served) -> None:
+    alike = "Bar\N{CYRILLIC SMALL LETTER A}ck"
+    done = server.register(alike, EILEEN)
+    assert (done.status_code, done.json()["person"]) == (200, alike), done.text
+    assert done.json()["notes"] == [f"the name {alike} looks like that of Barack"]
+    assert server.register("Joe", JOE).json()["notes"] == []
+    for name in (alike, "Joe"):
+        gone = server.call("DELETE", f"/people/{name}", headers=server.operator)
+        assert gone.status_code == 200
+
+
 @pytest.mark.parametrize("name", ["a/b", "../..", "50 %", "Zoë ☃", "/", "?x=1#y"])
 def test_any_name_can_be_removed(server: Served, name: str) -> None:
     from urllib.parse import quote
@@ -358,7 +369,7 @@ def test_a_new_route_is_closed_and_takes_no_form_of_another_page(tmp_path: Path)
         ("POST", {}, 403),
         ("GET", cookie, 200),
         ("POST", cookie, 403),
-        ("POST", cookie | {"X-CSRF-Token": gate.csrf(session)}, 200),
+        ("POST", cookie | {"X-CSRF-Token": gate.csrf_token(session)}, 200),
         ("POST", {"Authorization": f"Bearer {site.token}"}, 200),
         ("GET", cookie | {"Sec-Fetch-Site": "cross-site"}, 403),
         ("GET", cookie | {"Host": "elsewhere.test"}, 403),

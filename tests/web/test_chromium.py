@@ -250,7 +250,7 @@ def test_a_camera_that_is_unplugged(browser: Browser) -> None:
     browser.run(
         "const [track] = window.tracks; track.stop(); track.dispatchEvent(new Event('ended'))"
     )
-    assert "taken away" in advice(browser)
+    assert "disconnected" in advice(browser)
     assert not browser.all(".camera video")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,16 @@ from serving import BARACK, BARACK_AGAIN, BARACK_LATER, SITE, Served, command, s
 from facauth.networks import Networks
 from facauth.records.means import SEARCHED_FROM
 from facauth.records.store import Store
+from facauth.system import bind_photo
 from facauth.web import jobs
 from facauth.web.form import Form
-from facauth.web.site import Site
+from facauth.web.site import Site, WebLimits
+from facauth.web.workers import Bind
+
+
+def binding(networks: Networks) -> Bind:
+    """As a worker binds its stages."""
+    return partial(bind_photo, networks, max_pixels=WebLimits().max_pixels)
 
 
 @pytest.fixture
@@ -27,14 +35,14 @@ def crowded(tmp_path: Path, networks: Networks) -> Site:
     file = (SAMPLES / BARACK).read_bytes()
     with Store.open(site.store, create=True) as store:
         search.fill(store, networks.contract, SEARCHED_FROM)
-    assert jobs.register(site, networks, form=Form({"name": "Barack"}, file)).status == 200
+    assert jobs.register(site, binding(networks), form=Form({"name": "Barack"}, file)).status == 200
     return site
 
 
 def signed_in(site: Site, networks: Networks, photo: str = BARACK_AGAIN) -> str | None:
     with Store.open(site.store) as store, store.transaction():
         store.unlock(None)
-    reply = jobs.sign_in(site, networks, form=Form({}, (SAMPLES / photo).read_bytes()))
+    reply = jobs.sign_in(site, binding(networks), form=Form({}, (SAMPLES / photo).read_bytes()))
     person: str | None = reply.body["person"]
     assert (reply.status == 200) == (person is not None)
     return person
@@ -54,7 +62,7 @@ def test_what_is_searched_is_kept_and_read_once(
 
 def test_who_was_removed_leaves_the_memory_at_once(crowded: Site, networks: Networks) -> None:
     assert signed_in(crowded, networks) == "Barack"
-    assert jobs.remove(crowded, networks, name="Barack").status == 200
+    assert jobs.remove(crowded, binding(networks), name="Barack").status == 200
     assert crowded.memory == {}
     assert signed_in(crowded, networks) is None
     assert sum(shelf.people for shelf in crowded.memory.values()) == SEARCHED_FROM

@@ -16,7 +16,7 @@ from conftest import PATIENCE_S
 from PIL import Image
 from serving import BARACK, BARACK_AGAIN, Served, sent, serving
 
-from facauth.web.work import MAX_WORKER_MB
+from facauth.web.workers import MAX_WORKER_MB
 
 OTHER = "127.0.0.2"  # another client on the same machine
 SIZE = (10_000, 5_000)  # 50 megapixels, the most that is taken

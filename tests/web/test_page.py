@@ -95,11 +95,23 @@ def test_who_has_the_token_registers_with_plain_forms(
     assert gone.status_code == 200
 
 
-def test_the_operator_sees_who_is_enrolled(browser: httpx.Client, server: Served) -> None:
+def test_the_page_notes_a_name_that_looks_like_another(
+    browser: httpx.Client, server: Served
+) -> None:
+    csrf, alike = begin(browser, server), "Bar\N{CYRILLIC SMALL LETTER A}ck"
+    form = {"csrf": csrf, "name": alike}
+    done = browser.post("/register/", data=form, files={"file": sent(EILEEN)})
+    assert done.status_code == 200
+    assert f"Note: the name {alike} looks like that of Barack." in done.text
+    gone = browser.delete(f"/people/{alike}", headers={"X-CSRF-Token": csrf})
+    assert gone.status_code == 200
+
+
+def test_the_operator_sees_the_enrolled_people(browser: httpx.Client, server: Served) -> None:
     assert "Barack" not in browser.get("/people/").text
     begin(browser, server)
     page = browser.get("/people/").text
-    assert "<h2>Who is enrolled</h2>" in page
+    assert "<h2>Enrolled people</h2>" in page
     assert ">Barack</span>" in page
     assert "1 photo<" in page
 

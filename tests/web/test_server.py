@@ -18,7 +18,7 @@ from facauth.errors import Reason, SetupProblem
 from facauth.networks import Networks
 from facauth.web.app import make_app
 from facauth.web.server import _protocol
-from facauth.web.work import Workers
+from facauth.web.workers import Workers
 
 
 def test_a_bug_is_a_500_without_a_word_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

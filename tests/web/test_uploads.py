@@ -19,6 +19,8 @@ from conftest import SAMPLES, tree
 from PIL import Image
 from serving import BARACK, BARACK_AGAIN, BARACK_LATER, SITE, Served, sent, serving
 
+from facauth.web.workers import MAX_WORKER_MB
+
 LARGEST = 32 * 2**20
 
 
@@ -135,7 +137,8 @@ def test_a_hundred_at_once_of_every_kind(server: Served) -> None:
     assert {answer.status_code for answer in answers} >= {200, 503}
     assert server.sign_in(photo).status_code == 200
     workers = min(os.cpu_count() or 1, 8)
-    assert memory_mb(server) < before_mb + 256 + 200 * workers  # bodies and forms; pixels
+    forms_mb = 3 * SITE.limits.max_buffered_bytes // 2 >> 20  # half of all bytes is for one client
+    assert memory_mb(server) < before_mb + forms_mb + MAX_WORKER_MB * workers
 
 
 def grey(width: int, height: int) -> bytes:
@@ -161,7 +164,7 @@ def test_the_queue_is_bounded(busy: Served) -> None:
         answers = list(pool.map(busy.sign_in, [BARACK_LATER] * 50))
     found = Counter(answer.status_code for answer in answers)
     assert set(found) == {200, 503}, found
-    assert found[200] >= (1 + SITE.limits.waiting_each) // 2  # of all places, for one client
+    assert found[200] >= (1 + SITE.limits.waiting_per_worker) // 2  # of all places, for one client
     assert all(each.headers["Retry-After"] for each in answers if each.status_code == 503)
 
 
@@ -177,8 +180,8 @@ def test_open_cameras_keep_nobody_from_signing_in(busy: Served) -> None:
 
 
 def test_another_site_uses_up_nobodys_tries(busy: Served) -> None:
-    foreign = {"Sec-Fetch-Site": "cross-site"}
-    answers = [busy.call("POST", "/sign-in/", headers=foreign).status_code for _ in range(60)]
+    cross_site = {"Sec-Fetch-Site": "cross-site"}
+    answers = [busy.call("POST", "/sign-in/", headers=cross_site).status_code for _ in range(60)]
     assert set(answers) == {403}
 
 

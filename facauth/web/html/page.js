@@ -1,18 +1,18 @@
-// The camera, and forms that are answered in place. Without this file the page does all the same,
-// by plain forms; the words of every answer are the server's.
+// The camera, and forms whose answers appear in place. Without this file the page works with plain
+// forms. The text of every answer comes from the server.
 "use strict";
 
-const PREVIEW_MS = 1000; // between two questions of what the photo still lacks
-const JPEG = [0.8, 0.95]; // quality of a preview, and of a photo that is judged
+const PREVIEW_MS = 1000; // between two previews
+const JPEG = [0.8, 0.95]; // JPEG quality of a preview, and of the photo
 
 const GOOD = "Good. Take the photo.";
-const SENDING = "Looking at the photo…";
+const SENDING = "Checking the photo…";
 const LOST = "The server did not answer. Check the connection.";
-const INSECURE = "Browsers give the camera to pages by https only. Choose a photo instead.";
+const INSECURE = "Browsers allow the camera on https pages only. Choose a photo instead.";
 const TROUBLE = {
   NotAllowedError: "The camera is not allowed. Allow it in the browser, or choose a photo.",
   NotFoundError: "There is no camera. Choose a photo instead.",
-  ended: "The camera was taken away. Open it again, or choose a photo.",
+  ended: "The camera was disconnected. Open it again, or choose a photo.",
   NotReadableError: "Another program uses the camera. Close it, or choose a photo.",
 };
 
@@ -35,7 +35,7 @@ class PhotoForm {
     this.taker = part(".camera-take");
     this.closer = part(".camera-close");
     this.stream = null;
-    this.turn = 0; // of opening or closing: the browser may take long to ask for the camera
+    this.turn = 0; // counts opening and closing: the browser's question for the camera may take long
     this.sending = false;
     this.opener.addEventListener("click", () => this.open());
     this.closer.addEventListener("click", () => this.close(this.opener));
@@ -48,7 +48,7 @@ class PhotoForm {
   }
 
   say(text) {
-    if (this.advice.textContent !== text) this.advice.textContent = text; // or it is read out again
+    if (this.advice.textContent !== text) this.advice.textContent = text; // or screen readers repeat it
   }
 
   async open() {
@@ -60,21 +60,21 @@ class PhotoForm {
       const stream = await navigator.mediaDevices.getUserMedia({ video });
       if (this.turn !== turn) return stop(stream);
       this.video.srcObject = this.stream = stream;
-      stream.getVideoTracks()[0].onended = () => this.lose(stream);
+      stream.getVideoTracks()[0].onended = () => this.disconnected(stream);
       await this.video.play();
     } catch (error) {
-      if (this.turn !== turn) return; // closed meanwhile, or another was asked for
+      if (this.turn !== turn) return; // closed meanwhile, or opened again
       this.close();
       return this.say(TROUBLE[error.name] ?? "The camera does not work. Choose a photo instead.");
     }
     this.say("Put your face into the oval.");
-    this.show(true);
+    this.showCamera(true);
     this.taker.focus();
-    this.watch(this.stream);
+    this.preview(this.stream);
   }
 
-  // Unplugged, or not allowed any more: or else its last picture would be sent.
-  lose(stream) {
+  // Without this, an unplugged or forbidden camera would still send its last picture.
+  disconnected(stream) {
     if (this.stream !== stream) return;
     this.close(this.opener);
     this.say(TROUBLE.ended);
@@ -84,15 +84,15 @@ class PhotoForm {
     this.turn += 1;
     if (this.stream) stop(this.stream);
     this.video.srcObject = this.stream = null;
-    this.show(false);
+    this.showCamera(false);
     this.say("");
     next?.focus();
   }
 
-  show(camera) {
-    for (const part of [this.frame, this.taker, this.closer]) part.hidden = !camera;
-    for (const part of [this.opener, this.file, this.submit]) part.hidden = camera;
-    this.file.querySelector("input").required = !camera;
+  showCamera(open) {
+    for (const part of [this.frame, this.taker, this.closer]) part.hidden = !open;
+    for (const part of [this.opener, this.file, this.submit]) part.hidden = open;
+    this.file.querySelector("input").required = !open;
   }
 
   picture(quality) {
@@ -103,8 +103,8 @@ class PhotoForm {
     return new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
   }
 
-  // Asks what the photo lacks for as long as this camera is open.
-  async watch(stream) {
+  // Shows what the photo lacks while this camera is open.
+  async preview(stream) {
     while (this.stream === stream) {
       let pause_ms = PREVIEW_MS;
       if (!this.sending) {
@@ -116,12 +116,12 @@ class PhotoForm {
           const answer = await reply.json();
           if (!reply.ok && reply.status !== 400) {
             pause_ms = 1000 * (Number(reply.headers.get("Retry-After")) || 5);
-            if (this.stream === stream && !this.sending) this.say(""); // what was said is old
+            if (this.stream === stream && !this.sending) this.say(""); // the last advice is outdated
           } else if (this.stream === stream && !this.sending) {
             this.say(reply.ok ? GOOD : sentence(answer.reasons[0].advice));
           }
         } catch {
-          pause_ms = 5000; // it is said when a photo is sent
+          pause_ms = 5000; // `send` says so
         }
       }
       await sleep(pause_ms);
@@ -133,20 +133,20 @@ class PhotoForm {
     await this.send(await this.picture(JPEG[1]));
   }
 
-  // What the form says; with a photo of the camera in place of a file.
+  // Sends the form, with the camera's photo in place of the file.
   async send(photo) {
     if (this.sending) return;
     this.busy(true);
     const body = new FormData(this.form);
     if (photo) body.set("file", photo, "camera.jpg");
     try {
-      const { ok, page } = await ask(this.form.action, { method: "POST", body });
+      const { ok, page } = await load(this.form.action, { method: "POST", body });
       if (ok) {
         this.close();
         this.form.reset();
       }
       this.busy(false);
-      answer(page);
+      show(page);
     } catch {
       this.busy(false);
       this.say(`${LOST} A smaller photo may get through.`);
@@ -160,28 +160,28 @@ class PhotoForm {
   }
 }
 
-// Another page of ours, and whether it is a yes; throws where there is none.
-async function ask(url, request) {
+// The page that answers a request, and whether it succeeded; throws unless it is a facauth page.
+async function load(url, request) {
   const reply = await fetch(url, { ...request, headers: { Accept: "text/html", ...request.headers } });
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-  if (!page.getElementById("answer")) throw new Error("not our page");
+  if (!page.getElementById("answer")) throw new Error("not a facauth page");
   return { ok: reply.ok, page };
 }
 
-// Shows the answer of another page of ours; all of that page, if it has other forms than this one.
-function answer(page) {
+// Shows the answer on a loaded page, or the whole page if its forms differ from this one's.
+function show(page) {
   const operator = (document) => document.getElementById("register-form") !== null;
   const part = operator(page) === operator(document) ? "#answer" : "main";
   document.querySelector(part).replaceWith(document.adoptNode(page.querySelector(part)));
-  if (part === "main") enhance();
-  const csrf = page.querySelector("[name=csrf]"); // of another session, if one began elsewhere
+  if (part === "main") addCameras();
+  const csrf = page.querySelector("[name=csrf]"); // a session may have begun in another tab
   if (csrf) document.querySelectorAll("[name=csrf]").forEach((field) => (field.value = csrf.value));
   document.title = page.title;
   document.getElementById("answer").focus();
 }
 
-// A form cannot ask for a removal, so without script it is a matter of the command line.
-function removable(person) {
+// Plain forms cannot send DELETE, so without script only the command line removes people.
+function addRemoveButton(person) {
   const name = person.dataset.name;
   const button = document.createElement("button");
   button.type = "button";
@@ -189,12 +189,12 @@ function removable(person) {
   button.textContent = "Remove";
   button.setAttribute("aria-label", `Remove ${name}`);
   button.addEventListener("click", async () => {
-    if (!confirm(`Remove ${name} and all that is kept of them?`)) return;
+    if (!confirm(`Remove ${name} with all photos and encodings?`)) return;
     const csrf = document.querySelector("#session-form [name=csrf]").value;
-    // The space, which the server takes off, keeps a person called ".." from being a step up.
+    // The server strips the space. It keeps a person called ".." from being the parent folder.
     const url = `/people/%20${encodeURIComponent(name)}`;
     try {
-      answer((await ask(url, { method: "DELETE", headers: { "X-CSRF-Token": csrf } })).page);
+      show((await load(url, { method: "DELETE", headers: { "X-CSRF-Token": csrf } })).page);
     } catch {
       alert(LOST);
     }
@@ -204,13 +204,13 @@ function removable(person) {
 
 let forms = [];
 
-function enhance() {
+function addCameras() {
   forms.forEach((form) => form.close());
   forms = [...document.querySelectorAll("form.photo")].map((form) => new PhotoForm(form));
-  document.querySelectorAll("ul.people [data-name]").forEach(removable);
+  document.querySelectorAll("ul.people [data-name]").forEach(addRemoveButton);
 }
 
-enhance();
+addCameras();
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) forms.forEach((form) => form.close()); // nobody sees what the camera sees
+  if (document.hidden) forms.forEach((form) => form.close()); // nobody would see that the camera is on
 });

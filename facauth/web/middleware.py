@@ -1,7 +1,6 @@
-"""The door that every request goes in and out by: its number, headers, log line and count.
+"""What every request gets: an id, security headers, a log line, a metric, and an answer in the end.
 
-What is logged and counted holds no address, name, path or score: only which route was asked for,
-what came of it, and how long it took.
+Log and metrics hold the route, its status and its duration; no address, name, path or score.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facauth.envelope import Answer
-from facauth.web.answers import Json, Reply, failed, refused
+from facauth.web.answers import JsonLine, Reply, fault_reply, refusal_reply
 from facauth.web.refusals import busy
 
 Log = Callable[[dict[str, Any]], None]  # writes one line
-GONE = 499  # nobody was there to be answered; never sent
-NUMBER, PROBLEM, ROUTE = "facauth.number", "facauth.problem", "route"  # keys of a request's scope
-METHODS = {"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"}  # others anybody makes up
+CLIENT_GONE = 499  # the client hung up before the answer; never sent
+REQUEST_ID, PROBLEM, ROUTE = "facauth.request_id", "facauth.problem", "route"  # keys of a scope
+METHODS = {"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"}  # the log shows no other
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -41,23 +40,23 @@ HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-# Where this server speaks TLS itself: for a year browsers do not come to this host by http. A proxy
-# says so for itself, since it may serve other things under the same name.
+# Only if this server has TLS itself: browsers then use HTTPS for this host for a year. A proxy may
+# serve other things under the same name, and sends this header itself.
 SECURE_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
-class Counts:
-    """What /metrics shows."""
+class Metrics:
+    """The counters that /metrics shows."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every series
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double every series
         self.registry = CollectorRegistry()
         labels = ("method", "route", "status")
         self._requests = Counter(
-            "facauth_requests", "Requests that were answered", labels, registry=self.registry
+            "facauth_requests", "Requests answered", labels, registry=self.registry
         )
         self._seconds = Histogram(
-            "facauth_request_seconds", "How long they took", ("route",), registry=self.registry
+            "facauth_request_seconds", "Duration of a request", ("route",), registry=self.registry
         )
 
     def add(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -66,11 +65,11 @@ class Counts:
         self._seconds.labels(route).observe(seconds)
 
 
-class Door:
-    """ASGI middleware around everything else; nothing that goes wrong inside gets past it."""
+class RequestMiddleware:
+    """ASGI middleware around the application. No exception leaves it."""
 
-    def __init__(self, app: ASGIApp, log: Log, counts: Counts, *, secure: bool) -> None:
-        self._app, self._log, self._counts = app, log, counts
+    def __init__(self, app: ASGIApp, log: Log, metrics: Metrics, *, secure: bool) -> None:
+        self._app, self._log, self._metrics = app, log, metrics
         self._headers = HEADERS | (SECURE_HEADERS if secure else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,48 +77,50 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        number, start, status = token_hex(8), perf_counter(), GONE
-        scope[NUMBER] = number
+        start, status = perf_counter(), CLIENT_GONE
+        scope[REQUEST_ID] = token_hex(8)
 
-        async def send_on(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update({**self._headers, "X-Request-Id": number})
+                MutableHeaders(scope=message).update(
+                    {**self._headers, "X-Request-Id": scope[REQUEST_ID]}
+                )
             await send(message)
 
         try:
-            failure = await self._through(scope, receive, send_on)
-            if failure and status == GONE:
-                response = Json(failure.body, failure.status, failure.headers)
-                await response(scope, receive, send_on)
+            fallback = await self._call(scope, receive, send_with_headers)
+            if fallback and status == CLIENT_GONE:
+                response = JsonLine(fallback.body, fallback.status, fallback.headers)
+                await response(scope, receive, send_with_headers)
         finally:
-            self._note(scope, status, perf_counter() - start)
+            self._record(scope, status, perf_counter() - start)
 
-    async def _through(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
-        """What to answer if nothing was, since something went wrong."""
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
+        """Call the application; a reply in case it failed before it answered."""
         try:
             await self._app(scope, receive, send)
         except ClientDisconnect:
             pass
-        except CancelledError:  # the server is to stop, and this took too long
-            return refused(busy(), Answer(None))
-        except Exception as error:  # noqa: BLE001 - the last resort: 500 without a word of it
+        except CancelledError:  # the server stops, and this took too long
+            return refusal_reply(busy(), Answer(None))
+        except Exception as error:  # noqa: BLE001 - the last resort: 500 without details
             scope[PROBLEM] = f"{type(error).__name__} at {_place_of(error)}"
-            return failed(None, scope[NUMBER])
+            return fault_reply(None, scope[REQUEST_ID])
         return None
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get(ROUTE), "path", "(none)")
         method = scope["method"] if scope["method"] in METHODS else "(other)"
-        self._counts.add(method, route, status, seconds)
+        self._metrics.add(method, route, status, seconds)
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "method": method,
             "route": route,
             "status": status,
             "duration_ms": round(seconds * 1000, 1),
-            "id": scope[NUMBER],
+            "id": scope[REQUEST_ID],
         }
         if PROBLEM in scope:
             line["problem"] = scope[PROBLEM]
@@ -127,13 +128,13 @@ class Door:
 
 
 def _place_of(error: Exception) -> str:
-    """The innermost line of ours; an error's own text may hold what was uploaded."""
-    frames = [each for each in extract_tb(error.__traceback__) if "facauth" in each.filename]
+    """The innermost line of facauth; the error's own text may hold what was uploaded."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if "facauth" in frame.filename]
     return f"{frames[-1].filename.rpartition('facauth')[2]}:{frames[-1].lineno}" if frames else "?"
 
 
-class OwnWords(logging.Handler):
-    """The HTTP server's own warnings, as lines of the same log and without tracebacks."""
+class UvicornLog(logging.Handler):
+    """Warnings of the HTTP server as lines of the same log, without tracebacks."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(logging.WARNING)
@@ -145,6 +146,6 @@ class OwnWords(logging.Handler):
         self._log({"time": now, "server": record.getMessage().strip()})
 
 
-def as_line(fields: dict[str, Any]) -> str:
+def log_line(fields: dict[str, Any]) -> str:
     """One line of JSON."""
     return json.dumps(fields) + "\n"

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of every route: its form, its answers, and all its statuses."""
+"""The routes of the API as the OpenAPI document and /docs show them: forms, answers, statuses."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 from facauth.web.form import MULTIPART, URLENCODED
 
-MEANING = {
-    200: "Done; for a sign-in: this is the person.",
-    303: "The page, which shows what changed.",
-    400: "The photo cannot be used: no face, several, too dark, liveness cannot be judged.",
-    401: "No match, an attack, or at a sign-in no face: the verdict says which.",
-    403: "Not the operator, not sent by the page, or to another name than this machine's.",
-    404: "Nobody has this name.",
+STATUS_TEXT = {
+    200: "Done. For a sign-in: this is the person.",
+    303: "The page, after the session began or ended.",
+    400: "The photo cannot be used: no face or several, too dark, or liveness cannot be judged.",
+    401: "No match or an attack; for a sign-in also no face. The verdict says which.",
+    403: "Not the operator, not sent by the page of this server, or sent to a foreign host name.",
+    404: "No enrolled person has this name.",
     408: "The upload took too long.",
-    409: "The name or the face is enrolled already, with another face or name.",
-    413: "More bytes or pixels than are taken.",
-    415: "Not an image that facauth reads, or not the kind of form that is taken here.",
+    409: "The name is enrolled with another face, or the face with another name.",
+    413: "The upload has too many bytes, or the photo too many pixels.",
+    415: "Not an image that facauth reads, or not a form of the type below.",
     422: "The form or the name is malformed.",
-    429: "Too many failures, or too many requests; Retry-After says how long to wait.",
-    500: "Something is wrong with the server; its log says what, beside the same id.",
-    503: "Too much is going on; Retry-After says when to come back.",
+    429: "Too many failed sign-ins or too many requests. Retry-After says how long to wait.",
+    500: "The server has a fault. Its log has the cause, under the id of this answer.",
+    503: "The server is busy. Retry-After says when to try again.",
 }
 
 
@@ -54,23 +54,23 @@ _PROPERTIES: dict[str, Any] = {
     "notes": {"type": "array", "items": {"type": "string"}},
     "elapsed_ms": {"type": "object"},
 }
-# More fields than these go with some commands, as on the command line.
+# Some commands have further fields, as on the command line.
 ENVELOPE = {"type": "object", "properties": _PROPERTIES, "required": list(_PROPERTIES)}
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """As FastAPI takes them: each with the envelope, which a browser gets as a page."""
+    """The statuses of a route for FastAPI, each with the envelope as JSON or as a page."""
     page = {"schema": {"type": "string"}}
     content = {"application/json": {"schema": ENVELOPE}, "text/html": page}
-    return {status: {"description": MEANING[status], "content": content} for status in statuses}
+    return {status: {"description": STATUS_TEXT[status], "content": content} for status in statuses}
 
 
-def body(kind: str, **fields: str) -> dict[str, Any]:
-    """The form of a request: what each field is for, with a * before those that must be there."""
+def form_body(media_type: str, **fields: str) -> dict[str, Any]:
+    """The form of a request: a description of each field, which begins with * if it is required."""
     properties = {name: _field(name, text) for name, text in fields.items()}
     required = [name for name, text in fields.items() if text.startswith("*")]
     schema = {"type": "object", "properties": properties, "required": required}
-    return {"requestBody": {"required": True, "content": {kind: {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
 def _field(name: str, text: str) -> dict[str, Any]:
@@ -84,11 +84,11 @@ def _field(name: str, text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of the interface."""
+    """One route of the API."""
 
     method: str
     path: str
-    command: str  # what the command line calls the same
+    command: str  # the same on the command line
     summary: str
     statuses: tuple[int, ...]
     form: dict[str, Any] = field(default_factory=dict)
@@ -102,20 +102,22 @@ API = (
         "POST",
         "/sign-in/",
         "sign-in",
-        "Say who is in a photo, or refuse",
+        "Sign a person in by a photo, or refuse",
         OF_A_PHOTO,
-        form=body(MULTIPART, file=PHOTO, name="Compare with this person only."),
+        form=form_body(
+            MULTIPART, file=PHOTO, name="The claimed name: compare with this person only."
+        ),
     ),
     Route(
         "POST",
         "/quality/",
         "quality",
-        "Say what a photo lacks to be judged, before it is a try",
+        "Check the quality of a photo; does not count as an attempt",
         (200, 400, *OF_A_FORM),
-        form=body(
+        form=form_body(
             MULTIPART,
             file=PHOTO,
-            **{"for": "What the photo is meant for: sign-in (the default) or register."},
+            **{"for": "The purpose of the photo: sign-in (the default) or register."},
         ),
     ),
     Route(
@@ -124,11 +126,11 @@ API = (
         "register",
         "Enrol a person, or add a photo to one",
         (*OF_A_PHOTO, 409),
-        form=body(
+        form=form_body(
             MULTIPART,
             name="*The person's name.",
             file=PHOTO,
-            consent="What the person agreed to, kept with the time.",
+            consent="The consent that the person gave; stored with the time.",
         ),
     ),
     Route(
@@ -137,30 +139,32 @@ API = (
         "spoof-check",
         "Tell a live face from a photo of one",
         OF_A_PHOTO,
-        form=body(MULTIPART, file=PHOTO),
+        form=form_body(MULTIPART, file=PHOTO),
     ),
-    Route("GET", "/people/", "list", "List who is enrolled", (200, 403, 429, 500, 503)),
+    Route("GET", "/people/", "list", "List the enrolled people", (200, 403, 429, 500, 503)),
     Route(
         "DELETE",
         "/people/{name:path}",
         "remove",
-        "Delete a person and all that is kept of them",
+        "Delete a person with all photos and encodings",
         (200, 403, 404, 422, 429, 500, 503),
     ),
     Route(
         "POST",
         "/session",
         "session",
-        "Make this browser the operator's",
+        "Begin an operator session in this browser",
         (200, 303, *OF_A_FORM),
-        form=body(URLENCODED, token="*What `facauth token` prints."),  # noqa: S106 - its help
+        form=form_body(URLENCODED, token="*What `facauth token` prints."),  # noqa: S106 - its help
     ),
     Route(
         "POST",
         "/session/end",
         "session-end",
-        "Make this browser anybody's again",
+        "End the operator session of this browser",
         (200, 303, *OF_A_FORM),
-        form=body(URLENCODED, csrf="As the page has it; whoever sends the token needs none."),
+        form=form_body(
+            URLENCODED, csrf="The CSRF token of the page. A request with a bearer token needs none."
+        ),
     ),
 )
