@@ -207,11 +207,12 @@ def anchor_anew(db: Database, before: Anchor, after: Anchor) -> None:
     for number, digest, anchored in db.all("SELECT id, hash, anchor FROM events"):
         if _same(before(digest), anchored):
             db.write("UPDATE events SET anchor = ? WHERE id = ?", after(digest), number)
-    for table, bound in (("log_head", _head), ("log_start", _beginning)):
-        for entries, digest, anchored in db.all(f"SELECT entries, hash, anchor FROM {table}"):  # noqa: S608
-            if _same(before(bound(entries, digest)), anchored):
-                anew = after(bound(entries, digest))
-                db.write(f"UPDATE {table} SET anchor = ?", anew)  # noqa: S608
+    entries, digest, anchored = _end(db)
+    if _same(before(_head(entries, digest)), anchored):  # a log without entries has an end as well
+        _set_head(db, entries, digest, after)
+    entries, digest, anchored = _start(db)
+    if entries and _same(before(_beginning(entries, digest)), anchored):
+        db.write("UPDATE log_start SET anchor = ?", after(_beginning(entries, digest)))
 
 
 def chain_old_events(db: sqlite3.Connection) -> None:
