@@ -51,11 +51,12 @@ from typing import Any
 
 import numpy as np
 
+from facauth import admin
 from facauth.decision.calibration import shipped
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
 from facauth.pipeline import register, sign_in
-from facauth.records import backup, means, people, rekey, upgrade
+from facauth.records import backup, means, rekey, upgrade
 from facauth.records.keys import KeyAccess, KeyKind, create, forget
 from facauth.records.log import FIELDS, entry_hash, now
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
@@ -261,13 +262,13 @@ def unlock(path: Path) -> None:
 def remove(path: Path, name: PersonName) -> None:
     """As the command does."""
     with opened(path) as store:
-        people.remove(store, name)
+        admin.remove(store, name)
 
 
 def rename(path: Path, old: PersonName, new: PersonName) -> None:
     """As the command does."""
     with opened(path) as store:
-        people.rename(store, old, new)
+        admin.rename(store, old, new)
 
 
 def encrypt(path: Path) -> None:

@@ -12,7 +12,16 @@ from facauth.errors import FacauthError
 
 if TYPE_CHECKING:
     from facauth.spoof.signature import CaptureSignature
-    from facauth.structs import Encoding, Learned, Liveness, Match, Quality, Replay, Sighting
+    from facauth.structs import (
+        Encoding,
+        Learned,
+        Liveness,
+        LiveVerdict,
+        Match,
+        Quality,
+        Replay,
+        Sighting,
+    )
 
 
 @dataclass(slots=True)
@@ -60,6 +69,16 @@ class SignedIn:
     """An accepted sign-in."""
 
     person: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A spoof check."""
+
+    verdict: LiveVerdict
+    refusal: FacauthError | None  # why the photo may not sign in; None for a live face
+    liveness: Liveness
     evidence: Evidence
 
 

@@ -12,15 +12,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from facauth.decision.enrolment import (
-    require_agreement,
-    require_new_pictures,
-    require_nobody_else,
-    require_one_person,
-    require_same_person,
-)
-from facauth.decision.match import Gallery, came_near, fmr_of_each, require_match
-from facauth.evidence import Evidence, Registered, SignedIn, carried
+from facauth.decision.enrolment import require_admission, require_new_pictures, require_one_person
+from facauth.decision.match import came_near, fmr_of_each, require_match
+from facauth.evidence import Checked, Evidence, Registered, SignedIn, carried
 from facauth.faces.quality import require_quality
 from facauth.learning import lesson
 from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY
@@ -28,7 +22,7 @@ from facauth.several import each_of
 from facauth.spoof.liveness import require_judgeable, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.spoof.signature import CaptureSignature, read_signatures
-from facauth.spoof.verdict import Spoof, require_beyond_doubt, weigh
+from facauth.spoof.verdict import require_beyond_doubt, weigh
 from facauth.system import Enrolment
 
 if TYPE_CHECKING:
@@ -113,12 +107,7 @@ def admission(
     store, calibration = system.store, system.calibration
     encodings = [photo.encoding for photo in photos]
     known_as, everybody = store.find(name), store.encodings(system.stages.contract())
-    if known_as and not asked.replace:
-        theirs = [row for row in everybody if row[0] == known_as]
-        require_agreement(theirs, known_as, calibration)
-        require_same_person(encodings, Gallery.of(theirs), known_as, calibration)
-    if not asked.allow_duplicate:
-        require_nobody_else(encodings, Gallery.of(everybody).without(known_as), calibration)
+    require_admission(encodings, everybody, known_as, asked, calibration)
     known_as = known_as or name.text
     kept = [] if asked.replace else read_signatures(store.signatures(known_as))
     captures = [photo.signature for photo in photos]
@@ -137,7 +126,7 @@ def spoof_check(
     source: str,
     policy: SpoofPolicy = DEFAULT,
     enrolled: Sequence[CaptureSignature] | None = None,
-) -> Spoof:
+) -> Checked:
     """The spoof part of a sign-in, all of it; raises only where there is no face to speak of.
 
     enrolled: what to compare with; None where there is nobody.
@@ -147,7 +136,8 @@ def spoof_check(
         liveness = look.liveness(subject, policy)
         if enrolled is not None:
             look.replay(look.signature(subject), enrolled)
-        return weigh(liveness, look.evidence.replay, policy, look.evidence)
+        spoof = weigh(liveness, look.evidence.replay, policy)
+        return Checked(spoof.verdict, spoof.refusal, liveness, look.evidence)
 
 
 def check_quality(stages: Stages, source: str, limits: QualityLimits) -> Evidence:

@@ -16,9 +16,9 @@ from conftest import ROOT, Facauth, Photo, piped, tree
 from numpy.typing import NDArray
 
 from facauth.decision.calibration import FILE, shipped
+from facauth.files import read_trusted
 from facauth.settings import local_calibration
 from facauth.structs import Encoding
-from facauth.trusted import read_trusted
 
 LFW = ROOT.parent / "shared" / "data" / "lfw"
 EILEEN, BARACK = "collins.png", "obama_2010.jpg"

@@ -6,7 +6,7 @@ import json
 import random
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facauth.decision.calibration import shipped
+from facauth.admin import export, import_
+from facauth.decision.calibration import Calibration, shipped
 from facauth.errors import Conflict, ExitCode, FacauthError, SetupProblem, UsageProblem
+from facauth.networks import Checked, Networks
 from facauth.records.database import Database
 from facauth.records.keys import SCRYPT_N, KeyAccess, KeyKind
 from facauth.records.rekey import encrypt
@@ -27,11 +29,25 @@ from facauth.records.store import Store
 from facauth.records.vault import seal
 from facauth.spoof.signature import CaptureSignature, Part
 from facauth.structs import Consent, PersonName
+from facauth.system import System, bind
 from facauth.transfer import document
 from facauth.transfer.document import PersonCopy, Photo, Unsound, new_lock, read, write
-from facauth.transfer.people import export, take_in
 
 CALIBRATION = shipped().calibration
+
+
+def take_in(
+    store: Store,
+    people: Sequence[PersonCopy],
+    contract: str,
+    calibration: Calibration,
+    *,
+    allow_duplicate: bool = False,
+) -> None:
+    """An import into a store whose networks make encodings of this contract."""
+    stages = replace(bind(Networks(Checked(None))), contract=lambda: contract)
+    import_(System(stages, store, calibration), people, allow_duplicate=allow_duplicate)
+
 
 CONTRACT, OLDER = "test/2", "test/1"
 PASSPHRASE = "correct horse battery staple"

@@ -13,8 +13,8 @@ from typer import BadParameter
 
 from facauth.cli.paths import named
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.files import Exposed, read_trusted
 from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate, config_file
-from facauth.trusted import Exposed, read_trusted
 
 POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT)}
 MAX_BYTES = 2**20  # more is no settings file

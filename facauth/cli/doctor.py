@@ -138,8 +138,9 @@ def _self_test() -> str:
 
     if not alike(one, same) > 0.85 > 0.75 > alike(one, other):
         raise _fault("the sample faces do not compare as they should")
-    spoof = spoof_check(stages, sample("simulated_recapture.jpg"), DEFAULT, [one.signature])
-    if spoof.replay is None or spoof.replay.verdict != "enrolled_picture":
+    found = spoof_check(stages, sample("simulated_recapture.jpg"), DEFAULT, [one.signature])
+    replay = found.evidence.replay
+    if replay is None or replay.verdict != "enrolled_picture":
         raise _fault("the simulated photo of a sample is not found to be one")
     return (
         "two photos of one person match and are live, another person does not match, "

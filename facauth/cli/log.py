@@ -241,11 +241,11 @@ def prune(
 
     A log that is broken is not pruned. Last sign-ins stay known.
     """
-    from facauth.records import people
+    from facauth.admin import parse_period
 
     with answering("log prune", as_json=as_json, quiet=quiet) as answer:
         answer.more["entries"] = None
-        before = (datetime.now(UTC) - people.parse_period(older_than)).isoformat(timespec="seconds")
+        before = (datetime.now(UTC) - parse_period(older_than)).isoformat(timespec="seconds")
         with unlocked(answer, store, key_file) as records:
             if not yes:
                 ask(f"Delete the entries of the log before {before} for good?", "log")

@@ -31,7 +31,7 @@ from facauth.cli.operator import lines
 from facauth.cli.output import Answer, answering, on_terminal, table
 from facauth.errors import ExitCode, FacauthError, Reason, UsageProblem, shown
 from facauth.settings import FNMR_WITH_PHOTOS
-from facauth.structs import EnrolmentTerms, PersonName
+from facauth.structs import Consent, EnrolmentTerms, PersonName
 
 if TYPE_CHECKING:
     from facauth.structs import PersonRow
@@ -96,12 +96,12 @@ def register(
     quiet: Quiet = False,
 ) -> None:
     """Enrol a person with one or more photos; three from different days work best."""
-    from facauth.records import people
+    from facauth import admin
 
     with answering("register", as_json=as_json, quiet=quiet) as answer:
         answer.more |= {"photos": None, "results": None}
         policy = policy_of(answer, strict, lenient, "--accept-spoof" if accept_spoof else None)
-        person, agreed = PersonName.parse(name), people.consent(consent, purpose)
+        person, agreed = PersonName.parse(name), Consent.parse(consent, purpose)
         bound = stages(*LIVENESS, *ENCODERS)
         from facauth import pipeline
         from facauth.system import System
@@ -123,7 +123,7 @@ def register(
                     consent=agreed,
                 ),
             )
-            answer.notes += people.lookalikes(records, done.person)
+            answer.notes += admin.lookalikes(records, done.person)
         answer.show(*done.evidence)
         answer.verdict, answer.person = "registered", done.person
         answer.more["photos"] = done.photos
@@ -244,21 +244,14 @@ def csv_lines(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def show(name: Name, store: StorePath = None, as_json: Json = False, quiet: Quiet = False) -> None:
     """Show how many photos a person has and of what kind, their use, consent and failures."""
-    from facauth.networks import Checked, Networks
-    from facauth.records import people
+    from facauth import admin
 
     with answering("show", as_json=as_json, quiet=quiet) as answer:
         answer.more["person_record"] = None
         with opened(answer, store) as records:
-            row = people.record(records, PersonName.parse(name), Networks(Checked(None)).contract)
-            failures, lock = records.failures(row.name), records.locked(row.name)
+            row = admin.show(records, PersonName.parse(name))
         answer.verdict, answer.person = "shown", row.name
-        fields = answer.more["person_record"] = {
-            **asdict(row),
-            "failures": failures,
-            "locked_out": lock is not None,
-            "retry_after_s": lock.retry_after_s if lock else None,
-        }
+        fields = answer.more["person_record"] = asdict(row)
         answer.lines += lines(("Field", "Value"), [(key, said(fields[key])) for key in fields])
 
 
@@ -278,7 +271,7 @@ def remove(
     quiet: Quiet = False,
 ) -> None:
     """Delete a person and everything derived from their photos."""
-    from facauth.records import people
+    from facauth import admin
 
     with answering("remove", as_json=as_json, quiet=quiet) as answer:
         person = PersonName.parse(name)
@@ -286,7 +279,7 @@ def remove(
             known_as = records.known_as(person)
             if not yes:
                 ask(f"Delete {known_as} for good?", "remove")
-            people.remove(records, person)
+            admin.remove(records, person)
         answer.verdict, answer.person = "removed", known_as
         answer.lines.append(f"removed {known_as}")
 
@@ -314,13 +307,13 @@ def rename(
     quiet: Quiet = False,
 ) -> None:
     """Give an enrolled person another name."""
-    from facauth.records import people
+    from facauth import admin
 
     with answering("rename", as_json=as_json, quiet=quiet) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)
         with unlocked(answer, store, key_file) as records:
             known_as = records.known_as(before)
-            people.rename(records, before, after)
-            answer.notes += people.lookalikes(records, after.text)
+            admin.rename(records, before, after)
+            answer.notes += admin.lookalikes(records, after.text)
         answer.verdict, answer.person = "renamed", after.text
         answer.lines.append(f"renamed {known_as} to {after.text}")

@@ -6,7 +6,6 @@ import os
 import stat
 import sys
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,15 +62,16 @@ def export(
     The file holds encodings, signatures, times and consent. It is encrypted with a passphrase: that
     of FACAUTH_EXPORT_PASSPHRASE, or one that is asked for.
     """
-    from facauth.transfer import document, people
+    from facauth import admin
+    from facauth.transfer import document
 
     with answering("export", as_json=as_json, quiet=quiet) as answer:
         answer.more["people"] = None
         name, out = target(what, everybody, as_json)
         with unlocked(answer, store, key_file) as records:
-            people.chosen(records, name)  # before somebody thinks of a passphrase in vain
+            admin.chosen(records, name)  # before somebody thinks of a passphrase in vain
             lock = None if plain else document.new_lock(lambda prompt: ask(f"{prompt}, {PURPOSE}"))
-            copies, text = people.export(records, name, lock)
+            copies, text = admin.export(records, name, lock)
             if records.read_only:
                 answer.notes.append("the store cannot be written: its log does not tell of this")
         if out is None:
@@ -101,24 +101,24 @@ def import_people(
 
     Who is in the file signs in from then on: import only what you trust.
     """
-    from facauth.decision.calibration import in_force
+    from facauth import admin
     from facauth.networks import Checked, Networks
-    from facauth.records.people import lookalikes
-    from facauth.transfer import document, people
+    from facauth.system import System, bind
+    from facauth.transfer import document
 
     with answering("import", as_json=as_json, quiet=quiet) as answer:
         answer.more["people"] = None
-        contract = Networks(Checked(None)).contract
-        calibration = in_force().calibration
+        stages = bind(Networks(Checked(None)))
+        contract = stages.contract()
         content = read_stdin() if source == STREAM else read_file(str(named(source)))
         copies = document.read(content, source, lambda _: ask(f"passphrase {PURPOSE}"))
         with (
             unlocked(answer, store, key_file, create=True) as records,
             progress(len(copies), wanted=not (as_json or quiet)) as advance,
         ):
-            take_in = partial(people.take_in, records, copies, contract, calibration)
-            take_in(allow_duplicate=allow_duplicate, advance=advance)
-            answer.notes += lookalikes(records, *(copy.name.text for copy in copies))
+            system = System.of(stages, records)
+            admin.import_(system, copies, allow_duplicate=allow_duplicate, advance=advance)
+            answer.notes += admin.lookalikes(records, *(copy.name.text for copy in copies))
         answer.verdict = "imported"
         answer.lines.append(summary("imported", copies))
         answer.more["people"] = numbers(copies)

@@ -62,20 +62,20 @@ def purge(
 
     It believes this machine's clock: one that is set far ahead has everybody deleted.
     """
-    from facauth.records import people
+    from facauth import admin
 
     with answering("purge", as_json=as_json, quiet=quiet) as answer:
         answer.more["people"] = None
-        period = people.parse_period(unused_for)
+        period = admin.parse_period(unused_for)
         # To look takes no key: an operator can always see who is to be deleted.
         with opened(answer, store) if dry_run else unlocked(answer, store, key_file) as records:
-            found = people.unused_for(records, period)
+            found = admin.unused_for(records, period)
             if not dry_run:
                 if found and not yes:
                     confirm(found)
-                found = people.purge(records, found, period)
+                found = admin.purge(records, found, period)
         answer.verdict = "listed" if dry_run else "purged"
-        rows = [(row.name, people.last_used_at(row)) for row in found]
+        rows = [(row.name, row.last_used_at) for row in found]
         answer.more["people"] = [{"name": name, "last_used_at": at} for name, at in rows]
         if rows:
             answer.lines += lines(("Name", "Last used"), rows)
@@ -85,10 +85,8 @@ def purge(
 
 def confirm(unused: Sequence[PersonRow]) -> None:
     """Name them, then ask. Raises UsageProblem unless somebody at a terminal says yes."""
-    from facauth.records import people
-
     for row in unused:
-        complain(f"{shown(row.name)} was last used {shown(people.last_used_at(row))}")
+        complain(f"{shown(row.name)} was last used {shown(row.last_used_at)}")
     ask(f"Delete {'these people' if len(unused) > 1 else shown(unused[0].name)} for good?", "purge")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facauth.decision.calibration import Calibration
+    from facauth.structs import EnrolmentTerms
 
 BLOCK_ROWS = 2048  # of either side of a comparison of all with all
 
@@ -79,6 +80,25 @@ def require_same_person(
                     "choose another name, or --replace to start anew",
                 )
             )
+
+
+def require_admission(
+    encodings: Sequence[Encoding],
+    everybody: Sequence[tuple[str, bytes]],
+    known_as: str | None,
+    asked: EnrolmentTerms,
+    calibration: Calibration,
+) -> None:
+    """Raises Conflict unless the face may have the name: one face, one name.
+
+    everybody: (name, encoding) of every enrolled photo; known_as: the name as it is enrolled.
+    """
+    if known_as and not asked.replace:
+        theirs = [row for row in everybody if row[0] == known_as]
+        require_agreement(theirs, known_as, calibration)
+        require_same_person(encodings, Gallery.of(theirs), known_as, calibration)
+    if not asked.allow_duplicate:
+        require_nobody_else(encodings, Gallery.of(everybody).without(known_as), calibration)
 
 
 def require_nobody_else(

@@ -99,10 +99,11 @@ class Look:
         """What facauth says of it; raises SetupProblem alone."""
         people = None if photo.species is None else self._people
         try:
-            found = pipeline.spoof_check(self._stages, photo.path, self._policy).liveness
+            checked = pipeline.spoof_check(self._stages, photo.path, self._policy)
         except (UsageProblem, UnusableImage) as error:
             return Seen(None, math.nan, error.reasons, None if people is None else False)
         signed_in = None if people is None else self._signs_in(photo.path, people)
+        found = checked.liveness
         return Seen(found.verdict, found.live_score, found.reasons, signed_in)
 
     def _signs_in(self, image: str, people: Store) -> bool:

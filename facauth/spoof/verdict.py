@@ -10,16 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from facauth.errors import Attack, Reason, UnusableImage
 from facauth.settings import SpoofPolicy
 from facauth.spoof.liveness import UNSURE, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.structs import NOTHING_COMPARED, Liveness, LiveVerdict, Replay, ReplayVerdict
-
-if TYPE_CHECKING:
-    from facauth.evidence import Evidence
 
 
 def require_beyond_doubt(liveness: Liveness, replay: Replay | None, policy: SpoofPolicy) -> None:
@@ -47,7 +43,6 @@ class Spoof:
     liveness: Liveness
     replay: Replay | None  # None where there was nobody to compare with
     refusal: Attack | UnusableImage | None  # None for a live face
-    evidence: Evidence
 
     @property
     def verdict(self) -> LiveVerdict:
@@ -58,14 +53,12 @@ class Spoof:
         return LiveVerdict.ATTACK if attack else LiveVerdict.CANNOT_JUDGE
 
 
-def weigh(
-    liveness: Liveness, replay: Replay | None, policy: SpoofPolicy, evidence: Evidence
-) -> Spoof:
+def weigh(liveness: Liveness, replay: Replay | None, policy: SpoofPolicy) -> Spoof:
     """What a sign-in would say; of two attacks the replay is told, which is the clearer."""
     try:
         require_new_picture(replay or NOTHING_COMPARED)
         require_live(liveness)
         require_beyond_doubt(liveness, replay, policy)
     except (Attack, UnusableImage) as refusal:
-        return Spoof(liveness, replay, refusal, evidence)
-    return Spoof(liveness, replay, None, evidence)
+        return Spoof(liveness, replay, refusal)
+    return Spoof(liveness, replay, None)

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from older import make_older
 
+from facauth.admin import remove
 from facauth.errors import SetupProblem
 from facauth.records import rekey, schema
 from facauth.records.backup import discard_backups
 from facauth.records.database import Database
 from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.people import remove
 from facauth.records.sealing import Template
 from facauth.records.store import Store
 from facauth.records.upgrade import migrate

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facauth import admin
 from facauth.errors import SetupProblem
-from facauth.records import people, rekey
+from facauth.records import rekey
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.schema import MIGRATIONS
 from facauth.records.sealing import Template
@@ -32,7 +33,7 @@ MANY = 3000  # people, so that SQLite sorts more than it holds in memory of its 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "people.sqlite3"
+    return tmp_path / "data" / "admin.sqlite3"
 
 
 def access(path: Path) -> KeyAccess:
@@ -123,7 +124,7 @@ def old_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def remove(path: Path) -> None:
     with Store.open(path, access(path)) as store:
-        people.remove(store, ADA)
+        admin.remove(store, ADA)
 
 
 def replace(path: Path) -> None:
@@ -282,7 +283,8 @@ def test_nothing_is_left_while_other_processes_read(
 DIE = """
 import os, sys
 from pathlib import Path
-from facauth.records import people, rekey
+from facauth import admin
+from facauth.records import rekey
 from facauth.records.database import Database
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.store import Store
@@ -293,7 +295,7 @@ access = KeyAccess(None, path.parent / "keys" / "key", None)
 """
 REMOVE = """
 with Store.open(path, access) as store:
-    people.remove(store, PersonName.parse("Ada"))
+    admin.remove(store, PersonName.parse("Ada"))
 """
 ENCRYPT = "rekey.encrypt(path, KeyKind.FILE, access)"
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facauth import admin
 from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, compare, require_match
 from facauth.errors import FacauthError, NoMatch, SetupProblem
-from facauth.records import means, people, rekey
+from facauth.records import means, rekey
 from facauth.records.database import Database
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.means import BLOCK_PEOPLE, NUMBERS, SCALE, Block, Memory
@@ -140,7 +141,7 @@ CHANGES: dict[str, Callable[[Store, int], object]] = {
     "for other networks": partial(enrol, contract=OTHER),
     "removed": lambda store, number: suppressed(remove, store, number),
     "replaced": lambda store, number: suppressed(replaced, store, number),
-    "renamed": lambda store, number: suppressed(people.rename, store, name(number), name(-number)),
+    "renamed": lambda store, number: suppressed(admin.rename, store, name(number), name(-number)),
     "rotated": lambda store, _: store.lock() and rekey.rotate(store, access(store.path)),
 }
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facauth.errors import Attack, FacauthError, Reason, UnusableImage
-from facauth.evidence import Evidence
 from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy
 from facauth.spoof.liveness import require_live
 from facauth.spoof.replay import require_new_picture
@@ -122,7 +121,7 @@ def test_a_doubt_says_what_to_do_and_is_no_accusation() -> None:
 def test_a_spoof_check_says_what_a_sign_in_would(
     live: LiveVerdict, again: ReplayVerdict, policy: SpoofPolicy, score: float
 ) -> None:
-    spoof = weigh(liveness(live, score), replay(again), policy, Evidence())
+    spoof = weigh(liveness(live, score), replay(again), policy)
     assert (spoof.verdict is LIVE) is passes(liveness(live, score), replay(again), policy)
     assert (spoof.verdict is ATTACK) is isinstance(spoof.refusal, Attack)
     assert (spoof.verdict is ATTACK) is (live is ATTACK or again is ENROLLED)
