@@ -24,6 +24,7 @@ class Answer:
     exit_code: ExitCode = ExitCode.OK
     lines: list[str] = field(default_factory=list)  # stdout, for people and simple scripts
     notes: list[str] = field(default_factory=list)  # stderr, unless --quiet
+    how_seen: list[str] = field(default_factory=list)  # of the photos; the last notes
     reasons: Sequence[Reason] = ()
     more: dict[str, Any] = field(default_factory=dict)  # further fields of the envelope
 
@@ -34,7 +35,7 @@ class Answer:
         """
         elapsed_ms = dict(self.evidence.elapsed_ms)
         for each in found:
-            self.notes += looked_at(each)
+            self.how_seen += looked_at(each)
             for stage, spent in each.elapsed_ms.items():
                 elapsed_ms[stage] = elapsed_ms.get(stage, 0.0) + spent
             self.evidence = replace(each, elapsed_ms=elapsed_ms)
@@ -73,7 +74,7 @@ def envelope(answer: Answer) -> dict[str, Any]:
         "replay": replay_fields(found.replay),
         "quality": quality_fields(found.quality),
         "reasons": [asdict(reason) for reason in answer.reasons],
-        "notes": answer.notes,
+        "notes": [*answer.notes, *answer.how_seen],
         "elapsed_ms": {stage: round(ms, 1) for stage, ms in found.elapsed_ms.items()},
         **answer.more,
     }

@@ -153,6 +153,21 @@ class Facauth:
             self.store.touch(mode=0o600)
             self.store.write_bytes(self._known[people])
 
+    def knows_nobody(self) -> None:
+        """A store without people."""
+        from facauth.records.store import Store
+
+        Store.open(self.store, create=True).close()
+
+    def lacks_store(self, *arguments: str) -> None:
+        """The command refuses a store that is not there, and makes none."""
+        result = self(*arguments, exit_code=7)
+        assert result.stdout == ""
+        assert result.stderr == (
+            f"facauth: there is no store at {self.store}; facauth register makes one\n"
+        )
+        assert not self.store.parent.exists()
+
     def __call__(self, *arguments: str, exit_code: int = 0, stdin: bytes | None = None) -> Result:
         given = io.TextIOWrapper(io.BytesIO(stdin or b""))
         with self._monkeypatch.context() as patch:

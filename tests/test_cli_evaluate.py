@@ -290,12 +290,15 @@ def test_attacks_that_sign_in(
 
 
 def test_a_store_without_people_can_let_nobody_in(facauth: Facauth, six: Path) -> None:
-    result = facauth("evaluate", "spoof", str(six), "--store", "absent.sqlite3", exit_code=2)
+    facauth("evaluate", "spoof", str(six), "--store", "absent.sqlite3", exit_code=7)
+    assert not (facauth.here / "absent.sqlite3").exists()
+    facauth.knows_nobody()
+    empty = str(facauth.store)
+    result = facauth("evaluate", "spoof", str(six), "--store", empty, exit_code=2)
     assert result.stderr == (
-        "facauth: nobody with a current photo is enrolled in absent.sqlite3; "
+        f"facauth: nobody with a current photo is enrolled in {empty}; "
         "register there whom the attacks show\n"
     )
-    assert not (facauth.here / "absent.sqlite3").exists()
 
 
 @pytest.mark.slow

@@ -196,13 +196,13 @@ def test_whatever_a_stage_says_only_a_clear_yes_signs_in(
     assert len([event for event in enrolled.events() if event[1] == "signed_in"]) == 1
 
 
-def test_an_attack_ends_the_attempt_before_anybody_is_compared(
+def test_an_attack_ends_the_attempt_before_pictures_are_compared(
     enrolled: Facauth, photo: Photo
 ) -> None:
-    enrolled.bind(
-        liveness=judged(LiveVerdict.ATTACK, 0.0), encode=broken, compare=broken, replay=broken
-    )
-    enrolled("sign-in", photo(AGAIN), exit_code=3)
+    """It is compared with people, for it counts for whom it shows; but that is not told."""
+    enrolled.bind(liveness=judged(LiveVerdict.ATTACK, 0.0), signature=broken, replay=broken)
+    refused = enrolled("sign-in", photo(AGAIN), "--json", exit_code=3).json
+    assert (refused["person"], refused["match"]) == (None, None)
 
 
 def test_who_does_not_match_is_not_compared_with_photos_of_anybody(

@@ -61,7 +61,8 @@ def shown(pid: int) -> bytes:
 def until_hidden(pid: int) -> bytes:
     """The environment once no passphrase is in it, or else as it is at the end of patience."""
     deadline = time.monotonic() + PATIENCE_S
-    while any(each.encode() in shown(pid) for each in SECRETS.values()):
+    # A process that was only just made has no environment yet.
+    while not shown(pid) or any(each.encode() in shown(pid) for each in SECRETS.values()):
         if time.monotonic() > deadline:
             break
         time.sleep(0.02)

@@ -22,6 +22,8 @@ COMMANDS = (
     "calibrate",
     "unlock",
     "purge",
+    "backup",
+    "restore",
     "migrate",
     "demo",
     "doctor",

@@ -46,7 +46,7 @@ def _write(answer: Answer, *, as_json: bool, quiet: bool) -> None:
             say(line)
     except Unwritten as failure:
         _say_what_was_done(answer, failure)
-    for text in [*([] if quiet else answer.notes), *map(str, answer.reasons)]:
+    for text in [*([] if quiet else [*answer.notes, *answer.how_seen]), *map(str, answer.reasons)]:
         complain(text)
 
 

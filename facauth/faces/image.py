@@ -131,14 +131,16 @@ def _unusable(code: str, message: str, source: str) -> UnusableImage:
     )
 
 
-def decode(data: bytes, source: str, max_pixels: int = IMAGE.max_pixels) -> Pixels:
+def decode(data: bytes, source: str, max_pixels: int | None = None) -> Pixels:
     """Pixels of the one frame: EXIF orientation applied, ICC profile turned to sRGB.
 
-    source only names the image in messages; max_pixels: IMAGE.max_pixels or fewer. Raises
+    source only names the image in messages; max_pixels: fewer than IMAGE.max_pixels. Raises
     UnusableImage for whatever is not a whole image within the limits, SetupProblem for HEIC
     without its extra.
     """
     from PIL import Image, UnidentifiedImageError
+
+    max_pixels = max_pixels or IMAGE.max_pixels
 
     _allow_heif(data, source)
     if _is_avif(data) and len(data) > IMAGE.max_avif_bytes:

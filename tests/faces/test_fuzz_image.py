@@ -47,7 +47,8 @@ def require_sane(data: bytes) -> bool:
 def test_a_whole_seed_is_an_image(name: str) -> None:
     if name.startswith("heic"):
         pytest.importorskip("pi_heif")
-    assert require_sane(SEEDS[name])
+    whole = name not in ("png film", "gif", "webp film", "tiff lzw")  # of several frames
+    assert require_sane(SEEDS[name]) is whole
 
 
 @pytest.mark.parametrize("name", SEEDS)

@@ -845,7 +845,7 @@ def test_heic_without_its_extra(brand: bytes) -> None:
         decode(patched(HEIC[""], b"ftyp", 4, brand), "photo.heic")
     (reason,) = error.value.reasons
     assert reason.code == "image.heic"
-    assert "facauth[heic]" in reason.advice
+    assert "pi-heif" in reason.advice
 
 
 @pytest.mark.usefixtures("without_extra")
