@@ -139,8 +139,9 @@ def fill(store: Store, contract: str, people: int, signature_bytes: int = 0) -> 
                 persons,
             )
             store._db._db.executemany(
-                """INSERT INTO templates (contract, encoding, signature, person_id, enrolled_at)
-                VALUES (?, ?, ?, (SELECT id FROM people WHERE uid = ?), '')""",
+                """INSERT INTO templates
+                (contract, encoding, signature, person_id, accepted_spoof, learned, enrolled_at)
+                VALUES (?, ?, ?, (SELECT id FROM people WHERE uid = ?), 0, 0, '')""",
                 templates,
             )
 
