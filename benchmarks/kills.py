@@ -10,7 +10,9 @@ opened as the next command would, with its key, and this must hold:
 
 - SQLite finds no fault, the log's chain is whole, and who is enrolled, with every byte, the log,
   the attempt limits and the lock are as before the operation or as after it. A sign-in may also
-  have been counted as failed and not settled: nothing else may be half done
+  have been counted as failed and not settled, for everybody or for the person it comes near as
+  well; and of a first registration there may be a store with nobody in it: nothing else may be
+  half done
 - an older store has its rows or is a current one, with a whole backup beside it
 - no file is open to others, although the umask is 000
 - no byte that the operation erased is in any file: encodings, signatures, names, keys
@@ -58,11 +60,12 @@ from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
 from facauth.pipeline import register, sign_in
 from facauth.records import backup, means, rekey, upgrade
 from facauth.records.keys import KeyAccess, KeyKind, create, forget
+from facauth.records.limits import GRAVEST
 from facauth.records.log import FIELDS, entry_hash, now
 from facauth.records.schema import APPLICATION_ID, MIGRATIONS
 from facauth.records.sealing import Template
 from facauth.records.store import Store
-from facauth.settings import DEFAULT
+from facauth.settings import DEFAULT, LIMITS
 from facauth.spoof.signature import CaptureSignature, Part
 from facauth.structs import (
     Encoding,
@@ -110,7 +113,7 @@ class Operation:
     act: Callable[[Path], object]
     read: Callable[[Path], State]  # all that must be as before or as after
     use: Callable[[Path], object]  # what must work when it was done
-    midway: Callable[[Path], object] = nothing  # to what a kill may lead as well
+    midway: tuple[Callable[[Path], object], ...] = ()  # to what a kill may lead as well
 
 
 @dataclass(slots=True)
@@ -245,18 +248,27 @@ def catch(path: Path) -> None:
         sign_in(System.of(fake(), store), f"{ADA.text} 100", asked)
 
 
-def abandon(path: Path, claimed: PersonName | None = None) -> None:
-    """A sign-in that ends after it was counted and before it is settled."""
+def abandon(path: Path, claimed: PersonName | None = None, near: PersonName | None = None) -> None:
+    """A sign-in that ends after it was counted and before it is settled.
+
+    near: whom it comes near, and counts for as well.
+    """
     name = claimed.text if claimed else None
-    with opened(path) as store, suppress(KeyboardInterrupt), store.attempt(name):
+    with opened(path) as store, suppress(KeyboardInterrupt), store.attempt(name) as attempt:
+        if near:
+            attempt.came_near(store.uid(near.text))
         raise KeyboardInterrupt
+
+
+def make(path: Path) -> None:
+    """A store with nobody in it."""
+    opened(path, create=True).close()
 
 
 def unlock(path: Path) -> None:
     """Forget the failures of sign-ins that name nobody."""
     with opened(path) as store, store.transaction():
         store.unlock(None)
-        store.log("unlock", "unlocked")
 
 
 def remove(path: Path, name: PersonName) -> None:
@@ -308,7 +320,7 @@ def tried(path: Path) -> None:
 def locked_out(path: Path) -> None:
     """Nobody can sign in without a name."""
     two_people(path)
-    for _ in range(10):
+    for _ in range(LIMITS.max_failures // GRAVEST):
         abandon(path)
 
 
@@ -425,7 +437,7 @@ def unjournalled(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = OFF")
         db.execute("BEGIN")
-        columns = "person_id, contract, encoding, signature, accepted_spoof, enrolled_at"
+        columns = "person_id, contract, encoding, signature, accepted_spoof, learned, enrolled_at"
         db.execute(f"INSERT INTO templates ({columns}) SELECT {columns} FROM templates")
         db.execute("COMMIT")
 
@@ -464,11 +476,16 @@ def backed_up_in_place(path: Path) -> None:
 
 
 def read(path: Path) -> State:
-    """All that the next command finds, but for times and what is random; of older ones the rows."""
+    """All that the next command finds, but for times and what is random; of older ones the rows.
+
+    Nothing of a store that is not there.
+    """
     try:
         with opened(path) as store:
             return contents(store)
     except SetupProblem as refusal:
+        if refusal.reasons[0].code == "store.missing":
+            return ()
         if refusal.reasons[0].code != "store.older":
             raise
         return rows(path)
@@ -586,7 +603,7 @@ class Bench:
         start.mkdir()
         operation.prepare(at(start))
         undone, found = [], set()
-        for begin in (operation.midway, nothing):
+        for begin in (*operation.midway, nothing):
             again(start, trial)
             begin(at(trial))
             before = operation.read(at(trial))
@@ -595,7 +612,7 @@ class Bench:
             undone.append((before, operation.read(at(trial))))
             found |= files(trial)
         operation.use(at(trial))
-        return cls(operation, start, trial, undone[1][1], undone, found, secrets(at(start)))
+        return cls(operation, start, trial, undone[-1][1], undone, found, secrets(at(start)))
 
     def act(self) -> None:
         """The operation, where every file that is not made private is everybody's."""
@@ -777,17 +794,20 @@ def migration(name: str, act: Callable[[Path], object], version: int) -> Operati
     return Operation(name, partial(older, version=version), act, read_migrated, newcomer)
 
 
+UNSETTLED = (abandon, partial(abandon, near=ADA))
 OPERATIONS = (
-    Operation("first register", nothing, partial(enrol, name=ADA, numbers=(1,)), read, newcomer),
+    Operation(
+        "first register", nothing, partial(enrol, name=ADA, numbers=(1,)), read, newcomer, (make,)
+    ),
     on_store("register", partial(enrol, name=CAROL, numbers=(1, 2))),
     on_store("register a photo more", partial(enrol, name=ADA, numbers=(3,))),
     on_store("register --replace", partial(enrol, name=ADA, numbers=(3,), replace=True), upgraded),
-    Operation("sign-in, accepted", tried, recognise, read, newcomer, abandon),
-    Operation("sign-in --learn", tried, study, read, newcomer, abandon),
-    Operation("sign-in --learn, one for another", studied, study, read, newcomer, abandon),
-    Operation("sign-in, searched", tried, search, read, search, abandon),
-    Operation("sign-in, refused", tried, refuse, read, newcomer, abandon),
-    Operation("sign-in, an attack", tried, catch, read, newcomer, partial(abandon, claimed=ADA)),
+    Operation("sign-in, accepted", tried, recognise, read, newcomer, UNSETTLED),
+    Operation("sign-in --learn", tried, study, read, newcomer, UNSETTLED),
+    Operation("sign-in --learn, one for another", studied, study, read, newcomer, UNSETTLED),
+    Operation("sign-in, searched", tried, search, read, search, UNSETTLED),
+    Operation("sign-in, refused", tried, refuse, read, newcomer, (abandon,)),
+    Operation("sign-in, an attack", tried, catch, read, newcomer, (partial(abandon, claimed=ADA),)),
     Operation("unlock", locked_out, unlock, read, recognise),
     on_store("remove", partial(remove, name=ADA), upgraded),
     on_store("remove, searched", partial(remove, name=ADA), searched),

@@ -496,8 +496,9 @@ def test_a_person_who_was_put_in_signs_in_nobody(locked: Facauth, photo: Photo) 
             SELECT 2, uid, name, name_key, enrolled_at FROM other.people"""
         )
         db.execute(
-            """INSERT INTO templates (person_id, contract, encoding, enrolled_at)
-            SELECT 2, contract, encoding, enrolled_at FROM other.templates"""
+            """INSERT INTO templates
+            (person_id, contract, encoding, accepted_spoof, learned, enrolled_at)
+            SELECT 2, contract, encoding, 0, 0, enrolled_at FROM other.templates"""
         )
     for claimed in ((), ("--as", "Joe")):
         result = locked("sign-in", photo("biden_2010.jpg"), *claimed, "--json", exit_code=7)

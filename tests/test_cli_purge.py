@@ -190,7 +190,8 @@ def test_clocks_may_differ_a_little(enrolled: Facauth) -> None:
 
 
 def test_without_a_store_there_is_nobody_to_purge(facauth: Facauth) -> None:
-    facauth("purge", "--unused-for", "1y", "--yes")
+    result = facauth("purge", "--unused-for", "1y", "--yes", "--json", exit_code=7)
+    assert result.codes == ["store.missing"]
     assert not facauth.store.parent.exists()
 
 

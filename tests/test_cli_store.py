@@ -10,6 +10,7 @@ import pytest
 from conftest import Facauth, Photo, change_types, tree
 from older import make_older
 
+from facauth.records.limits import clocks_s
 from facauth.records.roster import Roster
 from facauth.records.schema import MIGRATIONS
 
@@ -198,7 +199,8 @@ def test_to_be_told_to_wait_is_an_event_once(facauth: Facauth, photo: Photo) -> 
     facauth.knows(Barack=photo(BARACK))
     with closing(sqlite3.connect(facauth.store)) as db, db:
         for subject in ("", db.execute("SELECT uid FROM people").fetchone()[0]):
-            db.execute("INSERT OR REPLACE INTO tries VALUES (?, 0, 99, 1e9, 1e9)", (subject,))
+            row = (subject, *clocks_s())  # now: another machine may have been up for hours
+            db.execute("INSERT OR REPLACE INTO tries VALUES (?, 0, 99, ?, ?)", row)
     for _ in range(3):
         for claim in ((), ("--as", "Barack")):
             facauth("sign-in", photo(AGAIN), *claim, exit_code=5)

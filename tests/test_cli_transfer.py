@@ -21,6 +21,7 @@ from conftest import PATIENCE_S, Facauth, Photo, Result, expected, fragments, ki
 from facauth.decision.enrolment import like_somebody
 from facauth.records.keys import SCRYPT_N, KeyAccess, KeyKind
 from facauth.records.rekey import encrypt
+from facauth.records.store import Store
 from facauth.transfer import document
 
 EILEEN, JOE, BARACK, AGAIN = "collins.png", "biden_2010.jpg", "obama_2012.jpg", "obama_2010.jpg"
@@ -251,9 +252,15 @@ def test_nobody_is_exported_who_is_not_there(
     result = enrolled("export", "Ada", "ada.json", exit_code=6)
     assert result.stderr == "facauth: nobody is enrolled as Ada; see facauth list\n"
     with elsewhere(enrolled, monkeypatch, "new.sqlite3") as path:
+        for whom in ("--all", "Ada"):
+            result = enrolled("export", whom, "x.json", exit_code=7)
+            assert result.stderr == (
+                f"facauth: there is no store at {path}; facauth register makes one\n"
+            )
+            assert not path.exists()
+        Store.open(path, create=True).close()
         result = enrolled("export", "--all", "all.json", exit_code=6)
         assert result.stderr == f"facauth: nobody is enrolled in {path}; name another store\n"
-        assert not path.exists()
     assert tree(enrolled.here) == {}
 
 

@@ -20,11 +20,11 @@ from tampering import ENTRIES, Row, encrypt
 from facauth.errors import SetupProblem
 from facauth.records import schema
 from facauth.records.keys import KeyAccess
-from facauth.records.log import GENESIS, Broken
+from facauth.records.log import GENESIS
 from facauth.records.rekey import rotate
 from facauth.records.store import Store
 from facauth.records.upgrade import migrate
-from facauth.structs import PersonName
+from facauth.structs import Broken, PersonName
 
 BOTH = pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
 

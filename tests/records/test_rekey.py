@@ -276,7 +276,7 @@ seen = {}
 end = time.monotonic() + 4
 while time.monotonic() < end:
     try:
-        with Store.open(path, access) as store, store.attempt(None, liveness=True) as attempt:
+        with Store.open(path, access) as store, store.attempt(None) as attempt:
             with store.snapshot():
                 found = store.encodings("test/1")
                 kept = store.signatures("person3")

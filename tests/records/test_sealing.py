@@ -142,14 +142,12 @@ ALTERED = {
     "a row copied over another": [COPY.format("encoding"), COPY.format("signature")],
     "an encoding copied": [COPY.format("encoding")],
     "a photo twice": [
-        """INSERT INTO templates (person_id, contract, encoding, signature, accepted_spoof,
-        enrolled_at) SELECT person_id, contract, encoding, signature, accepted_spoof, enrolled_at
-        FROM templates WHERE id = 1"""
+        """INSERT INTO templates SELECT NULL, person_id, contract, encoding, signature,
+        accepted_spoof, learned, enrolled_at FROM templates WHERE id = 1"""
     ],
     "somebody else's photo added": [
-        """INSERT INTO templates (person_id, contract, encoding, signature, accepted_spoof,
-        enrolled_at) SELECT 2, contract, encoding, signature, accepted_spoof, enrolled_at
-        FROM templates WHERE id = 1"""
+        """INSERT INTO templates SELECT NULL, 2, contract, encoding, signature,
+        accepted_spoof, learned, enrolled_at FROM templates WHERE id = 1"""
     ],
     "a photo moved": ["UPDATE templates SET person_id = 2 WHERE id = 1"],
     "a photo deleted": ["DELETE FROM templates WHERE id = 1"],
@@ -189,8 +187,9 @@ ALTERED = {
     "a plain person": [
         """INSERT INTO people (id, uid, name, name_key, enrolled_at)
         VALUES (9, 'mallory', 'Mallory', 'mallory', '')""",
-        """INSERT INTO templates (person_id, contract, encoding, enrolled_at)
-        VALUES (9, 'test/1', zeroblob(32), '')""",
+        """INSERT INTO templates
+        (person_id, contract, encoding, accepted_spoof, learned, enrolled_at)
+        VALUES (9, 'test/1', zeroblob(32), 0, 0, '')""",
     ],
     "the lock and a key gone, a plain person": [
         "DELETE FROM key_lock",
@@ -212,7 +211,14 @@ def test_an_altered_store_is_refused(path: Path, how: str) -> None:
     ("statements", "left"),
     [
         (["DELETE FROM templates WHERE person_id = 1"], {"Bob": 2, "Eve": 1}),
-        (["PRAGMA foreign_keys = ON", "DELETE FROM people WHERE id = 1"], {"Bob": 2, "Eve": 1}),
+        (
+            [
+                "PRAGMA foreign_keys = ON",
+                "DELETE FROM templates WHERE person_id = 1",
+                "DELETE FROM people WHERE id = 1",
+            ],
+            {"Bob": 2, "Eve": 1},
+        ),
     ],
 )
 def test_who_was_left_out_as_a_whole_is_accepted_no_more(

@@ -317,7 +317,7 @@ def test_sqlite_programs_can_read_the_names(path: Path) -> None:
         "UPDATE people SET name = NULL",
         "UPDATE templates SET encoding = 'text'",
         "UPDATE templates SET encoding = NULL",
-        "INSERT INTO people (name, name_key, enrolled_at) VALUES ('b', 'ada', '')",
+        "INSERT INTO people (uid, name, name_key, enrolled_at) VALUES ('b', 'b', 'ada', '')",
         "INSERT INTO events (at, command, verdict) VALUES (NULL, '', '')",
     ],
 )
@@ -341,8 +341,7 @@ def test_a_template_without_a_person_cannot_be(path: Path) -> None:
     with Store.open(path, create=True) as store:
         with pytest.raises(SetupProblem), store.transaction():
             store._db.write(
-                "INSERT INTO templates (person_id, contract, encoding, enrolled_at)"
-                " VALUES (?, '', x'', '')",
+                "INSERT INTO templates VALUES (NULL, ?, '', x'', NULL, 0, 0, '')",
                 99,
             )
         assert store.encodings("") == []

@@ -10,12 +10,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Timer
 
 import pytest
 
+from facauth.files import alone
 from facauth.records.schema import MIGRATIONS
 from facauth.records.sealing import Template
 from facauth.records.store import Store
@@ -90,16 +92,36 @@ def test_people_registered_at_once_are_all_there(tmp_path: Path) -> None:
 
 
 def test_a_store_in_the_making_is_waited_for(tmp_path: Path) -> None:
+    """It has its name only when it is whole; whoever makes it holds the folder until then."""
+    path = tmp_path / "people.sqlite3"
+    with ExitStack() as making, ThreadPoolExecutor(1) as pool:
+        making.enter_context(alone(path, AssertionError("somebody else makes it")))
+        opening = pool.submit(log_once, path)
+        time.sleep(0.3)
+        assert not opening.done()
+        assert list(tmp_path.iterdir()) == []
+        making.close()
+        opening.result()
+    assert rows(path, "SELECT command FROM events") == [("list",)]
+
+
+def log_once(path: Path) -> None:
+    with Store.open(path, create=True) as store:
+        store.log("list", "listed")
+
+
+def test_a_copy_that_becomes_a_store_is_waited_for(tmp_path: Path) -> None:
     """SQLite does not wait by itself where a file becomes one with a write-ahead log."""
     path = tmp_path / "people.sqlite3"
-    path.touch()
+    Store.open(path, create=True).close()
+    with closing(sqlite3.connect(path)) as copy:  # as backup leaves it
+        assert copy.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         release = Timer(0.3, other.execute, ["ROLLBACK"])
         release.start()
         try:
-            with Store.open(path, create=True) as store:
-                store.log("list", "listed")
+            log_once(path)
         finally:
             release.join()
 
