@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cheap
 import numpy as np
 import pytest
 from conftest import ROOT, SAMPLES, TERMINAL_COLUMNS, Facauth, tree
@@ -290,10 +291,21 @@ def test_attacks_that_sign_in(
 
 
 def test_a_store_without_people_can_let_nobody_in(facauth: Facauth, six: Path) -> None:
-    result = facauth("evaluate", "spoof", str(six), "--store", "absent.sqlite3", exit_code=2)
+    cheap.enrol(facauth, "Ada")
+    facauth("remove", "Ada", "--yes")
+    named = ("--store", str(facauth.store))
+    result = facauth("evaluate", "spoof", str(six), *named, exit_code=2)
     assert result.stderr == (
-        "facauth: nobody with a current photo is enrolled in absent.sqlite3; "
+        f"facauth: nobody with a current photo is enrolled in {facauth.store}; "
         "register there whom the attacks show\n"
+    )
+
+
+def test_without_the_store_that_is_named_nothing_is_measured(facauth: Facauth, six: Path) -> None:
+    result = facauth("evaluate", "spoof", str(six), "--store", "absent.sqlite3", exit_code=7)
+    assert (result.stdout, result.stderr) == (
+        "",
+        "facauth: there is no store at absent.sqlite3; facauth register makes one\n",
     )
     assert not (facauth.here / "absent.sqlite3").exists()
 

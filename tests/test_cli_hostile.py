@@ -93,8 +93,11 @@ def metadata() -> dict[str, Made]:
         "profile of megabytes": (lambda: small("JPEG", icc_profile=srgb + bytes(2**23)), NO_FACE),
         "half a profile": (lambda: small("JPEG", icc_profile=srgb[: len(srgb) // 2]), NO_FACE),
         "profile in itself": (lambda: small("JPEG", icc_profile=cyclic), NO_FACE),
-        "tiff page in itself": (lambda: loop[:end] + long(8) + loop[end + 4 :], NO_FACE),
-        "tiff of 1,001 pages": (lambda: pages, NO_FACE),
+        "tiff page in itself": (
+            lambda: loop[:end] + long(8) + loop[end + 4 :],
+            "image.several_frames",
+        ),
+        "tiff of 1,001 pages": (lambda: pages, "image.several_frames"),
     }
 
 

@@ -472,7 +472,7 @@ def test_a_home_that_cannot_hold_a_store(
     assert re.fullmatch(
         rf"facauth: {place}/\S+ cannot be used \([A-Za-z ]+\); [^\n]+\n", result.stderr
     )
-    assert facauth("list").stdout == ""
+    assert facauth("list", exit_code=7).stdout == ""
     assert tree(facauth.here) == before
 
 

@@ -101,8 +101,14 @@ def test_an_unknown_person(enrolled: Facauth) -> None:
     enrolled("show", "\x1b", exit_code=2)
 
 
+def no_store(facauth: Facauth) -> str:
+    """What every command says that makes no store."""
+    return f"facauth: there is no store at {facauth.store}; facauth register makes one\n"
+
+
 def test_without_a_store_nobody_is_shown_and_none_is_made(facauth: Facauth) -> None:
-    facauth("show", "Ada", exit_code=6)
+    result = facauth("show", "Ada", exit_code=7)
+    assert (result.stdout, result.stderr) == ("", no_store(facauth))
     assert not facauth.store.parent.exists()
 
 

@@ -22,6 +22,8 @@ COMMANDS = (
     "calibrate",
     "unlock",
     "purge",
+    "backup",
+    "restore",
     "migrate",
     "demo",
     "doctor",
@@ -30,6 +32,7 @@ COMMANDS = (
     "evaluate",
     "log",
     "key",
+    "config",
 )
 INNER = (
     "evaluate spoof",

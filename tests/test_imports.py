@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import cheap
 import pytest
 from conftest import Facauth
 
@@ -52,6 +53,7 @@ def test_importing_loads_no_heavy_library(facauth: Facauth, module: str) -> None
     ],
 )
 def test_a_command_without_a_photo_loads_no_heavy_library(facauth: Facauth, arguments: str) -> None:
+    cheap.enrol(facauth, "Ada")
     modules = loaded(facauth, RUN, *arguments.split())
     assert "typer" in modules
     assert modules & HEAVY == set()
@@ -62,12 +64,12 @@ def test_what_opens_no_store_loads_no_database(facauth: Facauth) -> None:
 
 
 def test_a_store_that_is_not_encrypted_loads_no_cryptography(facauth: Facauth) -> None:
-    facauth.store.parent.mkdir()
+    cheap.enrol(facauth, "Ada")
     assert "cryptography" not in loaded_by_refusal(facauth, "remove", "Nobody", "--yes")
 
 
 def test_managing_people_loads_no_heavy_library(facauth: Facauth) -> None:
-    facauth.store.parent.mkdir()
+    cheap.enrol(facauth, "Ada")
     assert loaded_by_refusal(facauth, "remove", "Nobody", "--yes") & HEAVY == set()
     assert loaded_by_refusal(facauth, "rename", "Nobody", "Somebody") & HEAVY == set()
 

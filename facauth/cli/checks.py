@@ -93,11 +93,11 @@ def sign_in(
             explaining_match(explanation, answer, records),
         ):
             done = pipeline.sign_in(System.of(bound, records), image, asked)
-            answer.show(done.evidence)
             replay = done.evidence.replay
             compared = replay.compared if replay else 0
             answer.notes += not_compared(records, done.person, compared)
             answer.notes.append(rests_on(asked, done.person))
+        answer.show(done.evidence)
         answer.verdict, answer.person = "signed_in", done.person
         answer.lines.append(done.person)
         tell_learned(answer, done.person)

@@ -224,7 +224,7 @@ def _silent(data: bytes) -> Iterator[None]:
 
 
 def _require_size(image: Image.Image, source: str, max_pixels: int) -> None:
-    pixels = image.width * image.height
+    pixels, max_pixels = image.width * image.height, min(max_pixels, IMAGE.max_pixels)
     tags = getattr(image, "tag_v2", {})  # libtiff decodes whole tiles, however small the image
     tile = int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_LENGTH, 0))
     hungry = image.format in HUNGRY or max(tags.get(BITS, (8,))) > 8

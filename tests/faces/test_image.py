@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from facauth.errors import FacauthError, SetupProblem, UnusableImage, UsageProblem
+from facauth.extras import pip_install
 from facauth.faces.image import HUNGRY, decode, image_name, read_image
 from facauth.settings import IMAGE
 
@@ -845,7 +846,8 @@ def test_heic_without_its_extra(brand: bytes) -> None:
         decode(patched(HEIC[""], b"ftyp", 4, brand), "photo.heic")
     (reason,) = error.value.reasons
     assert reason.code == "image.heic"
-    assert "facauth[heic]" in reason.advice
+    assert reason.advice == f"{pip_install('heic')}, or give a JPEG"
+    assert "pi-heif" in reason.advice
 
 
 @pytest.mark.usefixtures("without_extra")
