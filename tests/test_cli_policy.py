@@ -196,13 +196,17 @@ def test_whatever_a_stage_says_only_a_clear_yes_signs_in(
     assert len([event for event in enrolled.events() if event[1] == "signed_in"]) == 1
 
 
-def test_an_attack_ends_the_attempt_before_pictures_are_compared(
-    enrolled: Facauth, photo: Photo
+@pytest.mark.parametrize("name", [AGAIN, "biden_2010.jpg"])
+def test_an_attack_is_told_no_match_and_counts_as_an_attempt(
+    enrolled: Facauth, photo: Photo, name: str
 ) -> None:
-    """It is compared with people, for it counts for whom it shows; but that is not told."""
+    """It is compared, so that it counts for whom it comes near, and refused before the match is."""
     enrolled.bind(liveness=judged(LiveVerdict.ATTACK, 0.0), signature=broken, replay=broken)
-    refused = enrolled("sign-in", photo(AGAIN), "--json", exit_code=3).json
-    assert (refused["person"], refused["match"]) == (None, None)
+    result = enrolled("sign-in", photo(name), "--json", exit_code=3)
+    answer = result.json
+    assert (answer["match"], answer["person"], answer["verdict"]) == (None, None, "attack")
+    assert "match" not in "".join(result.codes)
+    assert enrolled.events()[-1][:2] == ("sign-in", "attack")
 
 
 def test_who_does_not_match_is_not_compared_with_photos_of_anybody(

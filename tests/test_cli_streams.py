@@ -42,6 +42,7 @@ def test_quiet_silences_notes_and_never_errors(facauth: Facauth, photo: Photo, q
         (2, "", "remove", "Ada"),
         (0, "removed Ada\n", "remove", "Ada", "--yes"),
         (6, "", "remove", "Ada", "--yes"),
+        (0, "", "list"),
     ):
         result = facauth(*map(str, command), quiet, exit_code=int(str(exit_code)))
         assert result.stdout == stdout

@@ -32,6 +32,7 @@ COMMANDS = (
     "evaluate",
     "log",
     "key",
+    "config",
 )
 INNER = (
     "evaluate spoof",

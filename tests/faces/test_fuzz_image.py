@@ -43,7 +43,17 @@ def require_sane(data: bytes) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", SEEDS)
+SEVERAL_FRAMES = ("png film", "gif", "webp film", "tiff lzw")
+
+
+@pytest.mark.parametrize("name", SEVERAL_FRAMES)
+def test_a_whole_seed_of_several_frames_is_refused_as_such(name: str) -> None:
+    with pytest.raises(UnusableImage) as error:
+        decode(SEEDS[name], "photo")
+    assert [reason.code for reason in error.value.reasons] == ["image.several_frames"]
+
+
+@pytest.mark.parametrize("name", [name for name in SEEDS if name not in SEVERAL_FRAMES])
 def test_a_whole_seed_is_an_image(name: str) -> None:
     if name.startswith("heic"):
         pytest.importorskip("pi_heif")

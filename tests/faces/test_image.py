@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from facauth.errors import FacauthError, SetupProblem, UnusableImage, UsageProblem
+from facauth.extras import pip_install
 from facauth.faces.image import HUNGRY, decode, image_name, read_image
 from facauth.settings import IMAGE
 
@@ -845,6 +846,7 @@ def test_heic_without_its_extra(brand: bytes) -> None:
         decode(patched(HEIC[""], b"ftyp", 4, brand), "photo.heic")
     (reason,) = error.value.reasons
     assert reason.code == "image.heic"
+    assert reason.advice == f"{pip_install('heic')}, or give a JPEG"
     assert "pi-heif" in reason.advice
 
 

@@ -27,9 +27,10 @@ from facauth.errors import (
     UsageProblem,
 )
 from facauth.records import limits
+from facauth.records.attempt import Attempt
 from facauth.records.limits import Tries, delay_s, passed_s, spoken, weight
 from facauth.records.sealing import Template
-from facauth.records.store import Attempt, Store
+from facauth.records.store import Store
 from facauth.settings import LIMITS, AttemptLimits
 from facauth.structs import PersonName
 
