@@ -1,4 +1,4 @@
-"""Is this the enrolled picture again: the file, a copy of it, or a photo of it?"""
+"""Is this the enrolled picture again: the file, a copy or an edit of it, or a photo of it?"""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LINE_RGB = (0, 230, 0)
 REASONS = {
     ReplayVerdict.ENROLLED_PICTURE: Reason(
         "replay.enrolled_picture",
-        "this is the enrolled photo again, or a picture of it",
-        "take a new photo",
+        "this is the enrolled photo again, or was made from it",
+        "take the photo again, from another place",
     ),
     ReplayVerdict.SAME_SITTING: Reason(
         "replay.same_sitting",
@@ -69,14 +69,21 @@ def verdict_on(comparison: Comparison, limits: ReplayLimits) -> ReplayVerdict:
     """What one enrolled photo says of the probe."""
     frame = comparison.frame
     seen = shown(frame, limits) or shown(comparison.face, limits)
-    if seen and not in_the_room(comparison, limits):
+    edited = comparison.detail >= limits.min_same_detail
+    if edited or (seen and not in_the_room(comparison, limits)):
         return ReplayVerdict.ENROLLED_PICTURE
     same_room = (
         frame.inliers >= limits.min_inliers
         and not frame.displacement > limits.max_still_displacement
     )
-    doubt = seen or same_room or unclear(frame, limits) or unclear(comparison.face, limits)
-    return ReplayVerdict.SAME_SITTING if doubt else ReplayVerdict.NEW
+    doubts = (
+        seen,
+        same_room,
+        comparison.pairs >= limits.min_pairs,
+        unclear(frame, limits),
+        unclear(comparison.face, limits),
+    )
+    return ReplayVerdict.SAME_SITTING if any(doubts) else ReplayVerdict.NEW
 
 
 def unclear(plane: Plane, limits: ReplayLimits) -> bool:
