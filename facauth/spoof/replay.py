@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from facauth.errors import Attack, Reason
@@ -37,7 +38,8 @@ def judge(
 ) -> Replay:
     """The gravest verdict over all of a person's signatures; never refuses by itself."""
     found = [_replay(compare(probe, each), len(enrolled), limits) for each in enrolled]
-    return max(found, key=_gravity, default=NOTHING_COMPARED)
+    gravest = max(found, key=_gravity, default=NOTHING_COMPARED)
+    return replace(gravest, older=sum(each.aligned is None for each in enrolled))
 
 
 def _gravity(replay: Replay) -> tuple[int, int]:
