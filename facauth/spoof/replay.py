@@ -71,8 +71,7 @@ def verdict_on(comparison: Comparison, limits: ReplayLimits) -> ReplayVerdict:
     """What one enrolled photo says of the probe."""
     frame = comparison.frame
     seen = shown(frame, limits) or shown(comparison.face, limits)
-    edited = comparison.detail >= limits.min_same_detail
-    if edited or (seen and not in_the_room(comparison, limits)):
+    if edited(comparison, limits) or (seen and not in_the_room(comparison, limits)):
         return ReplayVerdict.ENROLLED_PICTURE
     same_room = (
         frame.inliers >= limits.min_inliers
@@ -86,6 +85,13 @@ def verdict_on(comparison: Comparison, limits: ReplayLimits) -> ReplayVerdict:
         unclear(comparison.face, limits),
     )
     return ReplayVerdict.SAME_SITTING if any(doubts) else ReplayVerdict.NEW
+
+
+def edited(comparison: Comparison, limits: ReplayLimits) -> bool:
+    """Whether the face is made of the enrolled one's pixels; alone it need be less alike, for
+    two photos of one sitting share their room."""
+    alone = comparison.frame.pairs < limits.max_room_pairs
+    return comparison.detail >= (limits.min_moved_detail if alone else limits.min_same_detail)
 
 
 def unclear(plane: Plane, limits: ReplayLimits) -> bool:
