@@ -116,7 +116,7 @@ class ReplayLimits:
     max_depth: float = 0.15  # correlation that a face loses on its frame's plane; pictures .03
     min_copy_detail: float = 0.97  # of frame and face; copies .973, most frames of a video less
     # An editor's pixels, wherever they went; and many that look alike on no plane are never new.
-    min_same_detail: float = 0.985  # most edits more, other photos of one press event .967
+    min_same_detail: float = 0.9875  # most edits more, other photos of one press event .967
     min_moved_detail: float = 0.955  # enough where nothing of the room is left; other photos .93
     max_room_pairs: int = 20  # so few features of the frame that look alike are nothing left
     min_pairs: int = 80  # of frame and face; other photos 76

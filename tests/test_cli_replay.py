@@ -131,16 +131,18 @@ QUICK = ("warp_0.5", "warp_3", "moved", "turned", "glasses", "mirrored_warp", "s
 )
 def test_no_edit_of_the_registered_photo_signs_in(scanned: Facauth, edit: str) -> None:
     probe = edited(scanned, edit)
+    scanned.bind(liveness=alive)
     before = scanned.enrolled()
     found = scanned("spoof-check", probe, "--against", "Barack", "--json", exit_code=3).json
     assert found["replay"]["verdict"] == "enrolled_picture"
     assert "replay.enrolled_picture" in [each["code"] for each in found["reasons"]]
-    assert refusal(scanned, probe, "--as", "Barack", "--skip-liveness")
+    assert refusal(scanned, probe, "--as", "Barack")
     assert scanned.enrolled() == before
 
 
 def test_an_edit_is_told_what_to_do(scanned: Facauth) -> None:
-    result = scanned("sign-in", edited(scanned, "warp_2"), "--skip-liveness", exit_code=3)
+    scanned.bind(liveness=alive)
+    result = scanned("sign-in", edited(scanned, "warp_2"), exit_code=3)
     assert (result.stdout, result.stderr.endswith(REFUSAL)) == ("", True)
 
 
@@ -154,13 +156,14 @@ def test_a_signature_of_facauth_0_1_is_compared_as_far_as_it_can_be(
         "facauth: the signature of 1 photo of Barack is of an older version, "
         "so an edited copy is found less surely; register again with --replace\n"
     )
-    scanned("sign-in", photo(ANOTHER), "--skip-liveness", exit_code=3)
-    result = scanned("sign-in", photo(FIRST), "--skip-liveness")
+    scanned.bind(liveness=alive)
+    scanned("sign-in", photo(ANOTHER), exit_code=3)
+    result = scanned("sign-in", photo(FIRST))
     assert (result.stdout, note in result.stderr) == ("Barack\n", True)
     checked = scanned("spoof-check", photo(ANOTHER), "--against", "Barack", exit_code=3)
     assert checked.stderr == note
     scanned("register", "Barack", photo(ANOTHER), "--accept-spoof", "--replace")
-    assert note not in scanned("sign-in", photo(FIRST), "--skip-liveness").stderr
+    assert note not in scanned("sign-in", photo(FIRST)).stderr
 
 
 def test_the_registered_file_itself_does_not_sign_in(enrolled: Facauth, photo: Photo) -> None:

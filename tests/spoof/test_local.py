@@ -25,7 +25,7 @@ def face(seed: int) -> Grey:
         )
         for n in sizes
     ]
-    return np.clip(128 + np.sum(layers, axis=0), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + np.sum(layers, axis=0), 0, 255), np.uint8)
 
 
 def warped(grey: Grey, px: float) -> Grey:
