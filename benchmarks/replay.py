@@ -1,11 +1,15 @@
 """How surely the enrolled picture is found again, and how often another photo is taken for it.
 
     python benchmarks/replay.py FOLDER [--lfw FOLDER] [--pad FOLDER] [--simulated N] [--pairs N]
+                                [--clips FOLDER] [--edit FOLDER] [--edited N]
 
 FOLDER holds faces/{original,screen,paper}/NAME and scenes/pairs.csv (original,recapture). --lfw is
 a folder PERSON/IMAGE: digital copies and simulated recaptures are made of its photos, and pairs of
 one person's photos are the false alarms. --pad holds nuaa/live/PERSON/ID_GLASSES_PLACE_SESSION_n
 and SOURCE/live/: photos of one session follow each other there, and other sessions are compared.
+
+--edit holds photos that are edited in every way of benchmarks/edits.py, with the scenes as rooms.
+--clips holds films of one live person each: later frames are compared with earlier ones.
 
 Simulated recaptures (tests/simulator.py) are easier than real ones; the tables keep them apart.
 
@@ -32,6 +36,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from edits import EDITS, Studio, images, subjects
 from liveness import cpu
 from PIL import Image
 
@@ -51,6 +56,8 @@ SEED = 20261122  # of every draw
 STEP = 3  # of NUAA's frames every third: about a second or less apart
 NUAA_SESSION = 13  # ID_GLASSES_PLACE_SESSION: so many characters of a file name
 PERSONS_PHOTOS = 6  # of one person in LFW at most, so that nobody dominates; so many seen, ...
+LAGS_S = (0.5, 2.0, 4.0, 8.0)  # of a clip's later frames; and its last
+STARTS = (0.0, 0.25, 0.5)  # of the clip, where the enrolled frames lie
 SEEN_COPIED, SEEN_SIMULATED = 100, 60  # ... and of so many persons while the limits were set
 ONE_PHOTO = 0.99  # correlation of frame and face: two files of LFW that are one press photo
 
@@ -224,6 +231,43 @@ def copies(paths: list[Path]) -> Iterator[tuple[str, str, Comparison | None]]:
                 yield kind, path.name, compare(probe, enrolled) if probe else None
 
 
+def edited(paths: list[Path], rooms: list[Path]) -> Iterator[tuple[str, str, Comparison | None]]:
+    """Edits of photos; None where no face is found in the edit."""
+    enrolled = list(subjects(paths, networks().detector))
+    studio = Studio([read(path) for path in rooms], enrolled)
+    for name in EDITS:
+        for subject in enrolled:
+            known = signature(subject.pixels, subject.face)
+            probe = largest(studio.edited(subject, name))
+            yield name, subject.path.name, compare(probe, known) if probe else None
+
+
+def clips(paths: list[Path]) -> Iterator[tuple[str, str, Comparison]]:
+    """Later frames of a clip against earlier ones."""
+    for path in paths:
+        film = cv2.VideoCapture(str(path))
+        rate, count = film.get(cv2.CAP_PROP_FPS), int(film.get(cv2.CAP_PROP_FRAME_COUNT))
+        frames = [frame for _ in range(count) for took, frame in [film.read()] if took]
+        kept: dict[int, CaptureSignature | None] = {}
+        for start, later, kind in _lags(len(frames), rate):
+            for each in {start, later} - kept.keys():
+                kept[each] = largest(np.ascontiguousarray(frames[each][..., ::-1]))
+            enrolled, probe = kept[start], kept[later]
+            if enrolled and probe:
+                yield f"clip, {kind}", f"{path.name} {start} {later}", compare(probe, enrolled)
+
+
+def _lags(count: int, rate: float) -> Iterator[tuple[int, int, str]]:
+    """Numbers of an earlier and a later frame, and how much later it is."""
+    last = count - 1
+    for start in (round(share * last) for share in STARTS):
+        for lag in LAGS_S:
+            if start + round(lag * rate) <= last:
+                yield start, start + round(lag * rate), f"{lag} s later"
+        if start == 0 and last / rate > 2:
+            yield start, last, "last frame"
+
+
 def held_out(unseen: bool) -> str:
     """The mark of photos that were not looked at while the limits were set."""
     return ", held out" if unseen else ""
@@ -325,7 +369,8 @@ def _numbers(replay: Comparison) -> str:
         f"moved {plane.displacement:.3f}"
         for name, plane in (("frame", replay.frame), ("face", replay.face))
     )
-    return f"{', '.join(planes)}, face on frame's plane r {replay.face_on_frame.correlation:.3f}"
+    on_frame = f"face on frame's plane r {replay.face_on_frame.correlation:.3f}"
+    return f"{', '.join(planes)}, {on_frame}, detail {replay.detail:.3f}"
 
 
 def frames_only(rows: Iterator[tuple[str, str, Comparison]]) -> None:
@@ -374,6 +419,9 @@ def main() -> None:
     parser.add_argument("--simulated", type=int, default=300, help="recapture so many LFW faces")
     parser.add_argument("--copied", type=int, default=160, help="copy so many LFW faces")
     parser.add_argument("--pairs", type=int, default=3000, help="of LFW photos, at least")
+    parser.add_argument("--clips", type=Path, help="films of one live person each")
+    parser.add_argument("--edit", type=Path, help="photos with a face, to be edited")
+    parser.add_argument("--edited", type=int, default=40, help="so many of them")
     options = parser.parse_args()
     opencv()
     cv2.setNumThreads(1)
@@ -396,6 +444,13 @@ def main() -> None:
         refused = {"enrolled_picture"}
         table("Sessions", sessions(options.pad / "nuaa" / "live"), refused)
         table("Sittings", sittings(options.pad), refused)
+    if options.clips:
+        table("Later frames", clips(sorted(options.clips.iterdir())), {"enrolled_picture"})
+    if options.edit:
+        photos = images(options.edit)
+        random.Random(SEED).shuffle(photos)
+        rooms = sorted(options.folder.glob("scenes/original*/*"))
+        table("Edits", edited(photos[: options.edited], rooms), missed)
     if options.lfw:  # last, for it takes a second or two for each
         table("Simulated recaptures", simulated(firsts[: options.simulated]), missed)
 

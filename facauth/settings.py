@@ -115,6 +115,11 @@ class ReplayLimits:
     max_still_sharper: float = 1.3  # detail, or its inverse; frames 1.13, real prints 2.4 to 7.7
     max_depth: float = 0.15  # correlation that a face loses on its frame's plane; pictures .03
     min_copy_detail: float = 0.97  # of frame and face; copies .973, most frames of a video less
+    # An editor's pixels, wherever they went; and many that look alike on no plane are never new.
+    min_same_detail: float = 0.9875  # most edits more, other photos of one press event .967
+    min_moved_detail: float = 0.955  # enough where nothing of the room is left; other photos .93
+    max_room_pairs: int = 20  # so few features of the frame that look alike are nothing left
+    min_pairs: int = 80  # of frame and face; other photos 76
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from facauth.cli.people import counted
 from facauth.errors import FacauthError
 from facauth.evidence import Evidence, evidence_of
 from facauth.settings import asked_rate
-from facauth.structs import Terms
+from facauth.structs import NOTHING_COMPARED, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,9 +94,8 @@ def sign_in(
         ):
             done = pipeline.sign_in(System.of(bound, records), image, asked)
             answer.show(done.evidence)
-            replay = done.evidence.replay
-            compared = replay.compared if replay else 0
-            answer.notes += not_compared(records, done.person, compared)
+            replay = done.evidence.replay or NOTHING_COMPARED
+            answer.notes += not_compared(records, done.person, replay.compared, replay.older)
             answer.notes.append(rests_on(asked, done.person))
         answer.verdict, answer.person = "signed_in", done.person
         answer.lines.append(done.person)
@@ -146,12 +145,20 @@ def tell_learned(answer: Answer, name: str) -> None:
         answer.notes.append(f"learned: {name} now has {counted(came.photos)}")
 
 
-def not_compared(store: Store, name: str, compared: int) -> list[str]:
-    """A note where a replay of a person's photos, or some of them, cannot be found."""
-    unsigned = store.unsigned(name)
-    if not unsigned:
-        return []
-    whose = f"{counted(unsigned)} of {name}" if compared else name
-    return [
-        f"no signature of {whose} is stored, so a replay of an enrolled photo is not looked for"
-    ]
+def not_compared(store: Store, name: str, compared: int, older: int) -> list[str]:
+    """Notes where a replay of a person's photos, or some of them, is not found, or less surely.
+
+    compared: stored signatures; older: those of them without an aligned face.
+    """
+    notes, unsigned = [], store.unsigned(name)
+    if unsigned:
+        whose = f"{counted(unsigned)} of {name}" if compared else name
+        notes.append(
+            f"no signature of {whose} is stored, so a replay of an enrolled photo is not looked for"
+        )
+    if older:
+        notes.append(
+            f"the signature of {counted(older)} of {name} is of an older version, so an edited "
+            "copy is found less surely; register again with --replace"
+        )
+    return notes

@@ -115,7 +115,8 @@ def known_as(
     with unlocked(answer, store, key_file) as records:
         name = records.known_as(PersonName.parse(against))
         enrolled = enrolled_as(records, name)
-        answer.notes += not_compared(records, name, len(enrolled))
+        older = sum(each.aligned is None for each in enrolled)
+        answer.notes += not_compared(records, name, len(enrolled), older)
     return enrolled
 
 

@@ -2,15 +2,16 @@
 
 Whatever shows the enrolled picture, screen and print included, shows it as one plane: many
 features agree on one homography, and under it the grey pictures agree as well. Another photo of the
-person has a few chance agreements.
+person has a few chance agreements. An edit bends the plane or cuts it; see spoof.local.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from facauth.spoof.local import fine_detail
 from facauth.spoof.signature import DESCRIPTOR, STEPS, CaptureSignature, Part
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ MAX_DISTANCE_RATIO = 0.8  # of the best to the second best descriptor (Lowe, IJC
 PLANE_PX = 1.5  # how far a feature may lie off the plane, in the part's pixels
 TRIES = 500  # of four pairs; with half of the pairs on the plane 110 find it 999 times in 1,000
 MIN_PAIRS = 8  # features that a homography is looked for with; fewer never suffice
+MIN_ALIKE = 6  # features of the face; with fewer its fine detail is not looked at
 NOT_MIRRORED = 60  # inliers, frame and face together, that spare looking for a mirror image
 MIN_OVERLAP = 0.1  # of the grey picture; less says nothing
 DULL = 4.0  # grey levels; where a picture varies less, its noise is not made large
@@ -71,23 +73,39 @@ class Comparison:
     frame: Plane
     face: Plane
     face_on_frame: Likeness  # of the faces on the plane of the *frame*
+    detail: float = math.nan  # of the aligned faces, in [-1, 1] (spoof.local); NaN: not looked at
+
+    @property
+    def pairs(self) -> int:
+        """Features that look alike, on a plane or not."""
+        return self.frame.pairs + self.face.pairs
 
 
 def compare(probe: CaptureSignature, enrolled: CaptureSignature) -> Comparison:
     """How far the probe shows the enrolled picture, or its mirror image; always an answer."""
-    as_is = _compare(probe, enrolled, mirrored=False)
-    if _inliers(as_is) >= NOT_MIRRORED:
-        return as_is
-    return max(as_is, _compare(probe, mirror(enrolled), mirrored=True), key=_inliers)
+    found, known = _compare(probe, enrolled, mirrored=False), enrolled
+    if _inliers(found) < NOT_MIRRORED:
+        other = mirror(enrolled)
+        turned = _compare(probe, other, mirrored=True)
+        if (_inliers(turned), turned.pairs) > (_inliers(found), found.pairs):
+            found, known = turned, other
+    return replace(found, detail=_detail(found, probe.aligned, known.aligned))
 
 
 def _inliers(comparison: Comparison) -> int:
     return comparison.frame.inliers + comparison.face.inliers
 
 
+def _detail(found: Comparison, probe: Grey | None, enrolled: Grey | None) -> float:
+    if probe is None or enrolled is None or found.face.pairs < MIN_ALIKE:
+        return math.nan
+    return fine_detail(probe, enrolled)
+
+
 def mirror(known: CaptureSignature) -> CaptureSignature:
     """The signature of the mirror image, up to rounding: nothing has to be kept for it."""
-    return CaptureSignature(mirror_part(known.frame), mirror_part(known.face))
+    aligned = None if known.aligned is None else known.aligned[:, ::-1].copy()
+    return CaptureSignature(mirror_part(known.frame), mirror_part(known.face), aligned)
 
 
 def mirror_part(part: Part) -> Part:

@@ -1,9 +1,10 @@
-"""Is this the enrolled picture again: the file, a copy of it, or a photo of it?"""
+"""Is this the enrolled picture again: the file, a copy or an edit of it, or a photo of it?"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from facauth.errors import Attack, Reason
@@ -21,8 +22,8 @@ LINE_RGB = (0, 230, 0)
 REASONS = {
     ReplayVerdict.ENROLLED_PICTURE: Reason(
         "replay.enrolled_picture",
-        "this is the enrolled photo again, or a picture of it",
-        "take a new photo",
+        "this is the enrolled photo again, or was made from it",
+        "take the photo again, from another place",
     ),
     ReplayVerdict.SAME_SITTING: Reason(
         "replay.same_sitting",
@@ -37,7 +38,8 @@ def judge(
 ) -> Replay:
     """The gravest verdict over all of a person's signatures; never refuses by itself."""
     found = [_replay(compare(probe, each), len(enrolled), limits) for each in enrolled]
-    return max(found, key=_gravity, default=NOTHING_COMPARED)
+    gravest = max(found, key=_gravity, default=NOTHING_COMPARED)
+    return replace(gravest, older=sum(each.aligned is None for each in enrolled))
 
 
 def _gravity(replay: Replay) -> tuple[int, int]:
@@ -69,14 +71,27 @@ def verdict_on(comparison: Comparison, limits: ReplayLimits) -> ReplayVerdict:
     """What one enrolled photo says of the probe."""
     frame = comparison.frame
     seen = shown(frame, limits) or shown(comparison.face, limits)
-    if seen and not in_the_room(comparison, limits):
+    if edited(comparison, limits) or (seen and not in_the_room(comparison, limits)):
         return ReplayVerdict.ENROLLED_PICTURE
     same_room = (
         frame.inliers >= limits.min_inliers
         and not frame.displacement > limits.max_still_displacement
     )
-    doubt = seen or same_room or unclear(frame, limits) or unclear(comparison.face, limits)
-    return ReplayVerdict.SAME_SITTING if doubt else ReplayVerdict.NEW
+    doubts = (
+        seen,
+        same_room,
+        comparison.pairs >= limits.min_pairs,
+        unclear(frame, limits),
+        unclear(comparison.face, limits),
+    )
+    return ReplayVerdict.SAME_SITTING if any(doubts) else ReplayVerdict.NEW
+
+
+def edited(comparison: Comparison, limits: ReplayLimits) -> bool:
+    """Whether the face is made of the enrolled one's pixels; alone it need be less alike, for
+    two photos of one sitting share their room."""
+    alone = comparison.frame.pairs < limits.max_room_pairs
+    return comparison.detail >= (limits.min_moved_detail if alone else limits.min_same_detail)
 
 
 def unclear(plane: Plane, limits: ReplayLimits) -> bool:

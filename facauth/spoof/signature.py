@@ -1,12 +1,13 @@
 """What is kept of a photo to find it again: its capture signature, and the signature's bytes.
 
-A capture signature holds local features (SIFT) of the whole frame and of the face, and a small
-grey picture of each. Signatures are partly invertible: biometric data, to be kept and deleted like
-encodings.
+A capture signature holds local features (SIFT) of the whole frame and of the face, a small grey
+picture of each, and the aligned face in its fine detail. From it a face can be recognised:
+biometric data, to be kept and deleted like encodings.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from facauth.errors import Reason, SetupProblem
+from facauth.faces.align import SFACE_CHIP_PX, SFACE_TEMPLATE, similarity_transform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     Grey = NDArray[np.uint8]  # (h, w)
 
 # What makes a signature. Change any of these and MAGIC with it.
-MAGIC = b"fCS1"
+MAGIC = b"fCS2"
+WITHOUT_ALIGNED = b"fCS1"  # of facauth 0.1: the same, but for the aligned face
 FRAME_PX = 256  # longer side that the frame is reduced to; SIFT doubles it again
 CHIP_PX = 160  # side of the face chip ...
 CHIP_BOXES = 1.35  # ... which is so many times the longer side of the face box
@@ -36,6 +39,9 @@ DESCRIPTOR = 128
 UNIT = 512  # descriptor levels per 1 of a unit vector; above 255 clips
 DETAIL_PX = 1.5  # standard deviation of the blur that detail is measured with
 STEPS = 65535  # position steps over a part's side
+ALIGNED_PX = 128  # side of the aligned face; its eyes are a quarter of it apart
+ALIGNED_SPREAD = 0.8  # of SFace's template about its middle: hair and chin are seen too
+MAX_SAMPLES = 8  # of the photo along a pixel of the aligned face, averaged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,21 +71,32 @@ class CaptureSignature:
 
     frame: Part
     face: Part
+    aligned: Grey | None = None  # (ALIGNED_PX, ALIGNED_PX); None where facauth 0.1 stored it
 
     def to_bytes(self) -> bytes:
         """As it is stored: little-endian, MAGIC first."""
-        return MAGIC + _part_bytes(self.frame) + _part_bytes(self.face)
+        parts = _part_bytes(self.frame) + _part_bytes(self.face)
+        if self.aligned is None:
+            return WITHOUT_ALIGNED + parts
+        return MAGIC + parts + self.aligned.tobytes()
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Self:
-        """Raises ValueError for whatever `to_bytes` of this version did not make."""
-        if stored[: len(MAGIC)] != MAGIC:
+        """Raises ValueError for whatever `to_bytes` of this or an older version did not make."""
+        magic = stored[: len(MAGIC)]
+        if magic not in (MAGIC, WITHOUT_ALIGNED):
             raise ValueError("not a capture signature of this version")
         frame, rest = _read_part(stored[len(MAGIC) :])
         face, rest = _read_part(rest)
-        if rest:
-            raise ValueError("a capture signature ends before these bytes do")
-        return cls(frame, face)
+        if len(rest) != (ALIGNED_PX**2 if magic == MAGIC else 0):
+            raise ValueError("a capture signature ends elsewhere than its bytes do")
+        return cls(frame, face, _read_aligned(rest) if rest else None)
+
+
+def _read_aligned(stored: bytes) -> Grey:
+    import numpy as np
+
+    return np.frombuffer(stored, np.uint8).reshape(ALIGNED_PX, ALIGNED_PX)
 
 
 HEADER = struct.Struct("<5d5H")  # inside, detail, size_px, features, grey width and height
@@ -149,7 +166,32 @@ def signature(pixels: Pixels, face: Face) -> CaptureSignature:
     return CaptureSignature(
         _part(grey, (0, 0, width, height), min(1.0, FRAME_PX / max(width, height))),
         _part(grey, *chip(face, width, height)),
+        aligned(grey, face),
     )
+
+
+def aligned(grey: Grey, face: Face) -> Grey:
+    """(ALIGNED_PX, ALIGNED_PX): the landmarks on SFace's template, spread by ALIGNED_SPREAD.
+
+    Each pixel is the mean of those of the photo that it covers, of MAX_SAMPLES squared at most.
+    """
+    import cv2
+    import numpy as np
+
+    middle, unit = SFACE_CHIP_PX / 2, ALIGNED_PX / SFACE_CHIP_PX
+    template = ((np.array(SFACE_TEMPLATE) - middle) * ALIGNED_SPREAD + middle) * unit
+    points = face.landmarks_px.astype(np.float64)
+    x, y, w, h = face.box_px
+    if not np.ptp(points, axis=0).min() > 0:  # of no face that was detected
+        points = np.array([x, y]) + template / ALIGNED_PX * [w, h]
+    turn = similarity_transform(points, template)
+    scale = math.hypot(turn[0, 0], turn[1, 0])
+    samples = min(MAX_SAMPLES, max(2, math.ceil(1 / scale)))
+    turn = turn * samples
+    turn[:, 2] += (samples - 1) / 2  # pixels are counted from their centres
+    side = (ALIGNED_PX * samples, ALIGNED_PX * samples)
+    fine = cv2.warpAffine(grey, turn, side, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return _resized(np.asarray(fine, np.uint8), 1 / samples)
 
 
 def chip(face: Face, width: int, height: int) -> tuple[tuple[int, int, int, int], float]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
+from edits import Studio, Subject
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -34,6 +35,7 @@ RECAPTURES = Path(__file__).parents[3] / "shared" / "data" / "replay" / "faces"
 OBAMAS = ("obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg")
 PORTRAITS = (*OBAMAS, "biden_2010.jpg", "collins.png", "hopper_1984.jpg")
 NOTHING = Plane(0, 0, math.nan, math.nan, NOT_ALIKE)
+MANY = replace(NOTHING, pairs=50)
 ALIKE = Likeness(correlation=0.97, detail=0.9, lift=0.0)
 UNLIKE = replace(ALIKE, correlation=0.5)
 FOUND = Plane(100, 90, 0.2, 1.0, ALIKE)
@@ -131,13 +133,43 @@ def test_a_mirrored_signature_is_that_of_the_mirrored_photo() -> None:
     assert seen.frame.displacement == pytest.approx(0, abs=0.005)
 
 
-def test_a_face_that_moved_in_its_room_is_the_same_sitting() -> None:
+def in_the_room_of(pixels: Pixels, picture: Pixels) -> Pixels:
+    """The photo, the face of another one over its own."""
+    faces = [sight(each, networks().detector).faces[0] for each in (pixels, picture)]
+    (x, y, w, h), (left, top, wide, high) = ([round(n) for n in each.box_px] for each in faces)
+    seen = pixels.copy()
+    seen[y : y + h, x : x + w] = cv2.resize(picture[top : top + high, left : left + wide], (w, h))
+    return seen
+
+
+def test_another_face_in_the_same_room_is_the_same_sitting() -> None:
+    room, later = read(SAMPLES / OBAMAS[0]), read(SAMPLES / OBAMAS[2])
+    found = judge(of(in_the_room_of(room, later)), [of(room)])
+    assert found.verdict is ReplayVerdict.SAME_SITTING
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_face_that_was_moved_in_its_picture_is_the_enrolled_picture(mirrored: bool) -> None:
     pixels = read(SAMPLES / OBAMAS[0])
     face = sight(pixels, networks().detector).faces[0]
     x, y, w, h = (round(each) for each in face.box_px)
     moved = pixels.copy()
     moved[y : y + h, x + 12 : x + 12 + w] = pixels[y : y + h, x : x + w]
-    assert judge(of(moved), [of(pixels)]).verdict is ReplayVerdict.SAME_SITTING
+    found = judge(of(moved[:, ::-1].copy() if mirrored else moved), [of(pixels)])
+    assert (found.verdict, found.mirrored) == (ReplayVerdict.ENROLLED_PICTURE, mirrored)
+
+
+def test_an_edit_is_missed_without_the_aligned_face_alone() -> None:
+    """What an older signature lacks is what finds this one."""
+    subject = Subject(SAMPLES / OBAMAS[2], read(SAMPLES / OBAMAS[2]), face_of(OBAMAS[2]))
+    probe = of(Studio([], []).edited(subject, "glasses_warp"))
+    known = sample(OBAMAS[2])
+    assert judge(probe, [known]).verdict is ReplayVerdict.ENROLLED_PICTURE
+    assert judge(probe, [replace(known, aligned=None)]).verdict is ReplayVerdict.SAME_SITTING
+
+
+def face_of(name: str) -> Face:
+    return sight(read(SAMPLES / name), networks().detector).faces[0]
 
 
 def test_the_gravest_verdict_over_all_enrolled_photos_counts() -> None:
@@ -152,9 +184,14 @@ def test_the_gravest_verdict_over_all_enrolled_photos_counts() -> None:
 
 
 def of_numbers(
-    frame: Plane, face: Plane, face_on_frame: Likeness, *, mirrored: bool = False
+    frame: Plane,
+    face: Plane,
+    face_on_frame: Likeness,
+    *,
+    mirrored: bool = False,
+    detail: float = math.nan,
 ) -> Comparison:
-    return Comparison(mirrored, frame, face, face_on_frame)
+    return Comparison(mirrored, frame, face, face_on_frame, detail)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +203,14 @@ def of_numbers(
         (of_numbers(FOUND, NOTHING, UNLIKE), "enrolled_picture"),
         (of_numbers(FOUND, FOUND, NOT_ALIKE), "enrolled_picture"),
         (of_numbers(replace(FOUND, pairs=1000), NOTHING, UNLIKE), "enrolled_picture"),
-        (of_numbers(replace(FOUND, pairs=1000, grey=UNLIKE), NOTHING, UNLIKE), "new"),
+        (of_numbers(replace(FOUND, pairs=1000, grey=UNLIKE), NOTHING, UNLIKE), "same_sitting"),
+        (of_numbers(replace(FOUND, pairs=70, inliers=8, grey=UNLIKE), NOTHING, UNLIKE), "new"),
+        (of_numbers(MANY, MANY, NOT_ALIKE), "same_sitting"),  # many look alike, and on no plane
+        (of_numbers(MANY, MANY, NOT_ALIKE, detail=0.97), "same_sitting"),
+        (of_numbers(MANY, MANY, NOT_ALIKE, detail=0.99), "enrolled_picture"),
+        (of_numbers(NOTHING, MANY, NOT_ALIKE, detail=0.97), "enrolled_picture"),  # no room is left
+        (of_numbers(NOTHING, MANY, NOT_ALIKE, detail=0.94), "new"),
+        (of_numbers(STILL, FOUND, UNLIKE, detail=0.99), "enrolled_picture"),  # whatever moved
         (of_numbers(STILL, FOUND, ALIKE), "same_sitting"),
         (of_numbers(STILL, FOUND, ALIKE, mirrored=True), "enrolled_picture"),
         (of_numbers(replace(STILL, grey=COPY), FOUND, COPY), "enrolled_picture"),

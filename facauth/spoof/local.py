@@ -1,0 +1,84 @@
+"""Whether one face is made of the other's pixels, wherever an editor has moved them.
+
+Dense flow brings the aligned faces together, cell by cell; then their fine detail is compared. A
+warp, a move or a drawn pair of glasses leaves the pixels of some cells as they were. Another photo
+of the person has other detail everywhere, and so has a later frame, unless the person hardly moved.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from facauth.spoof.signature import ALIGNED_PX
+
+if TYPE_CHECKING:
+    import cv2
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facauth.spoof.signature import Grey
+
+    Floats = NDArray[np.floating[Any]]
+
+# How two aligned faces are compared; benchmarks/replay.py measures with it.
+CELL_PX = 16
+CELLS = 4  # along the middle of the face, which is what a face swap leaves of it
+FINE_PX, COARSE_PX = 1.0, 2.0  # standard deviations: finer detail is noise, coarser everybody's
+MARGIN_PX = 8  # that the wider blur reaches
+SHARE = 90  # percentile of the cells: the best one or two of them tell
+
+
+def fine_detail(probe: Grey, enrolled: Grey) -> float:
+    """In [-1, 1]: correlation of what the best cells show, free of light, contrast and place.
+
+    Both are (ALIGNED_PX, ALIGNED_PX). The mean of the flow from one to the other and back.
+    """
+    import numpy as np
+
+    both = (_cells(probe, enrolled), _cells(enrolled, probe))
+    return float(np.mean([np.percentile(each, SHARE) for each in both]))
+
+
+def _cells(still: Grey, moved: Grey) -> Floats:
+    """(CELLS²,) correlations, once the flow from the one to the other is undone."""
+    import cv2
+    import numpy as np
+
+    flow = _flow().calc(still, moved, None)  # type: ignore[call-overload]  # None makes a new one
+    down, across = np.indices(still.shape, np.float32)
+    edge = cv2.BORDER_REPLICATE
+    brought = cv2.remap(
+        moved, across + flow[..., 0], down + flow[..., 1], cv2.INTER_CUBIC, borderMode=edge
+    )
+    first, second = (_in_cells(_band(np.asarray(each, np.uint8))) for each in (still, brought))
+    lengths = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    return np.asarray((first * second).sum(axis=1) / np.maximum(lengths, 1e-6))
+
+
+@cache
+def _flow() -> cv2.DISOpticalFlow:
+    """Kroeger et al., Fast optical flow using dense inverse search, ECCV 2016."""
+    import cv2
+
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+
+def _band(grey: Grey) -> Floats:
+    """The middle of the face, between two blurs."""
+    import cv2
+    import numpy as np
+
+    reach = CELLS * CELL_PX // 2
+    low, high = ALIGNED_PX // 2 - reach - MARGIN_PX, ALIGNED_PX // 2 + reach + MARGIN_PX
+    cut = grey[low:high, low:high].astype(np.float32)
+    fine, coarse = (cv2.GaussianBlur(cut, (0, 0), sigma) for sigma in (FINE_PX, COARSE_PX))
+    return np.asarray(fine - coarse)[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+
+
+def _in_cells(band: Floats) -> Floats:
+    """(CELLS², CELL_PX²), the mean of each cell taken away."""
+    import numpy as np
+
+    rows = band.reshape(CELLS, CELL_PX, CELLS, CELL_PX).swapaxes(1, 2).reshape(CELLS**2, -1)
+    return np.asarray(rows - rows.mean(axis=1, keepdims=True))
