@@ -48,7 +48,8 @@ def capture(sighting: Sighting, *_: object) -> CaptureSignature:
         )
         for _ in range(2)
     ]
-    return CaptureSignature(*parts)
+    frame, face = parts
+    return CaptureSignature(frame, face)
 
 
 def replay(probe: CaptureSignature, enrolled: list[CaptureSignature]) -> Replay:
