@@ -6,8 +6,9 @@ import math
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import tries as benchmark
@@ -28,6 +29,7 @@ from facauth.errors import (
 )
 from facauth.records import limits
 from facauth.records.attempt import Attempt
+from facauth.records.keys import KeyAccess
 from facauth.records.limits import Tries, delay_s, passed_s, spoken, weight
 from facauth.records.sealing import Template
 from facauth.records.store import Store
@@ -123,7 +125,9 @@ def test_the_delay_doubles_from_half_a_minute_to_an_hour() -> None:
     assert delays == [0, 0, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
 
 
-@pytest.mark.parametrize(("rules", "stop"), [(LIMITS, 100), (50)])
+@pytest.mark.parametrize(
+    ("rules", "stop"), [(LIMITS, 100), (replace(LIMITS, stop_failures=50), 50)]
+)
 def test_at_last_there_is_a_stop(rules: AttemptLimits, stop: int) -> None:
     assert delay_s(stop - 1, rules) == 3600
     assert delay_s(stop, rules) == delay_s(2**53, rules) == math.inf
@@ -268,7 +272,12 @@ class Model:
 def modelled() -> Iterator[Model]:
     """A store in memory that knows Ada."""
     world = World()
-    with pytest.MonkeyPatch.context() as patch, Store.open(Path("none")) as store:
+    with (
+        TemporaryDirectory() as folder,
+        Store.open(Path(folder) / "people.sqlite3", create=True) as made,
+    ):
+        in_memory = made._db.in_memory()
+    with pytest.MonkeyPatch.context() as patch, Store(in_memory, KeyAccess()) as store:
         patch.setattr(limits, "clocks_s", world.clocks_s)
         with store.transaction():
             store.add(ADA, "test/1", [PHOTO])
@@ -533,11 +542,16 @@ def test_a_store_that_cannot_be_written_lets_nobody_try(path: Path) -> None:
 
 
 def test_without_a_store_there_is_nobody_to_try(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "none") as store:
+    path = tmp_path / "none"
+    with pytest.raises(SetupProblem) as problem, Store.open(path):
+        pytest.fail("opened")
+    assert problem.value.reasons[0].code == "store.missing"
+    assert list(tmp_path.iterdir()) == []
+    with Store.open(path, create=True) as store:
         with pytest.raises(Conflict), store.attempt("Ada"):
             pytest.fail("let through")
         assert attempt(store, refusal(NoMatch, "match.nobody_enrolled"), None)
-    assert list(tmp_path.iterdir()) == []
+        assert stored(path) == [("", 0)]
 
 
 def test_a_copy_for_trials_has_no_limits_and_leaves_no_trace(store: Store, path: Path) -> None:
@@ -615,13 +629,12 @@ def test_a_row_of_other_types_lets_nobody_in(store: Store, path: Path, change: s
     """A flipped bit does not ask whether the table is strict."""
     attempt(store, NO)
     change_types(path, f"UPDATE tries SET {change}")
-    with (
-        Store.open(path) as again,
-        pytest.raises(SetupProblem) as problem,
-        again.attempt("Ada"),
-    ):
+    with pytest.raises(SetupProblem) as problem, store.attempt("Ada"):
         pytest.fail("let through")
-    assert problem.value.reasons[0].code == "limit.damaged"
+    assert problem.value.reasons[0].code == "limit.damaged"  # where it was open before
+    with pytest.raises(SetupProblem) as problem, Store.open(path):
+        pytest.fail("opened")
+    assert problem.value.reasons[0].code == "store.damaged"
 
 
 def tamper(path: Path, statement: str) -> None:
