@@ -16,7 +16,7 @@ MAX_PIPELINE_LINES = 150
 
 # Every import goes to a lower floor, or stays within its own package.
 FLOORS = (
-    {"facauth", "facauth.errors", "facauth.extras", "facauth.names"},
+    {"facauth", "facauth.errors", "facauth.extras", "facauth.geometry", "facauth.names"},
     {"facauth.files"},
     {"facauth.settings"},
     {"facauth.structs"},

@@ -329,7 +329,7 @@ def test_a_command_decides_by_one_reading_of_it(
     facauth: Facauth, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     """So no two thresholds of one decision come from two files."""
-    cheap.bind_to(facauth)
+    cheap.bind_to(facauth, signature=cheap.capture)
     cheap.enrol(facauth, "Ada")
     if command[0] == "import":
         facauth("export", *command[1:], "Ada", "--plain")

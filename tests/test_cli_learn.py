@@ -17,7 +17,7 @@ from facauth.decision.calibration import shipped
 from facauth.errors import Reason, SetupProblem
 from facauth.records.keys import KeyAccess
 from facauth.records.store import Store
-from facauth.spoof.signature import CaptureSignature, Part
+from facauth.spoof.signature import CaptureSignature
 from facauth.structs import (
     NOTHING_COMPARED,
     Encoding,
@@ -32,24 +32,6 @@ PASSES = "facauth: 1 in 1,000 strangers would pass as somebody enrolled here\n"
 LEARNED = PASSES + "facauth: learned: Ada now has {} photos\n"
 OLD = "2020-01-01T00:00:00+00:00"
 COPY = Reason("replay.enrolled_picture", "it is the enrolled picture", "take another photo")
-
-
-def capture(sighting: Sighting, *_: object) -> CaptureSignature:
-    """One for each name of a photo."""
-    dice = np.random.default_rng(zlib.crc32(str(sighting.pixels).encode()))
-    parts = [
-        Part(
-            (0.0, 0.0, 1.0, 1.0),
-            (20, 20),
-            dice.integers(0, 65535, (3, 2)).astype(np.uint16),
-            dice.integers(0, 255, (3, 128)).astype(np.uint8),
-            dice.integers(0, 255, (4, 5)).astype(np.uint8),
-            0.5,
-        )
-        for _ in range(2)
-    ]
-    frame, face = parts
-    return CaptureSignature(frame, face)
 
 
 def replay(probe: CaptureSignature, enrolled: list[CaptureSignature]) -> Replay:
@@ -82,7 +64,7 @@ def encode(sighting: Sighting, *_: object) -> Encoding:
 @pytest.fixture
 def enrolled(facauth: Facauth) -> Facauth:
     """A store that knows Ada and Bob, each with one photo, and photos that are names."""
-    stages: dict[str, Callable[..., Any]] = {"signature": capture, "replay": replay}
+    stages: dict[str, Callable[..., Any]] = {"signature": cheap.capture, "replay": replay}
     cheap.bind_to(facauth, liveness=liveness, measure=measure, encode=encode, **stages)
     facauth("register", "Ada", "ada 1.jpg")
     facauth("register", "Bob", "bob 1.jpg")

@@ -109,14 +109,14 @@ def import_people(
     with answering("import", as_json=as_json, quiet=quiet) as answer:
         answer.more["people"] = None
         stages = bind(Networks(Checked(None)))
-        contract = stages.contract()
+        contract, calibration = stages.contract(), stages.calibration()
         content = read_stdin() if source == STREAM else read_file(str(named(source)))
         copies = document.read(content, source, lambda _: ask(f"passphrase {PURPOSE}"))
         with (
             unlocked(answer, store, key_file, create=True) as records,
             progress(len(copies), wanted=not (as_json or quiet)) as advance,
         ):
-            system = System.of(stages, records)
+            system = System(stages, records, calibration)
             admin.import_(system, copies, allow_duplicate=allow_duplicate, advance=advance)
             answer.notes += admin.lookalikes(records, *(copy.name.text for copy in copies))
         answer.verdict = "imported"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facauth.faces.align import similarity_transform
+from facauth.geometry import similarity_transform
 
 if TYPE_CHECKING:
     import numpy as np

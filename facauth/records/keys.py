@@ -287,21 +287,23 @@ def _text(path: Path) -> str:
 
 def _unfit_file(path: Path, error: OSError) -> SetupProblem | None:
     """In words, if it is no sound key file of this user."""
-    name, wrong, unsafe = shown(path), "key.wrong_file", "key.unsafe"
+    name = shown(path)
     match error:
         case FileNotFoundError():
             advice = "give --key-file or FACAUTH_KEY_FILE"
             return _problem("key.missing", f"there is no key file {name}", advice)
         case files.NotAFile():
-            return _problem(wrong, f"{name} is not a file", "name a key file")
+            return _problem("key.wrong_file", f"{name} is not a file", "name a key file")
         case files.TooLarge():
-            return _problem(wrong, f"{name} is too large", "name a key file")
+            return _problem("key.wrong_file", f"{name} is too large", "name a key file")
         case files.NotOurs():
             message = f"the key file {name} belongs to another user"
-            return _problem(unsafe, message, "chown it, or name one of your own")
+            return _problem("key.unsafe", message, "chown it, or name one of your own")
         case files.Exposed():
             message = f"the key file {name} is open to other users"
-            return _problem(unsafe, message, "chmod 600 it, and rotate the key if they saw it")
+            return _problem(
+                "key.unsafe", message, "chmod 600 it, and rotate the key if they saw it"
+            )
     return None
 
 

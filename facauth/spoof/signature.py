@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from facauth.errors import Reason, SetupProblem
-from facauth.faces.align import SFACE_CHIP_PX, SFACE_TEMPLATE, similarity_transform
+from facauth.geometry import SFACE_CHIP_PX, SFACE_TEMPLATE, similarity_transform
 
 if TYPE_CHECKING:
     import numpy as np

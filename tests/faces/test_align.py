@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 
 from facauth.faces.align import (
     DLIB_CHIP_PX,
-    SFACE_CHIP_PX,
-    SFACE_TEMPLATE,
     dlib_box_px,
     dlib_chip,
     sface_chip,
-    similarity_transform,
 )
 from facauth.faces.detect import find_faces
+from facauth.geometry import SFACE_CHIP_PX, SFACE_TEMPLATE, similarity_transform
 from facauth.networks import WEIGHTS, Checked, Networks
 from facauth.structs import Face
 

@@ -33,7 +33,7 @@ MANY = 3000  # people, so that SQLite sorts more than it holds in memory of its 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "admin.sqlite3"
+    return tmp_path / "data" / "people.sqlite3"
 
 
 def access(path: Path) -> KeyAccess:
