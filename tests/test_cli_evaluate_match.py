@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cheap import CONTRACT, FACE, GOOD
 from conftest import SAMPLES, TERMINAL_COLUMNS, Facauth, piped, tree
@@ -28,7 +29,9 @@ def decode(image: str) -> str:
 
 
 def sight(image: str) -> Sighting:
-    faces = {"nobody": 0, "crowd": 2}.get(Path(image).stem, 1)
+    if Path(image).stem == "crowd":
+        return Sighting(np.zeros((200, 200, 3), np.uint8), (FACE, FACE), 0)
+    faces = 0 if Path(image).stem == "nobody" else 1
     return Sighting(image, (FACE,) * faces, 0)  # type: ignore[arg-type]
 
 
