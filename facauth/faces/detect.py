@@ -188,7 +188,7 @@ def _stands_back(other: Face, subject: Face, pixels: Pixels) -> bool:
     if _prominence_px(subject, pixels) >= DETECTION.min_prominence_ratio * prominent:
         return True
     sharp, blurred = (sharpness(grey_of(small_face(pixels, face))) for face in (subject, other))
-    return blurred <= DETECTION.max_blurred_ratio * sharp
+    return blurred < DETECTION.max_blurred_ratio * sharp
 
 
 def _prominence_px(face: Face, pixels: Pixels) -> float:
