@@ -17,13 +17,14 @@ MAX_PIPELINE_LINES = 200
 # Every import goes to a lower floor, or stays within its own package.
 FLOORS = (
     {"facauth", "facauth.errors", "facauth.extras", "facauth.names", "facauth.trusted"},
-    {"facauth.structs", "facauth.settings", "facauth.trace"},
-    {"facauth.networks", "facauth.envelope"},
+    {"facauth.structs", "facauth.settings", "facauth.samples"},
+    {"facauth.evidence", "facauth.networks"},
+    {"facauth.envelope"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
-    {"facauth.learning", "facauth.several"},
-    {"facauth.stages"},
+    {"facauth.learning", "facauth.several", "facauth.batch", "facauth.explain"},
+    {"facauth.system"},
     {"facauth.pipeline"},
-    {"facauth.transfer"},
+    {"facauth.transfer", "facauth.doctor", "facauth.demo"},
     {"facauth.measure"},
     {"facauth.web"},
     {"facauth.cli"},

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from conftest import Facauth, Photo
 
-from facauth.cli.demo import Step
-from facauth.cli.doctor import Finding
+from facauth.demo import Step
+from facauth.doctor import Finding
 from facauth.errors import ExitCode
 from facauth.structs import Face, Sighting
 
@@ -210,9 +210,9 @@ def enrolled(facauth: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch) ->
     """A store that knows Eileen and Barack; demo and doctor that need no networks."""
     facauth.knows(Eileen=photo(EILEEN), Barack=photo(BARACK))
     step = Step("a stranger", ExitCode.NO_MATCH, ExitCode.NO_MATCH, "nobody")
-    monkeypatch.setattr("facauth.cli.demo.run", lambda: [step])
+    monkeypatch.setattr("facauth.demo.run", lambda: [step])
     found = Finding("numpy", False, "not installed", "install facauth again")
-    monkeypatch.setattr("facauth.cli.doctor.examine", lambda _: iter([found]))
+    monkeypatch.setattr("facauth.doctor.examine", lambda _: iter([found]))
     return facauth
 
 

@@ -13,7 +13,7 @@ import typer
 from conftest import Facauth, Photo
 
 from facauth.cli import app
-from facauth.cli.paths import named
+from facauth.cli.options import named
 
 FIRST, AGAIN = "obama_2009.jpg", "obama_2010.jpg"
 

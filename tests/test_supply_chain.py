@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, SAMPLES, Facauth, Tree, tree
+from facauth.cli.licences import allows_commercial_use
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_packaging import PYPROJECT, WEIGHTS, runtime_requirements, with_transitive
 
-from facauth.cli.doctor import EXTRAS, PACKAGES
-from facauth.cli.licences import allows_commercial_use
+from facauth.doctor import EXTRAS, PACKAGES
 from facauth.networks import read_manifest
 
 NC = "CC-BY-NC-4.0"
@@ -88,7 +88,7 @@ def test_nothing_else_is_checked_or_touched(
     def examined(_: Path) -> None:
         pytest.fail("licences only")
 
-    monkeypatch.setattr("facauth.cli.doctor.examine", examined)
+    monkeypatch.setattr("facauth.doctor.examine", examined)
     facauth.store.parent.mkdir()
     facauth.store.write_bytes(b"no store")
     before: Tree = tree(tmp_path)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from facauth.cli.doctor import EXTRAS, PACKAGES
 from facauth.cli.samples import sample
+
+from facauth.cli.doctor import EXTRAS, PACKAGES
 from facauth.networks import read_manifest
 
 # Licences that allow commercial use, by the names that SPDX, classifiers and authors give them.

@@ -1,4 +1,4 @@
-"""The command sign-in."""
+"""sign-in."""
 
 from __future__ import annotations
 
@@ -9,43 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facauth.cli.arguments import (
-    ENCODERS,
-    LIVENESS,
-    Explain,
-    Fmr,
-    Image,
-    Json,
-    KeyFile,
-    Lenient,
-    Quiet,
-    StorePath,
-    Strict,
-    policy_of,
-    rate_of,
-    require_picture,
-    stages,
-    unlocked,
-)
-from facauth.cli.explain import explain
-from facauth.cli.output import Answer, answering
-from facauth.cli.people import counted
+from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of, rate_of
+from facauth.cli.options import Call, Explain, Fmr, Image, Policy
+from facauth.cli.output import answering
+from facauth.cli.wording import counted, not_compared
 from facauth.errors import FacauthError
 from facauth.evidence import Evidence, evidence_of
+from facauth.explain import explain, require_picture, signatures_of
 from facauth.settings import asked_rate
 from facauth.structs import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from facauth.envelope import Answer
     from facauth.records.store import Store
-    from facauth.spoof.signature import CaptureSignature
-
-
-def add_to(app: typer.Typer) -> None:
-    """The command of this module."""
-    app.command("sign-in", short_help="Say who is in a photo, or refuse.")(sign_in)
-
 
 Claimed = Annotated[
     str | None,
@@ -54,56 +32,49 @@ Claimed = Annotated[
 Learn = Annotated[
     bool,
     typer.Option(
-        "--learn", help="Compare with this photo as well from now on, if nothing is in doubt."
+        "--learn", help="Also compare with this photo from now on, if nothing is in doubt."
     ),
 ]
 
 
 def sign_in(
+    call: Call,
     image: Image,
     claimed: Claimed = None,
     fmr: Fmr = None,
-    strict: Strict = False,
-    lenient: Lenient = False,
+    policy: Policy = None,
     learn: Learn = False,
     explanation: Explain = None,
-    store: StorePath = None,
-    key_file: KeyFile = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Print the name of the person in IMAGE, or refuse.
 
-    With an R that cannot be promised for so many people it refuses to decide (exit code 2).
+    If --fmr is stricter than facauth can guarantee for this many people, it exits with code 2.
     A single photo cannot show whether it is a real photo of the person taken by somebody else.
+
+    Example: facauth sign-in photo.jpg --as "Ada Lovelace"
     """
-    with answering("sign-in", as_json=as_json, quiet=quiet) as answer:
-        answer.more |= {"error_rate": None, "retry_after_s": None, "learned": None}
-        policy = policy_of(answer, strict, lenient)
+    with answering(call, "error_rate", "retry_after_s", "learned") as answer:
         rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
         answer.more["error_rate"] = rate
-        asked = Terms.of(rate, claimed, policy, learn=learn)
+        asked = Terms.of(rate, claimed, policy_of(policy), learn=learn)
         require_picture(explanation, [image])
-        bound = stages(*LIVENESS, *ENCODERS)
-        from facauth import pipeline
-        from facauth.system import System
-
         with (
-            unlocked(answer, store, key_file) as records,
-            explaining_match(explanation, answer, records),
+            bound(call, answer, *LIVENESS, *ENCODERS) as system,
+            explaining_match(explanation, answer, system.store),
         ):
-            done = pipeline.sign_in(System.of(bound, records), image, asked)
+            from facauth import pipeline
+
+            done = pipeline.sign_in(system, image, asked)
             answer.show(done.evidence)
-            replay = done.evidence.replay
-            compared = replay.compared if replay else 0
-            answer.notes += not_compared(records, done.person, compared)
-            answer.notes.append(rests_on(asked, done.person))
+            compared = done.evidence.replay.compared if done.evidence.replay else 0
+            answer.notes += not_compared(system.store.unsigned(done.person), done.person, compared)
+            answer.notes.append(guarantee(asked, done.person))
         answer.verdict, answer.person = "signed_in", done.person
         answer.lines.append(done.person)
         tell_learned(answer, done.person)
 
 
-def rests_on(asked: Terms, person: str) -> str:
+def guarantee(asked: Terms, person: str) -> str:
     """What the decision is worth, in words."""
     whom = "somebody enrolled here" if asked.claimed is None else person
     return f"1 in {round(1 / asked.rate):,} strangers would pass as {whom}"
@@ -124,15 +95,8 @@ def draw(target: Path | None, answer: Answer, found: Evidence, store: Store) -> 
     """The comparison, if it is wanted."""
     if target is not None:
         match, replay = found.match, found.replay
-        enrolled = enrolled_as(store, match.person) if match and replay else []
+        enrolled = signatures_of(store, match.person) if match and replay else []
         answer.notes.append(explain(target, found, enrolled))
-
-
-def enrolled_as(store: Store, name: str) -> list[CaptureSignature]:
-    """What a person's photos are found again by."""
-    from facauth.spoof.signature import read_signatures
-
-    return read_signatures(store.signatures(name))
 
 
 def tell_learned(answer: Answer, name: str) -> None:
@@ -144,14 +108,3 @@ def tell_learned(answer: Answer, name: str) -> None:
     answer.notes += [f"not learned: {reason}" for reason in came.reasons]
     if came.photos is not None:
         answer.notes.append(f"learned: {name} now has {counted(came.photos)}")
-
-
-def not_compared(store: Store, name: str, compared: int) -> list[str]:
-    """A note where a replay of a person's photos, or some of them, cannot be found."""
-    unsigned = store.unsigned(name)
-    if not unsigned:
-        return []
-    whose = f"{counted(unsigned)} of {name}" if compared else name
-    return [
-        f"no signature of {whose} is stored, so a replay of an enrolled photo is not looked for"
-    ]
