@@ -32,9 +32,8 @@ from facauth.spoof.verdict import Spoof, require_beyond_doubt, weigh
 from facauth.system import Enrolment
 
 if TYPE_CHECKING:
-    from facauth.records.roster import PersonRow
     from facauth.settings import QualityLimits, SpoofPolicy
-    from facauth.structs import EnrolmentTerms, PersonName, Terms
+    from facauth.structs import EnrolmentTerms, PersonName, PersonRow, Terms
     from facauth.system import Stages, System
 
 

@@ -19,6 +19,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from facauth.errors import shown
+from facauth.structs import Broken
 
 if TYPE_CHECKING:
     from facauth.records.database import Database
@@ -41,14 +42,6 @@ class Event:
     person: str | None  # None: nobody known, or somebody who was removed
     error_rate: float | None  # what was asked: FMR of a named person, FPIR otherwise
     hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The first entry that is not as it was written, and what is wrong with it."""
-
-    id: int
-    what: str
 
 
 def append(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from secrets import token_hex
@@ -27,27 +26,7 @@ from facauth.records.sealing import (
 )
 from facauth.records.vault import SealBroken, Vault
 from facauth.settings import LEARNED
-from facauth.structs import Consent, PersonName
-
-MAX_CONSENT_CHARACTERS = 1000  # of the text, and of the purpose
-
-
-@dataclass(frozen=True, slots=True)
-class PersonRow:
-    """One person as `list` shows it; times are UTC, ISO 8601."""
-
-    name: str
-    photos: int
-    enrolled_at: str
-    last_sign_in_at: str | None
-    needs_new_photo: int  # templates of another contract than the one asked for
-    without_signature: int  # templates whose photo cannot be found again
-    accepted_spoof: int  # templates enrolled without a look at liveness
-    consent: str | None
-    purpose: str | None
-    consent_at: str | None
-    last_photo_at: str | None
-    learned: int  # templates that sign-ins added
+from facauth.structs import Consent, PersonName, PersonRow
 
 
 class Roster(ABC):

@@ -19,12 +19,12 @@ from facauth.records.database import Database, exposure
 from facauth.records.faults import RESTORE, unfit
 from facauth.records.keys import KeyAccess, KeyKind, Lock
 from facauth.records.limits import Tries
-from facauth.records.log import Broken, Event
+from facauth.records.log import Event
 from facauth.records.roster import Roster, unknown
 from facauth.records.sealing import bound_master
 from facauth.records.vault import SealBroken, Vault
 from facauth.settings import LIMITS, AttemptLimits
-from facauth.structs import PersonName
+from facauth.structs import Broken, PersonName
 
 if TYPE_CHECKING:
     from facauth.structs import Learned
