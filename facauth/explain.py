@@ -13,16 +13,8 @@ from facauth.faces.folder import is_folder
 
 if TYPE_CHECKING:
     from facauth.evidence import Evidence
-    from facauth.records.store import Store
     from facauth.spoof.signature import CaptureSignature
     from facauth.structs import Pixels
-
-
-def signatures_of(store: Store, name: str) -> list[CaptureSignature]:
-    """The replay signatures of a person's photos."""
-    from facauth.spoof.signature import read_signatures
-
-    return read_signatures(store.signatures(name))
 
 
 def explain(target: Path, found: Evidence, enrolled: Sequence[CaptureSignature]) -> str:

@@ -17,15 +17,16 @@ MAX_PIPELINE_LINES = 200
 # Every import goes to a lower floor, or stays within its own package.
 FLOORS = (
     {"facauth", "facauth.errors", "facauth.extras", "facauth.names", "facauth.trusted"},
-    {"facauth.structs", "facauth.settings", "facauth.samples"},
+    {"facauth.settings", "facauth.samples"},
+    {"facauth.structs"},
     {"facauth.evidence", "facauth.networks"},
     {"facauth.envelope"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
     {"facauth.learning", "facauth.several", "facauth.batch", "facauth.explain"},
     {"facauth.system"},
-    {"facauth.pipeline"},
-    {"facauth.transfer", "facauth.doctor", "facauth.demo"},
-    {"facauth.measure"},
+    {"facauth.pipeline", "facauth.transfer"},
+    {"facauth.admin", "facauth.demo"},
+    {"facauth.doctor", "facauth.measure"},
     {"facauth.web"},
     {"facauth.cli"},
     {"facauth.__main__"},

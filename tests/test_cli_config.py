@@ -62,7 +62,7 @@ def test_a_flag_outweighs_the_environment_that_the_file_and_that_the_default(
 def test_a_policy_of_the_file_gives_way_to_a_flag(facauth: Facauth, configure: Path) -> None:
     configure.write_text('spoof_policy = "strict"\n')
     assert origins(facauth)["spoof_policy"] == ("strict", f"{configure}, line 1")
-    assert origins(facauth, "--lenient")["spoof_policy"] == ("lenient", "flag")
+    assert origins(facauth, "--policy", "lenient")["spoof_policy"] == ("lenient", "flag")
 
 
 def test_the_store_of_the_file_is_used(
@@ -90,7 +90,7 @@ def test_the_policy_of_the_file_is_used(facauth: Facauth, photo: Photo, configur
     facauth("sign-in", photo(AGAIN))
     configure.write_text('spoof_policy = "strict"\n')  # and nothing may be in doubt
     facauth("sign-in", photo(AGAIN), exit_code=4)
-    facauth("sign-in", photo(AGAIN), "--lenient")
+    facauth("sign-in", photo(AGAIN), "--policy", "lenient")
 
 
 def test_a_key_file_of_the_settings_is_where_the_key_is(
@@ -128,7 +128,7 @@ def test_a_key_file_of_the_settings_is_where_the_key_is(
         pytest.param(f"fmr = {'[' * 50_000}\n", "config.syntax", "is no TOML", id="nested"),
     ],
 )
-@pytest.mark.parametrize("command", [["config", "show"], ["list"], ["sign-in", "ada.jpg"]])
+@pytest.mark.parametrize("command", [["doctor"], ["list"], ["sign-in", "ada.jpg"]])
 def test_what_cannot_be_is_refused_with_the_line(
     facauth: Facauth,
     configure: Path,

@@ -89,7 +89,11 @@ def test_a_policy_says_which_scores_pass(
     lenient: int,
 ) -> None:
     score(live_score)
-    for more, exit_code in (([], default), (["--strict"], strict), (["--lenient"], lenient)):
+    for more, exit_code in (
+        ([], default),
+        (["--policy", "strict"], strict),
+        (["--policy", "lenient"], lenient),
+    ):
         enrolled("sign-in", photo(AGAIN), *more, exit_code=exit_code)
         enrolled("spoof-check", photo(AGAIN), *more, exit_code=exit_code)
         enrolled("register", "Barack", photo(ANOTHER), "--replace", *more, exit_code=exit_code)
@@ -100,8 +104,8 @@ def test_a_policy_says_which_scores_pass(
     [
         (SURE, (), 0, []),
         (DOUBT, (), 4, ["replay.same_sitting", "liveness.doubt"]),
-        (DOUBT, ("--lenient",), 4, ["replay.same_sitting", "liveness.doubt"]),
-        (SURE, ("--strict",), 4, ["replay.same_sitting"]),
+        (DOUBT, ("--policy", "lenient"), 4, ["replay.same_sitting", "liveness.doubt"]),
+        (SURE, ("--policy", "strict"), 4, ["replay.same_sitting"]),
         (0.0, (), 3, ["liveness.presentation_attack"]),
     ],
 )
@@ -160,7 +164,9 @@ def judged(verdict: Any, live_score: float) -> Callable[..., Liveness]:
     return lambda *_: Liveness(verdict, live_score, 0.5, 0.8, (), (ATTACK_REASON,))
 
 
-@pytest.mark.parametrize("more", [(), ("--lenient",), ("--strict",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "more", [(), ("--policy", "lenient"), ("--policy", "strict")], ids=" ".join
+)
 @pytest.mark.parametrize(
     ("stage", "exit_code"),
     [

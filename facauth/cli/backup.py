@@ -26,11 +26,11 @@ def backup(call: Call, out: Out) -> None:
 
     Example: facauth backup /media/usb/facauth.backup
     """
-    from facauth.records.backup import write_backup
+    from facauth import admin
 
     with answering(call, "enrolled") as answer:
         path = store_path(call)
-        enrolled = answer.more["enrolled"] = write_backup(path, out)
+        enrolled = answer.more["enrolled"] = admin.backup(path, out)
         answer.verdict = "backed_up"
         answer.lines.append(f"backed up {shown(path)} ({counted_people(enrolled)})")
         answer.notes.append(UNREACHED)

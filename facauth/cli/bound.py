@@ -14,9 +14,8 @@ from facauth.cli.settings_file import POLICIES, configuration
 from facauth.settings import DEFAULT, default_key_file, default_store, weight_memory
 
 if TYPE_CHECKING:
+    from facauth.admin import KeyAccess, Store
     from facauth.envelope import Answer
-    from facauth.records.keys import KeyAccess
-    from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
     from facauth.system import Stages, System
 
@@ -51,18 +50,19 @@ def stages(*needs: str) -> Stages:
 def bound(call: Call, answer: Answer, *needs: str, create: bool = False) -> Iterator[System]:
     """Stages and unlocked store; the networks load while the store is opened."""
     made = stages(*needs)
+    calibration = made.calibration()  # one that is unfit is refused before a store is made
     from facauth.system import System
 
     with unlocked(call, answer, create=create) as store:
-        yield System.of(made, store)
+        yield System(made, store, calibration)
 
 
 @contextmanager
 def opened(call: Call, answer: Answer) -> Iterator[Store]:
     """The store for a command that needs no key, with a note if others may change or read it."""
-    from facauth.records.store import Store
+    from facauth import admin
 
-    with Store.open(store_path(call)) as store:
+    with admin.opened(store_path(call)) as store:
         answer.notes += store.warnings
         yield store
 
@@ -73,11 +73,11 @@ def unlocked(call: Call, answer: Answer, *, create: bool = False) -> Iterator[St
 
     Raises SetupProblem.
     """
-    from facauth.records.store import Store  # while networks are loaded, if there are any
+    from facauth import admin  # while networks are loaded, if there are any
 
-    with Store.open(store_path(call), key_access(call), create=create) as store:
+    with admin.opened(store_path(call), key_access(call), create=create) as store:
         answer.notes += store.warnings
-        store.vault()
+        admin.require_key(store)
         yield store
 
 
@@ -93,7 +93,7 @@ def named_key_file(call: Call) -> Path | None:
 
 def key_access(call: Call) -> KeyAccess:
     """Where the key of an encrypted store may come from."""
-    from facauth.records.keys import KeyAccess
+    from facauth.admin import KeyAccess
 
     return KeyAccess(named_key_file(call), default_key_file(), Passphrase())
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +13,7 @@ from facauth.cli.options import Call, named
 from facauth.cli.output import answering
 from facauth.cli.transferred import STREAM, export_passphrase, numbers, summary
 from facauth.cli.wording import UNREACHED
-from facauth.errors import Reason, UsageProblem, shown
+from facauth.errors import Reason, UsageProblem
 from facauth.structs import PersonName
 
 What = Annotated[
@@ -38,12 +36,13 @@ def export(call: Call, what: What, everybody: Everybody = False, plain: Plain = 
 
     Example: facauth export "Ada Lovelace" ada.facauth
     """
-    from facauth.transfer import document, people
+    from facauth import admin
+    from facauth.transfer import document, file
 
     with answering(call, "people") as answer:
         name, out = target(what, everybody, call.as_json)
         with unlocked(call, answer) as store:
-            people.chosen(store, name)  # before somebody thinks of a passphrase in vain
+            admin.chosen(store, name)  # before somebody thinks of a passphrase in vain
             lock = (
                 None
                 if plain
@@ -51,13 +50,13 @@ def export(call: Call, what: What, everybody: Everybody = False, plain: Plain = 
                     lambda prompt: export_passphrase(f"{prompt}, for the export")
                 )
             )
-            copies, text = people.export(store, name, lock)
+            copies, text = admin.export(store, name, lock)
             if store.read_only:
                 answer.notes.append("the store is read-only: this export is not in its log")
         if out is None:
             answer.lines.append(text)
         else:
-            write_new(out, text.encode())
+            file.write_new(out, text.encode())
             answer.lines.append(summary("exported", copies))
         answer.verdict, answer.person = "exported", copies[0].name.text if name else None
         answer.more["people"] = numbers(copies)
@@ -75,6 +74,8 @@ def target(
 
     Raises UsageProblem for what cannot be meant or written.
     """
+    from facauth.transfer import file
+
     *names, out = what
     if len(names) != (0 if everybody else 1):
         raise UsageProblem(Reason("usage", "export takes NAME OUT, or --all OUT", "name both"))
@@ -84,69 +85,5 @@ def target(
         path = None
     else:
         path = named(out)
-        require_new(path)
+        file.require_new(path)
     return None if everybody else PersonName.parse(names[0]), path
-
-
-def require_new(path: Path) -> None:
-    """Raises UsageProblem unless a file can be made there."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        if not os.access(path.parent, os.W_OK):
-            raise unwritable(path, "it is in no folder that can be written") from None
-    except (OSError, ValueError) as error:
-        raise unwritable(path, getattr(error, "strerror", None) or "not a path") from error
-    else:
-        raise exists(path)
-
-
-def exists(path: Path) -> UsageProblem:
-    """Nothing is written over."""
-    return UsageProblem(Reason("export.exists", f"{shown(path)} exists already", "name a new file"))
-
-
-def unwritable(path: Path, why: str) -> UsageProblem:
-    """The export went nowhere."""
-    reason = Reason("export.unwritable", f"{shown(path)} cannot be written: {why}", "name another")
-    return UsageProblem(reason)
-
-
-def write_new(path: Path, content: bytes) -> None:
-    """A file of mode 0600 that is there whole or not at all; raises UsageProblem.
-
-    What is killed meanwhile may leave a hidden `.facauth-export-…` of the same mode beside it.
-    """
-    from tempfile import mkstemp
-
-    from facauth.records.files import sync_folder
-
-    try:
-        descriptor, part = mkstemp(prefix=".facauth-export-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), 0o600)  # whatever the umask took away
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            place(Path(part), path)
-        finally:
-            with suppress(FileNotFoundError):
-                Path(part).unlink()
-        sync_folder(path)
-    except FileExistsError:
-        raise exists(path) from None
-    except OSError as error:
-        raise unwritable(path, error.strerror or type(error).__name__) from error
-
-
-def place(part: Path, path: Path) -> None:
-    """Give a file its name, unless something else has it: FileExistsError."""
-    try:
-        path.hardlink_to(part)  # a rename would go over what was made there since we looked
-    except FileExistsError:
-        raise
-    except OSError:  # FAT has no links
-        if os.path.lexists(path):
-            raise FileExistsError from None
-        part.rename(path)

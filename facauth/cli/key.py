@@ -21,8 +21,8 @@ from facauth.errors import Reason, UsageProblem, shown
 from facauth.settings import default_key_file
 
 if TYPE_CHECKING:
+    from facauth.admin import KeyAccess, KeyKind, Lock
     from facauth.envelope import Answer
-    from facauth.records.keys import KeyAccess, KeyKind, Lock
 
 FIELDS = ("kind", "generation", "key_file")
 InKeyring = Annotated[bool, typer.Option("--keyring", help="Keep the key in the system keyring.")]
@@ -44,14 +44,13 @@ def init(call: Call, keyring: InKeyring = False, passphrase: FromPassphrase = Fa
 
     Example: facauth key init --keyring
     """
-    from facauth.records import rekey
-    from facauth.records.keys import KeyAccess
+    from facauth import admin
 
     with answering(call, *FIELDS) as answer:
         key_file = named_key_file(call)
         kind = kind_of(keyring, passphrase, key_file)
-        access = KeyAccess(key_file, default_key_file(), asked_passphrase)
-        lock = rekey.encrypt(store_path(call), kind, access)
+        access = admin.KeyAccess(key_file, default_key_file(), asked_passphrase)
+        lock = admin.encrypt(store_path(call), kind, access)
         with opened(call, answer) as store:
             answer.verdict = "encrypted"
             answer.lines.append(f"encrypted {shown(store.path)}")
@@ -72,7 +71,7 @@ LOSS = {
 
 def kind_of(keyring: bool, passphrase: bool, key_file: Path | None) -> KeyKind:
     """Where the key is to be kept; raises UsageProblem for two places."""
-    from facauth.records.keys import KeyKind
+    from facauth.admin import KeyKind
 
     options = {"--keyring": keyring, "--passphrase": passphrase, "--key-file": key_file is not None}
     chosen = [option for option, given in options.items() if given]
@@ -103,14 +102,13 @@ def rotate(call: Call) -> None:
 
     Example: facauth key rotate
     """
-    from facauth.records import rekey
-    from facauth.records.keys import KeyAccess
+    from facauth import admin
 
     with answering(call, *FIELDS) as answer:
         new_passphrase = partial(asked_passphrase, variable="FACAUTH_NEW_PASSPHRASE")
-        access = KeyAccess(named_key_file(call), default_key_file(), new_passphrase)
+        access = admin.KeyAccess(named_key_file(call), default_key_file(), new_passphrase)
         with unlocked(call, answer) as store:
-            lock = rekey.rotate(store, access)
+            lock = admin.rotate(store, access)
             answer.verdict = "rotated"
             answer.lines.append(f"{shown(store.path)} has a new key")
         tell_key(answer, lock, place_of(lock, access))
@@ -122,11 +120,11 @@ def export(call: Call, target: Target) -> None:
 
     Example: facauth key export /media/usb/facauth.key
     """
-    from facauth.records import rekey
+    from facauth import admin
 
     with answering(call, *FIELDS) as answer:
         with unlocked(call, answer) as store:
-            lock = rekey.export(store, target)
+            lock = admin.export_key(store, target)
         answer.verdict = "exported"
         answer.lines.append(f"exported the key of {shown(store_path(call))}")
         tell_key(answer, lock, target)

@@ -13,11 +13,10 @@ from facauth.cli.bound import opened, store_path
 from facauth.cli.options import Call
 from facauth.cli.output import answering
 from facauth.cli.tables import csv_lines, on_terminal, table
-from facauth.cli.wording import remark
 from facauth.errors import shown
 
 if TYPE_CHECKING:
-    from facauth.records.roster import PersonRow
+    from facauth.structs import PersonRow
 
 
 class ListFormat(StrEnum):
@@ -46,11 +45,11 @@ def list_people(call: Call, layout: Format = None) -> None:
 
     Example: facauth list --format csv > people.csv
     """
-    from facauth.networks import Checked, Networks
+    from facauth import admin
 
     with answering(call, "people") as answer:
         with opened(call, answer) as store:
-            rows = store.people(Networks(Checked(None)).contract)
+            rows = admin.people(store)
         answer.verdict = "listed"
         answer.more["people"] = [asdict(row) for row in rows]
         if call.as_json:
@@ -73,7 +72,7 @@ def listing(people: Sequence[PersonRow], layout: ListFormat) -> list[str]:
             str(row.photos),
             row.enrolled_at,
             row.last_sign_in_at or "",
-            remark(row.photos, row.needs_new_photo),
+            "needs a new photo" if row.outdated else "",
         )
         for row in people
     ]

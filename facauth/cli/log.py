@@ -20,9 +20,8 @@ from facauth.errors import Reason, UsageProblem, shown
 from facauth.structs import PersonName
 
 if TYPE_CHECKING:
+    from facauth.admin import Event, Store
     from facauth.envelope import Answer
-    from facauth.records.log import Event
-    from facauth.records.store import Store
 
 Person = Annotated[
     str | None,
@@ -119,21 +118,23 @@ def require_one_purpose(options: Sequence[str]) -> None:
     first = options[0] if options else ""
     if first in ("--verify", "--prune-older-than") and len(options) > 1:
         message = f"{first} and {options[1]} contradict each other"
-        raise UsageProblem(Reason("usage", message, "see facauth log --help"))
+        raise UsageProblem(Reason("usage", message, "see facauth --help"))
 
 
 def show_log(
     call: Call, answer: Answer, asked: Filter, person: str | None, *, follow: bool
 ) -> None:
     """Print the entries that were asked for."""
+    from facauth import admin
+
     with opened(call, answer) as store:
         if person is not None:
-            asked = replace(asked, person=shown(store.known_as(PersonName.parse(person))))
+            asked = replace(asked, person=shown(admin.known_as(store, PersonName.parse(person))))
         if follow:
             for note in [] if call.quiet else answer.notes:
                 complain(note)
             print_forever(store, asked, as_json=call.as_json)
-        found = [event for event in store.events() if asked.holds(event)]
+        found = [event for event in admin.events(store) if asked.holds(event)]
     answer.verdict, answer.person = "listed", asked.person
     answer.more["events"] = [asdict(event) for event in found]
     answer.lines += lines(COLUMNS, [row(event) for event in found]) if found else []
@@ -143,34 +144,34 @@ def show_log(
 
 def verify_log(call: Call, answer: Answer) -> None:
     """Check the log; raises SetupProblem if it is broken."""
-    from facauth.records.store import broken_log
+    from facauth import admin
 
     answer.more |= {"entries": None, "head": None, "broken": None}
     with unlocked(call, answer) as store:
-        entries, broken = store.verify_log()
-        if broken:
-            answer.more["broken"] = asdict(broken)
-            raise broken_log(broken)
-        head = next((event.hash for event in store.events(entries - 1)), None)
-        if store.lock() is None:
-            answer.notes.append(
-                "the store is not encrypted: anybody who can write it can also forge its log"
-            )
+        found = admin.verify_log(store)
+    if found.broken:
+        answer.more["broken"] = asdict(found.broken)
+        raise admin.broken_log(found.broken)
+    if not found.sealed:
+        answer.notes.append(
+            "the store is not encrypted: anybody who can write it can also forge its log"
+        )
     answer.verdict = "sound"
-    answer.more |= {"entries": entries, "head": head}
-    answer.lines += lines(("Log", "Entries", "Last hash"), [("sound", str(entries), head or "")])
+    answer.more |= {"entries": found.entries, "head": found.head}
+    result = ("sound", str(found.entries), found.head or "")
+    answer.lines += lines(("Log", "Entries", "Last hash"), [result])
 
 
 def prune_log(call: Call, answer: Answer, period: str, *, yes: bool) -> None:
     """Delete the entries that are older than a period."""
-    from facauth.records import people
+    from facauth import admin
 
     answer.more["entries"] = None
-    before = (datetime.now(UTC) - people.parse_period(period)).isoformat(timespec="seconds")
+    before = admin.ago(admin.parse_period(period))
     with unlocked(call, answer) as store:
         if not yes:
             confirm(f"Delete the entries of the log before {before} for good?", "log")
-        pruned = store.prune_log(before)
+        pruned = admin.prune_log(store, before)
     answer.verdict, answer.more["entries"] = "pruned", pruned
     answer.lines.append(f"deleted {counted(pruned, 'entry', 'entries')} of the log")
 
@@ -226,9 +227,11 @@ def _parsed(text: str, *, end: bool) -> datetime:
 
 def print_forever(store: Store, asked: Filter, *, as_json: bool) -> NoReturn:
     """Print each entry as it comes, until the program is ended."""
+    from facauth import admin
+
     last = 0
     while True:
-        for event in store.events(last):
+        for event in admin.events(store, last):
             last = event.id
             if asked.holds(event):
                 if as_json:

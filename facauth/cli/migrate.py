@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from facauth.cli.bound import key_access, opened, store_path
 from facauth.cli.options import Call
 from facauth.cli.output import answering
-from facauth.cli.wording import FORGETTERS, remark
+from facauth.cli.wording import FORGETTERS
 from facauth.errors import shown
 
 if TYPE_CHECKING:
-    from facauth.records.upgrade import Migration
+    from facauth.admin import Migration
 
 
 def migrate(call: Call) -> None:
@@ -23,19 +23,16 @@ def migrate(call: Call) -> None:
 
     Example: facauth migrate
     """
-    from facauth.networks import Checked, Networks
-    from facauth.records.upgrade import migrate as bring_up_to_date
+    from facauth import admin
 
     with answering(call, "migration", "needs_new_photo") as answer:
         path = store_path(call)
-        done = bring_up_to_date(path, key_access(call))
+        done = admin.migrate(path, key_access(call))
         with opened(call, answer) as store:
-            rows = store.people(Networks(Checked(None)).contract)
+            outdated = answer.more["needs_new_photo"] = admin.outdated(store)
         answer.verdict = "up_to_date" if done.backup is None else "migrated"
         backup = None if done.backup is None else str(done.backup)
         answer.more["migration"] = {**asdict(done), "backup": backup}
-        outdated = [row.name for row in rows if remark(row.photos, row.needs_new_photo)]
-        answer.more["needs_new_photo"] = outdated
         answer.lines += summary(str(path), done)
         answer.lines += [f"{name} needs a new photo" for name in outdated]
         if backup:

@@ -14,7 +14,7 @@ from facauth.cli.tables import lines
 from facauth.errors import shown
 
 if TYPE_CHECKING:
-    from facauth.records.roster import PersonRow
+    from facauth.structs import PersonRow
 
 UnusedFor = Annotated[
     str,
@@ -36,19 +36,19 @@ def purge(call: Call, unused_for: UnusedFor, dry_run: DryRun = False, yes: Yes =
 
     Example: facauth purge --unused-for 3y --dry-run
     """
-    from facauth.records import people
+    from facauth import admin
 
     with answering(call, "people") as answer:
-        period = people.parse_period(unused_for)
+        period = admin.parse_period(unused_for)
         # To look takes no key: an operator can always see who is to be deleted.
         with opened(call, answer) if dry_run else unlocked(call, answer) as store:
-            found = people.unused_for(store, period)
+            found = admin.unused_for(store, period)
             if not dry_run:
                 if found and not yes:
                     confirm_each(found)
-                found = people.purge(store, found, period)
+                found = admin.purge(store, found, period)
         answer.verdict = "listed" if dry_run else "purged"
-        rows = [(row.name, people.last_used_at(row)) for row in found]
+        rows = [(row.name, row.last_used_at) for row in found]
         answer.more["people"] = [{"name": name, "last_used_at": at} for name, at in rows]
         if rows:
             answer.lines += lines(("Name", "Last used"), rows)
@@ -58,9 +58,7 @@ def purge(call: Call, unused_for: UnusedFor, dry_run: DryRun = False, yes: Yes =
 
 def confirm_each(unused: Sequence[PersonRow]) -> None:
     """Name them, then ask. Raises UsageProblem unless somebody at a terminal says yes."""
-    from facauth.records import people
-
     for row in unused:
-        complain(f"{shown(row.name)} was last used {shown(people.last_used_at(row))}")
+        complain(f"{shown(row.name)} was last used {shown(row.last_used_at)}")
     whom = "these people" if len(unused) > 1 else shown(unused[0].name)
     confirm(f"Delete {whom} for good?", "purge")

@@ -14,7 +14,7 @@ from facauth.cli.options import AllowDuplicate, Call, Images, Name, Policy, Poli
 from facauth.cli.output import answering
 from facauth.cli.wording import counted, more_photos
 from facauth.errors import ExitCode, FacauthError, Reason, UsageProblem, image_name
-from facauth.structs import EnrolmentTerms, PersonName
+from facauth.structs import Consent, EnrolmentTerms, PersonName
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer
@@ -64,14 +64,14 @@ def register(
 
     Example: facauth register "Ada Lovelace" monday.jpg tuesday.jpg friday.jpg
     """
-    from facauth.records import people
+    from facauth import admin
 
     with answering(call, "photos", "results") as answer:
         require_strictness_checked(answer, policy, accept_spoof)
-        person, agreed = PersonName.parse(name), people.consent(consent, purpose)
+        person, agreed = PersonName.parse(name), Consent.parse(consent, purpose)
         asked = EnrolmentTerms(
             policy_of(policy),
-                replace=replace,
+            replace=replace,
             allow_duplicate=allow_duplicate,
             accept_spoof=accept_spoof,
             keep_signatures=not no_signature,
@@ -84,7 +84,7 @@ def register(
             from facauth import pipeline
 
             done = pipeline.register(system, person, images, asked)
-            answer.notes += people.lookalikes(system.store, done.person)
+            answer.notes += admin.lookalikes(system.store, done.person)
         answer.show(*done.evidence)
         answer.verdict, answer.person = "registered", done.person
         answer.more["photos"] = done.photos

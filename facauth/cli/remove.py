@@ -15,14 +15,14 @@ def remove(call: Call, name: Name, yes: Yes = False) -> None:
 
     Example: facauth remove "Ada Lovelace" --yes
     """
-    from facauth.records import people
+    from facauth import admin
 
     with answering(call) as answer:
         person = PersonName.parse(name)
         with unlocked(call, answer) as store:
-            known_as = store.known_as(person)
+            known_as = admin.known_as(store, person)
             if not yes:
                 confirm(f"Delete {known_as} for good?", call.name)
-            people.remove(store, person)
+            admin.remove(store, person)
         answer.verdict, answer.person = "removed", known_as
         answer.lines.append(f"removed {known_as}")

@@ -20,13 +20,12 @@ def rename(call: Call, old: Old, new: New) -> None:
 
     Example: facauth rename "Ada Byron" "Ada Lovelace"
     """
-    from facauth.records import people
+    from facauth import admin
 
     with answering(call) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)
         with unlocked(call, answer) as store:
-            known_as = store.known_as(before)
-            people.rename(store, before, after)
-            answer.notes += people.lookalikes(store, after.text)
+            known_as = admin.rename(store, before, after)
+            answer.notes += admin.lookalikes(store, after.text)
         answer.verdict, answer.person = "renamed", after.text
         answer.lines.append(f"renamed {known_as} to {after.text}")

@@ -28,15 +28,15 @@ def restore(call: Call, source: In) -> None:
 
     Example: facauth restore /media/usb/facauth.backup
     """
-    from facauth.records.backup import restore as put_back
+    from facauth import admin
 
     with answering(call, "enrolled", "replaced") as answer:
         path = store_path(call)
-        enrolled, aside = put_back(path, source)
-        answer.verdict, answer.more["enrolled"] = "restored", enrolled
-        answer.lines.append(f"restored {shown(path)} ({counted_people(enrolled)})")
-        if aside is not None:
-            answer.more["replaced"] = shown(aside)
+        done = admin.restore(path, source)
+        answer.verdict, answer.more["enrolled"] = "restored", done.enrolled
+        answer.lines.append(f"restored {shown(path)} ({counted_people(done.enrolled)})")
+        if done.replaced is not None:
+            aside = answer.more["replaced"] = shown(done.replaced)
             answer.notes.append(
-                f"{shown(aside)} holds the earlier store; delete it when all is well ({FORGETTERS})"
+                f"{aside} holds the earlier store; delete it when all is well ({FORGETTERS})"
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ from facauth.settings import asked_rate, default_token_file, weight_memory
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer
+    from facauth.web.site import Site
 
 MAX_WORKERS = 8  # by default
 Host = Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")]
@@ -96,33 +99,42 @@ def serve(
         require_extra()
         rate = rate_of(fmr)
         asked_rate(rate, claimed=False)
-        from facauth.web.jobs import HeldKeys
-        from facauth.web.server import serve as run
         from facauth.web.site import Site
-        from facauth.web.token import operator_token
 
-        keys, token_file = key_access(call), default_token_file()
-        operator = operator_token(token_file)
-        assert token_file is not None  # noqa: S101 - or else that was refused
-        site = Site(
+        site = partial(
+            Site,
             host=host,
             port=port,
-            store=store_path(call),
-            keys=HeldKeys(keys.key_file, keys.default_key_file, keys.ask),
-            token=operator,
-            ended_sessions=token_file.with_name("operator.ended"),
             policy=policy_of(policy),
             rate=rate,
             workers=workers or min(os.cpu_count() or 1, MAX_WORKERS),
             behind_proxy=behind_proxy,
             per_minute=per_minute,
-            weight_memory=weight_memory(),
             tls=tls_files(tls_cert, tls_key),
         )
-        ended_by = run(site, lambda text: None if call.quiet else complain(text), quiet=call.quiet)
+        ended_by = run(call, site)
         answer.verdict = "stopped"
         if ended_by is signal.SIGINT:
             answer.exit_code = ExitCode.INTERRUPTED
+
+
+def run(call: Call, site: Callable[..., Site]) -> signal.Signals | None:
+    """Serve until a signal ends it: which one."""
+    from facauth.web.jobs import HeldKeys
+    from facauth.web.server import serve
+    from facauth.web.token import operator_token
+
+    keys, token_file = key_access(call), default_token_file()
+    token = operator_token(token_file)
+    assert token_file is not None  # noqa: S101 - or else that was refused
+    complete = site(
+        store=store_path(call),
+        keys=HeldKeys(keys.key_file, keys.default_key_file, keys.ask),
+        token=token,
+        ended_sessions=token_file.with_name("operator.ended"),
+        weight_memory=weight_memory(),
+    )
+    return serve(complete, lambda text: None if call.quiet else complain(text), quiet=call.quiet)
 
 
 def print_token(answer: Answer) -> None:

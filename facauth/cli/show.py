@@ -19,18 +19,11 @@ def show(call: Call, name: Name) -> None:
 
     Example: facauth show "Ada Lovelace"
     """
-    from facauth.networks import Checked, Networks
-    from facauth.records import people
+    from facauth import admin
 
     with answering(call, "person_record") as answer:
         with opened(call, answer) as store:
-            row = people.record(store, PersonName.parse(name), Networks(Checked(None)).contract)
-            failures, lock = store.failures(row.name), store.locked(row.name)
-        answer.verdict, answer.person = "shown", row.name
-        fields = answer.more["person_record"] = {
-            **asdict(row),
-            "failures": failures,
-            "locked_out": lock is not None,
-            "retry_after_s": lock.retry_after_s if lock else None,
-        }
+            record = admin.show(store, PersonName.parse(name))
+        answer.verdict, answer.person = "shown", record.name
+        fields = answer.more["person_record"] = asdict(record)
         answer.lines += lines(("Field", "Value"), [(key, said(fields[key])) for key in fields])

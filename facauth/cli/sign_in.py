@@ -15,15 +15,15 @@ from facauth.cli.output import answering
 from facauth.cli.wording import counted, not_compared
 from facauth.errors import FacauthError
 from facauth.evidence import Evidence, evidence_of
-from facauth.explain import explain, require_picture, signatures_of
+from facauth.explain import explain, require_picture
 from facauth.settings import asked_rate
-from facauth.structs import Terms
+from facauth.structs import PersonName, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from facauth.admin import Store
     from facauth.envelope import Answer
-    from facauth.records.store import Store
 
 Claimed = Annotated[
     str | None,
@@ -93,9 +93,13 @@ def explaining_match(target: Path | None, answer: Answer, store: Store) -> Itera
 
 def draw(target: Path | None, answer: Answer, found: Evidence, store: Store) -> None:
     """The comparison, if it is wanted."""
+    from facauth import admin
+
     if target is not None:
         match, replay = found.match, found.replay
-        enrolled = signatures_of(store, match.person) if match and replay else []
+        enrolled = []
+        if match and replay:
+            enrolled = admin.signatures(store, PersonName.parse(match.person))
         answer.notes.append(explain(target, found, enrolled))
 
 

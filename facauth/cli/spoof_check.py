@@ -19,13 +19,13 @@ from facauth.cli.wording import not_compared
 from facauth.envelope import liveness_fields, looked_at, quality_fields, replay_fields
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem, image_name
 from facauth.evidence import evidence_of
-from facauth.explain import explain, require_picture, signatures_of
+from facauth.explain import explain, require_picture
 from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
 
 if TYPE_CHECKING:
+    from facauth.admin import CaptureSignature
     from facauth.envelope import Answer
     from facauth.settings import SpoofPolicy
-    from facauth.spoof.signature import CaptureSignature
 
 VERDICT_CODES = {
     LiveVerdict.LIVE: ExitCode.OK,
@@ -91,10 +91,13 @@ def require_explainable(target: Path | None, photos: Sequence[str], against: str
 
 def signatures(call: Call, answer: Answer, against: str) -> list[CaptureSignature]:
     """The replay signatures of a person's photos; a note if some have none."""
+    from facauth import admin
+
     with unlocked(call, answer) as store:
-        name = store.known_as(PersonName.parse(against))
-        enrolled = signatures_of(store, name)
-        answer.notes += not_compared(store.unsigned(name), name, len(enrolled))
+        name = PersonName.parse(against)
+        enrolled = admin.signatures(store, name)
+        unsigned, known_as = admin.unsigned(store, name), admin.known_as(store, name)
+        answer.notes += not_compared(unsigned, known_as, len(enrolled))
     return enrolled
 
 
@@ -132,7 +135,7 @@ class Look:
         self,
         policy: SpoofPolicy,
         enrolled: Sequence[CaptureSignature] | None,
-            explanation: Path | None,
+        explanation: Path | None,
     ) -> None:
         self._stages = stages(*LIVENESS)
         self._policy, self._enrolled = policy, enrolled
@@ -143,9 +146,7 @@ class Look:
         from facauth import pipeline
 
         try:
-            spoof = pipeline.spoof_check(
-                self._stages, image, self._policy, self._enrolled
-            )
+            spoof = pipeline.spoof_check(self._stages, image, self._policy, self._enrolled)
             found, verdict = spoof.evidence, spoof.verdict
             reasons = spoof.refusal.reasons if spoof.refusal else ()
             code = VERDICT_CODES[verdict]

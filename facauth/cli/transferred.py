@@ -10,7 +10,7 @@ from facauth.cli.wording import counted
 from facauth.errors import Reason, UsageProblem
 
 if TYPE_CHECKING:
-    from facauth.transfer.document import PersonCopy
+    from facauth.admin import PersonCopy
 
 STREAM = "-"
 VARIABLE = "FACAUTH_EXPORT_PASSPHRASE"

@@ -28,14 +28,15 @@ def unlock(call: Call, name: Locked = None) -> None:
 
     Example: facauth unlock "Ada Lovelace"
     """
+    from facauth import admin
+
     with answering(call, "failures") as answer:
         person = None if name is None else PersonName.parse(name)
-        with unlocked(call, answer) as store, store.transaction():
-            known_as = store.known_as(person) if person else None
-            forgotten = store.unlock(known_as)
-        known_as = shown(known_as) if known_as else None
+        with unlocked(call, answer) as store:
+            done = admin.unlock(store, person)
+        known_as = shown(done.person) if done.person else None
         answer.verdict, answer.person = "unlocked", known_as
-        answer.more["failures"] = forgotten
+        forgotten = answer.more["failures"] = done.failures
         count = (
             "an impossible number of failures"
             if forgotten is None

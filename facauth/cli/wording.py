@@ -23,11 +23,6 @@ def said(value: object) -> str:
     return "" if value is None else shown(value)
 
 
-def remark(photos: int, need_new_photo: int) -> str:
-    """What has to be done for a person who cannot sign in: no photo can be compared."""
-    return "needs a new photo" if need_new_photo == photos else ""
-
-
 def more_photos(photos: int) -> list[str]:
     """A note on what it would bring to register more of them."""
     if photos not in (1, 2):

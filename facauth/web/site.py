@@ -41,7 +41,7 @@ class Site:
     token: str = field(repr=False)  # of the operator
     ended_sessions: Path  # a folder that all servers of this operator have
     policy: SpoofPolicy
-    rate: float | None  # share of strangers that may pass; see decision.match.asked_rate
+    rate: float | None  # share of strangers that may pass; see settings.asked_rate
     workers: int
     behind_proxy: bool
     per_minute: int  # requests of one client that change or try something
