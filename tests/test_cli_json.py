@@ -125,6 +125,7 @@ PHOTO = {"image": {str}, "verdict": {str}, "exit_code": {int}, "reasons": [REASO
 STEP = {"title": {str}, "expected": {int}, "got": {int}, "said": {str}}
 LEARNED = {"photos": {int, type(None)}, "reasons": [REASON]}
 FINDING = {"check": {str}, "ok": {bool}, "detail": {str}, "advice": {str}}
+SETTING = {"key": {str}, "value": TEXT_OR_NULL | NUMBER, "origin": {str}}
 MORE: dict[str, dict[str, Any]] = {
     "register": {"photos": {int}, "results": [PHOTO]},
     "sign-in": {
@@ -135,7 +136,7 @@ MORE: dict[str, dict[str, Any]] = {
     "list": {"people": [PERSON]},
     "spoof-check": {"results": [CHECKED]},
     "demo": {"steps": [STEP]},
-    "doctor": {"checks": [FINDING]},
+    "doctor": {"checks": [FINDING], "settings": [SETTING]},
 }
 
 

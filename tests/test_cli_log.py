@@ -262,12 +262,19 @@ def test_an_encrypted_log_is_shown_to_all_and_verified_with_the_key(busy: Facaut
     )
 
 
-@pytest.mark.parametrize("option", [("--json",), ("--person", "Bob"), ("-f",), ("--store", "x")])
-def test_an_option_before_verify_is_not_ignored(busy: Facauth, option: tuple[str, ...]) -> None:
-    result = busy("log", *option, "verify", exit_code=2)
-    (said,) = (result.stdout + result.stderr).splitlines()
-    assert "is before verify" in said
-    assert "sound" not in said
+@pytest.mark.parametrize("option", [("--person", "Bob"), ("-f",), ("--since", "2026-01-01")])
+@pytest.mark.parametrize("purpose", [("--verify",), ("--prune-older-than", "1d", "--yes")])
+def test_to_verify_or_prune_takes_no_filter(
+    busy: Facauth, option: tuple[str, ...], purpose: tuple[str, ...]
+) -> None:
+    before = busy.events()
+    result = busy("log", *option, *purpose, exit_code=2)
+    assert result.stdout == ""
+    other = "--follow" if option[0] == "-f" else option[0]
+    assert result.stderr == (
+        f"facauth: {purpose[0]} and {other} contradict each other; see facauth --help\n"
+    )
+    assert busy.events() == before
 
 
 # --- follow ---------------------------------------------------------------------------------------

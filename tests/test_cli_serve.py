@@ -82,7 +82,7 @@ def test_nobody_else_is_served_in_the_clear(facauth: Facauth) -> None:
         (("--host", "x" * 300), 2, "server.no_host"),
         (("--host", "192.0.2.1", "--behind-proxy"), 7, "server.port"),  # not of this machine
         (("--port", "70000"), 2, "usage"),
-        (("--strict", "--lenient"), 2, "usage"),
+        (("--policy", "lax"), 2, "usage"),
         (("--fmr", "2"), 2, "match.impossible_rate"),
         (("--tls-cert", "cert.pem"), 2, "usage"),
         (("--tls-key", "key.pem"), 2, "usage"),

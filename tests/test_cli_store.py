@@ -229,9 +229,9 @@ def test_a_pruned_log_is_verified(
     known = facauth("list", "--json").json["people"]
     facauth("log", "--prune-older-than", "1d", *key, exit_code=2)  # nobody confirms it
     assert "deleted 0 entries" in facauth("log", "--prune-older-than", "1d", "-y", *key).stdout
-    monkeypatch.setattr("facauth.cli.log.datetime", Later)
+    monkeypatch.setattr("facauth.admin.datetime", Later)
     facauth("log", "--prune-older-than", "1d", "--yes", *key)
-    monkeypatch.setattr("facauth.cli.log.datetime", datetime)
+    monkeypatch.setattr("facauth.admin.datetime", datetime)
     events = facauth("log", "--json").json["events"]
     assert [event["verdict"] for event in events][-1] == "pruned"
     assert events[0]["id"] > 1

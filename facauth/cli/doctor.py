@@ -34,15 +34,19 @@ def doctor(call: Call, fmr: Fmr = None, policy: Policy = None) -> None:
         good = all(finding.ok for finding in findings)
         answer.verdict = "healthy" if good else "unhealthy"
         answer.exit_code = ExitCode.OK if good else ExitCode.SETUP
-        checked = [
+        rows = [
             ("ok" if found.ok else "BAD", found.check, found.detail, found.advice)
             for found in findings
         ]
-        answer.lines += lines(("", "Check", "Found", "Do"), checked)
-        in_force = [("setting", each.key, each.text, each.origin) for each in settings]
-        answer.lines += lines(("", "Setting", "Value", "From"), in_force)
-        if configuration().path is None:
-            answer.notes.append(f"there is no settings file; it would be {_shown(config_file())}")
+        rows.append(("ok", "settings file", file_in_force(), ""))
+        rows += [("ok", each.key, f"{each.text} ({each.origin})", "") for each in settings]
+        answer.lines += lines(("", "Check", "Found", "Do"), rows)
+
+
+def file_in_force() -> str:
+    """The settings file, or where it would be."""
+    path = configuration().path
+    return shown(path) if path else f"none; it would be {_shown(config_file())}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,9 @@ from facauth.web.site import Site
 from facauth.web.work import Workers
 
 OPERATOR = HTTPBearer(
-    scheme_name="operator", description="The token that `facauth token` prints.", auto_error=False
+    scheme_name="operator",
+    description="The token that `facauth serve --token` prints.",
+    auto_error=False,
 )
 
 
@@ -158,7 +160,7 @@ class Desk:
     async def begin_session(self, request: Request) -> Response:
         """The operator's token becomes a session of this browser."""
         if not self._access.is_token(request.state.form.required("token").strip()):
-            advice = "see what facauth token prints"
+            advice = "see what facauth serve --token prints"
             raise forbidden("operator.token", "that is not the operator's token", advice)
         response = self._session_reply(request, "began")
         response.set_cookie(

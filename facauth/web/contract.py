@@ -153,7 +153,7 @@ API = (
         "session",
         "Make this browser the operator's",
         (200, 303, *OF_A_FORM),
-        form=body(URLENCODED, token="*What `facauth token` prints."),  # noqa: S106 - its help
+        form=body(URLENCODED, token="*What `facauth serve --token` prints."),  # noqa: S106 - its help
     ),
     Route(
         "POST",
