@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from facauth.cli import COMMANDS
+
 PACKAGE = Path(__file__).parents[1] / "facauth"
 MAX_FUNCTION_LINES = 36
 MAX_FILE_LINES = 400
@@ -17,14 +19,16 @@ MAX_PIPELINE_LINES = 200
 # Every import goes to a lower floor, or stays within its own package.
 FLOORS = (
     {"facauth", "facauth.errors", "facauth.extras", "facauth.names", "facauth.trusted"},
-    {"facauth.structs", "facauth.settings", "facauth.trace"},
-    {"facauth.networks", "facauth.envelope"},
+    {"facauth.settings", "facauth.samples"},
+    {"facauth.structs"},
+    {"facauth.evidence", "facauth.networks"},
+    {"facauth.envelope"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
-    {"facauth.learning", "facauth.several"},
-    {"facauth.stages"},
-    {"facauth.pipeline"},
-    {"facauth.transfer"},
-    {"facauth.measure"},
+    {"facauth.learning", "facauth.several", "facauth.batch", "facauth.explain"},
+    {"facauth.system"},
+    {"facauth.pipeline", "facauth.transfer"},
+    {"facauth.admin", "facauth.demo"},
+    {"facauth.doctor", "facauth.measure"},
     {"facauth.web"},
     {"facauth.cli"},
     {"facauth.__main__"},
@@ -45,6 +49,26 @@ DOORKEEPERS = {
     "python_multipart": {"facauth.web"},
     "prometheus_client": {"facauth.web"},
     "platformdirs": {"facauth.settings"},
+}
+# What the command line and the server may import of ours, beside their own room.
+FRONT = {"admin", "envelope", "errors", "evidence", "pipeline", "settings", "structs", "system"}
+MEASURES = {"measure", "batch", "explain"}
+ALSO: dict[str, set[str]] = {
+    "facauth.cli": {"facauth"},  # its version
+    "facauth.cli.bound": {"networks"},  # loaded ahead, before the rest is imported
+    "facauth.cli.calibrate": {"decision.calibration", *MEASURES},
+    "facauth.cli.demo": {"demo"},
+    "facauth.cli.doctor": {"doctor"},
+    "facauth.cli.evaluate": MEASURES,
+    "facauth.cli.export": {"transfer.document", "transfer.file"},
+    "facauth.cli.import_": {"transfer.file"},
+    "facauth.cli.measured": {"measure"},
+    "facauth.cli.measured_match": {"measure"},
+    "facauth.cli.measuring": MEASURES,
+    "facauth.cli.serve": {"extras", "web"},
+    "facauth.cli.settings_file": {"trusted"},
+    "facauth.cli.sign_in": {"explain"},
+    "facauth.cli.spoof_check": {"batch", "explain"},
 }
 # What reads a weight file, and the name of their folder.
 OPENERS = ("readNet", "FaceDetectorYN.create", "FaceDetectorYN_create", "np.load", "WEIGHTS")
@@ -106,6 +130,30 @@ def test_what_a_comment_points_to_is_there(name: str) -> None:
         if not known and f"facauth.{module}.{member}" not in SOURCES:
             missing.add(f"{module}.{member}")
     assert missing == set()
+
+
+@pytest.mark.parametrize("name", [each for each in SOURCES if room_of(each) == "facauth.cli"])
+def test_the_command_line_imports_what_is_in_front(name: str) -> None:
+    allowed = {*FRONT, *ALSO.get(name, ())}
+    others = {each for each in our_imports(name) if room_of(each) != "facauth.cli"}
+    inner = {each.removeprefix("facauth.") for each in others}
+    behind = {each for each in inner if not {each, each.partition(".")[0]} & allowed}
+    assert behind == set()
+
+
+def test_no_command_imports_another() -> None:
+    commands = {row[0].__module__ for rows in COMMANDS.values() for row in rows.values()}
+    for name in commands:
+        assert our_imports(name) & commands == set(), name
+
+
+def test_the_command_line_has_few_floors() -> None:
+    graph = {name: our_imports(name) for name in SOURCES if room_of(name) == "facauth.cli"}
+
+    def height(name: str) -> int:
+        return 1 + max((height(each) for each in graph[name] if each in graph), default=0)
+
+    assert max(map(height, graph)) <= 5
 
 
 def test_errors_import_nothing_of_ours() -> None:
