@@ -21,7 +21,8 @@ from facauth.records.keys import KeyKind as KeyKind
 from facauth.records.keys import Lock as Lock
 from facauth.records.log import Event as Event
 from facauth.records.roster import unknown
-from facauth.records.store import NO_KEYS, Store
+from facauth.records.store import NO_KEYS
+from facauth.records.store import Store as Store
 from facauth.records.store import broken_log as broken_log
 from facauth.structs import (
     Consent,
@@ -38,9 +39,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facauth.records.upgrade import Migration as Migration
-    from facauth.spoof.signature import CaptureSignature
+    from facauth.spoof.signature import CaptureSignature as CaptureSignature
     from facauth.system import System
-    from facauth.transfer.document import Ask, Kdf, PersonCopy
+    from facauth.transfer.document import Ask, Kdf
+    from facauth.transfer.document import PersonCopy as PersonCopy
 
 PERIOD_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}  # never longer than by the calendar
 MAX_PERIOD_DAYS = 36_500
@@ -78,8 +80,8 @@ def inspect(path: Path) -> Inspected:
     with opened(path) as store:
         if store.faults():
             raise SetupProblem(Reason("store.damaged", f"{shown(path)} is damaged", RESTORE))
-        people = _people(store)
-    return Inspected(len(people), sum(person.needs_new_photo > 0 for person in people))
+        everybody = people(store)
+    return Inspected(len(everybody), sum(row.needs_new_photo > 0 for row in everybody))
 
 
 def backup(path: Path, out: Path) -> int:
@@ -111,7 +113,7 @@ def migrate(path: Path, keys: KeyAccess = NO_KEYS) -> Migration:
 
 def outdated(store: Store) -> list[str]:
     """Who cannot sign in without a new photo: all theirs were made for other networks."""
-    return [person.name for person in _people(store) if person.outdated]
+    return [person.name for person in people(store) if person.outdated]
 
 
 # --- its key -------------------------------------------------------------------------------------
@@ -141,6 +143,11 @@ def export_key(store: Store, out: Path) -> Lock:
 # --- people --------------------------------------------------------------------------------------
 
 
+def people(store: Store) -> list[PersonRow]:
+    """Everybody by name; photos that other networks than these encoded need a new one."""
+    return store.people(Networks(Checked(None)).contract)
+
+
 def known_as(store: Store, name: PersonName) -> str:
     """The name as it was enrolled. Raises Conflict if nobody has it."""
     return store.known_as(name)
@@ -149,7 +156,7 @@ def known_as(store: Store, name: PersonName) -> str:
 def show(store: Store, name: PersonName) -> PersonRecord:
     """What is kept of a person, without the photos' data. Raises Conflict for an unknown name."""
     enrolled_as = store.known_as(name)
-    for row in _people(store):
+    for row in people(store):
         if row.name == enrolled_as:
             lock, failures = store.locked(enrolled_as), store.failures(enrolled_as)
             wait_s = lock.retry_after_s if lock else None
@@ -246,11 +253,6 @@ def purge(store: Store, unused: Sequence[PersonRow], period: timedelta) -> list[
     return gone
 
 
-def _people(store: Store) -> list[PersonRow]:
-    """Everybody, seen by the networks of this version."""
-    return store.people(Networks(Checked(None)).contract)
-
-
 # --- log and limits ------------------------------------------------------------------------------
 
 
@@ -320,18 +322,18 @@ def export(
     from facauth.transfer.document import Unsound, write
 
     with store.snapshot():
-        people = [_copy(store, row) for row in chosen(store, name)]
+        copies = [_copy(store, row) for row in chosen(store, name)]
     try:
-        text = write(people, lock)
+        text = write(copies, lock)
     except Unsound as fault:
         what = f"cannot be exported: {fault}"
         raise unfit("store.damaged", store.path, what, "run facauth doctor") from None
     if store.read_only:
-        return people, text
+        return copies, text
     with store.transaction():
-        for person in people:
+        for person in copies:
             store.log("export", "exported", name=person.name.text)
-    return people, text
+    return copies, text
 
 
 def _copy(store: Store, row: PersonRow) -> PersonCopy:
@@ -355,7 +357,7 @@ def read_export(content: bytes, source: str, ask: Ask) -> list[PersonCopy]:
 
 def import_(
     system: System,
-    people: Sequence[PersonCopy],
+    copies: Sequence[PersonCopy],
     *,
     allow_duplicate: bool = False,
     advance: Callable[[], None] = lambda: None,
@@ -376,8 +378,8 @@ def import_(
     contract = system.stages.contract()
 
     def admitted() -> None:
-        newcomers = [person.newcomer(contract) for person in people]
-        for person, newcomer in zip(people, newcomers, strict=True):
+        newcomers = [person.newcomer(contract) for person in copies]
+        for person, newcomer in zip(copies, newcomers, strict=True):
             _require_free(store, person.name)
             require_newcomer(newcomer, calibration)
             advance()
@@ -386,7 +388,7 @@ def import_(
             require_newcomers_apart(newcomers, enrolled, calibration)
 
     with store.recorded("import"):
-        rows = list(sealed(store.vault(), [person.arrival() for person in people]))
+        rows = list(sealed(store.vault(), [person.arrival() for person in copies]))
         with store.judged(admitted):
             store.write_arrivals(rows)
 

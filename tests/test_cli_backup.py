@@ -69,7 +69,7 @@ def test_a_backup_brings_everything_back(enrolled: Facauth, photo: Photo) -> Non
     assert (answer["verdict"], answer["enrolled"]) == ("restored", 1)
     assert enrolled.enrolled() == before
     assert enrolled("sign-in", photo(AGAIN)).stdout == "Barack\n"
-    assert enrolled("log", "verify").stdout.startswith("sound\t")
+    assert enrolled("log", "--verify").stdout.startswith("sound\t")
     (kept,) = copies(enrolled)
     assert answer["replaced"] == str(kept)
     enrolled("remove", "Barack", "--yes")  # what was kept beside the store goes with it
@@ -85,7 +85,12 @@ def test_a_stale_log_over_a_copy_lets_nobody_in(enrolled: Facauth, photo: Photo)
     wal = Path(f"{enrolled.store}-wal")
     assert wal.stat().st_size
     enrolled.store.write_bytes(out.read_bytes())  # as cp does it
-    for command in (("sign-in", photo(AGAIN)), ("list",), ("log", "verify"), ("sign-in", "x.jpg")):
+    for command in (
+        ("sign-in", photo(AGAIN)),
+        ("list",),
+        ("log", "--verify"),
+        ("sign-in", "x.jpg"),
+    ):
         result = enrolled(*command, exit_code=7)
         assert result.stdout == ""
         if command[-1] != "x.jpg":
@@ -138,7 +143,7 @@ def test_backups_made_while_somebody_writes_are_sound(enrolled: Facauth) -> None
     for number in range(4):
         other = enrolled.here / f"store{number}"
         enrolled("restore", str(enrolled.here / f"copy{number}"), "--store", str(other))
-        assert enrolled("log", "verify", "--store", str(other)).stdout.startswith("sound\t")
+        assert enrolled("log", "--verify", "--store", str(other)).stdout.startswith("sound\t")
 
 
 def test_what_is_sealed_stays_so_and_needs_no_key(enrolled: Facauth, photo: Photo) -> None:
@@ -152,7 +157,7 @@ def test_what_is_sealed_stays_so_and_needs_no_key(enrolled: Facauth, photo: Phot
     enrolled("restore", str(out))
     hidden.rename(key)
     assert enrolled("sign-in", photo(AGAIN), "--key-file", str(key)).stdout == "Barack\n"
-    enrolled("log", "verify", "--key-file", str(key))
+    enrolled("log", "--verify", "--key-file", str(key))
 
 
 def test_nothing_is_written_over(enrolled: Facauth) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import PATIENCE_S, ROOT, SAMPLES, Facauth, Photo
 
-from facauth.cli.batch import MAX_JOBS, jobs_for, photos_in
+from facauth.batch import MAX_JOBS, jobs_for, photos_in
 from facauth.errors import UsageProblem
 
 LIVE = ("biden_2010.jpg", "collins.png", "obama_2009.jpg", "obama_2010.jpg")

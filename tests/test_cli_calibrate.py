@@ -363,7 +363,7 @@ def test_doctor_says_which_is_in_force(
     facauth: Facauth, damaged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for slow in ("_weights", "_self_test", "_parity"):
-        monkeypatch.setattr(f"facauth.cli.doctor.{slow}", lambda: "not looked at here")
+        monkeypatch.setattr(f"facauth.doctor.{slow}", lambda: "not looked at here")
 
     def checked(exit_code: int) -> dict[str, Any]:
         checks = facauth("doctor", "--json", exit_code=exit_code).json["checks"]

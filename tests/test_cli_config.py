@@ -1,4 +1,4 @@
-"""The settings file, and config show: what is in force, and why; what cannot be is refused."""
+"""The settings file, and how doctor shows what is in force, and why; the impossible is refused."""
 
 from __future__ import annotations
 
@@ -25,8 +25,14 @@ def configure(facauth: Facauth) -> Iterator[Path]:
     os.umask(before)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """doctor shows the settings alone."""
+    monkeypatch.setattr("facauth.doctor.examine", lambda _: iter(()))
+
+
 def origins(facauth: Facauth, *options: str) -> dict[str, tuple[str | float | None, str]]:
-    settings = facauth("config", "show", *options, "--json").json["settings"]
+    settings = facauth("doctor", *options, "--json").json["settings"]
     return {each["key"]: (each["value"], each["origin"]) for each in settings}
 
 
@@ -35,15 +41,17 @@ def test_without_a_file_there_are_defaults(
 ) -> None:
     monkeypatch.delenv("FACAUTH_STORE")
     home = facauth.home
-    result = facauth("config", "show")
-    assert [line.split("\t") for line in result.stdout.splitlines()] == [
-        ["store", str(home / "share" / "facauth" / "facauth.sqlite3"), "default"],
-        ["key_file", str(home / "config" / "facauth" / "facauth.key"), "default"],
-        ["fmr", "0.0001 with --as, 0.001 without", "default"],
-        ["spoof_policy", "default", "default"],
-    ]
+    result = facauth("doctor")
     file = home / "config" / "facauth" / "config.toml"
-    assert result.stderr == f"facauth: there is no settings file; it would be {file}\n"
+    rows = {
+        "settings file": f"none; it would be {file}",
+        "store": f"{home / 'share' / 'facauth' / 'facauth.sqlite3'} (default)",
+        "key_file": f"{home / 'config' / 'facauth' / 'facauth.key'} (default)",
+        "fmr": "0.0001 with --as, 0.001 without (default)",
+        "spoof_policy": "default (default)",
+    }
+    assert result.stdout.splitlines() == [f"ok\t{key}\t{said}\t" for key, said in rows.items()]
+    assert result.stderr == ""
 
 
 def test_a_flag_outweighs_the_environment_that_the_file_and_that_the_default(
@@ -62,7 +70,20 @@ def test_a_flag_outweighs_the_environment_that_the_file_and_that_the_default(
 def test_a_policy_of_the_file_gives_way_to_a_flag(facauth: Facauth, configure: Path) -> None:
     configure.write_text('spoof_policy = "strict"\n')
     assert origins(facauth)["spoof_policy"] == ("strict", f"{configure}, line 1")
-    assert origins(facauth, "--lenient")["spoof_policy"] == ("lenient", "flag")
+    assert origins(facauth, "--policy", "lenient")["spoof_policy"] == ("lenient", "flag")
+
+
+def test_options_before_the_command_are_flags_too(
+    facauth: Facauth, configure: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure.write_text('key_file = "~/of the file"\n')
+    settings = facauth("--store", "a", "--key-file", "b", "--json", "doctor").json["settings"]
+    assert [(each["value"], each["origin"]) for each in settings[:2]] == [
+        ("a", "flag"),
+        ("b", "flag"),
+    ]
+    monkeypatch.setenv("FACAUTH_KEY_FILE", "/c")
+    assert origins(facauth)["key_file"] == ("/c", "environment, FACAUTH_KEY_FILE")
 
 
 def test_the_store_of_the_file_is_used(
@@ -90,7 +111,7 @@ def test_the_policy_of_the_file_is_used(facauth: Facauth, photo: Photo, configur
     facauth("sign-in", photo(AGAIN))
     configure.write_text('spoof_policy = "strict"\n')  # and nothing may be in doubt
     facauth("sign-in", photo(AGAIN), exit_code=4)
-    facauth("sign-in", photo(AGAIN), "--lenient")
+    facauth("sign-in", photo(AGAIN), "--policy", "lenient")
 
 
 def test_a_key_file_of_the_settings_is_where_the_key_is(
@@ -111,7 +132,7 @@ def test_a_key_file_of_the_settings_is_where_the_key_is(
         ("fmr = 1e-4\ntolerance = 0.6\n", "config.unknown_key", "line 2: there is no setting"),
         ("[match]\nfmr = 1e-4\n", "config.unknown_key", "line 1: there is no setting match"),
         ("\n\n'a b'.c = 1\n", "config.unknown_key", "line 3: there is no setting a b"),
-        ("fmr = 0\n", "config.bad_value", "line 1: fmr cannot be 0; give a share"),
+        ("fmr = 0\n", "config.bad_value", "line 1: fmr cannot be 0; give the share"),
         ("fmr = 0.5\n", "config.bad_value", "line 1: fmr cannot be 0.5"),
         ("fmr = nan\n", "config.bad_value", "line 1: fmr cannot be nan"),
         ("fmr = true\n", "config.bad_value", "line 1: fmr cannot be True"),
@@ -124,11 +145,13 @@ def test_a_key_file_of_the_settings_is_where_the_key_is(
         ("spoof_policy = []\n", "config.bad_value", "line 1: spoof_policy cannot be []"),
         ("fmr = 1e-4\nfmr = 1e-5\n", "config.syntax", "line 2"),
         ("fmr 1e-4\n", "config.syntax", "line 1"),
-        pytest.param(f"fmr = {'9' * 5000}\n", "config.syntax", "is no TOML; mend it", id="digits"),
-        pytest.param(f"fmr = {'[' * 50_000}\n", "config.syntax", "is no TOML", id="nested"),
+        pytest.param(
+            f"fmr = {'9' * 5000}\n", "config.syntax", "is not valid TOML; correct it", id="digits"
+        ),
+        pytest.param(f"fmr = {'[' * 50_000}\n", "config.syntax", "is not valid TOML", id="nested"),
     ],
 )
-@pytest.mark.parametrize("command", [["config", "show"], ["list"], ["sign-in", "ada.jpg"]])
+@pytest.mark.parametrize("command", [["doctor"], ["list"], ["sign-in", "ada.jpg"]])
 def test_what_cannot_be_is_refused_with_the_line(
     facauth: Facauth,
     configure: Path,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from conftest import Facauth, Photo
 
-from facauth.cli.demo import Step
-from facauth.cli.doctor import Finding
+from facauth.demo import Step
+from facauth.doctor import Finding
 from facauth.errors import ExitCode
 from facauth.structs import Face, Sighting
 
@@ -125,6 +125,7 @@ PHOTO = {"image": {str}, "verdict": {str}, "exit_code": {int}, "reasons": [REASO
 STEP = {"title": {str}, "expected": {int}, "got": {int}, "said": {str}}
 LEARNED = {"photos": {int, type(None)}, "reasons": [REASON]}
 FINDING = {"check": {str}, "ok": {bool}, "detail": {str}, "advice": {str}}
+SETTING = {"key": {str}, "value": TEXT_OR_NULL | NUMBER, "origin": {str}}
 MORE: dict[str, dict[str, Any]] = {
     "register": {"photos": {int}, "results": [PHOTO]},
     "sign-in": {
@@ -135,7 +136,7 @@ MORE: dict[str, dict[str, Any]] = {
     "list": {"people": [PERSON]},
     "spoof-check": {"results": [CHECKED]},
     "demo": {"steps": [STEP]},
-    "doctor": {"checks": [FINDING]},
+    "doctor": {"checks": [FINDING], "settings": [SETTING]},
 }
 
 
@@ -210,9 +211,9 @@ def enrolled(facauth: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch) ->
     """A store that knows Eileen and Barack; demo and doctor that need no networks."""
     facauth.knows(Eileen=photo(EILEEN), Barack=photo(BARACK))
     step = Step("a stranger", ExitCode.NO_MATCH, ExitCode.NO_MATCH, "nobody")
-    monkeypatch.setattr("facauth.cli.demo.run", lambda: [step])
+    monkeypatch.setattr("facauth.demo.run", lambda: [step])
     found = Finding("numpy", False, "not installed", "install facauth again")
-    monkeypatch.setattr("facauth.cli.doctor.examine", lambda _: iter([found]))
+    monkeypatch.setattr("facauth.doctor.examine", lambda _: iter([found]))
     return facauth
 
 

@@ -108,7 +108,7 @@ def test_at_last_only_an_operator_helps(enrolled: Facauth, world: World) -> None
     result = enrolled("sign-in", "ada.jpg", "--json", exit_code=5)
     assert (result.codes, result.json["retry_after_s"]) == (["limit.stopped"], None)
     assert enrolled("unlock").stdout == (
-        "unlocked sign-ins that name nobody (100 failures forgotten)\n"
+        "unlocked sign-ins without --as (100 failures forgotten)\n"
     )
     assert enrolled("sign-in", "ada.jpg").stdout == "Ada\n"
 
@@ -150,7 +150,7 @@ def test_a_doubt_counts_and_what_shows_no_face_does_not(enrolled: Facauth) -> No
 def test_a_wrong_call_is_no_try(enrolled: Facauth) -> None:
     fail(enrolled, 9)
     for _ in range(3):
-        enrolled("sign-in", "ada.jpg", "--strict", "--lenient", exit_code=2)
+        enrolled("sign-in", "ada.jpg", "--policy", "lax", exit_code=2)
         enrolled("sign-in", "ada.jpg", "--as", "", exit_code=2)
         enrolled("sign-in", "ada.jpg", "--as", "Nobody", exit_code=6)
     assert enrolled("sign-in", "ada.jpg").stdout == "Ada\n"
@@ -282,7 +282,7 @@ def test_a_row_that_cannot_be_is_explained(enrolled: Facauth) -> None:
         "an operator can run facauth unlock\n"
     )
     assert enrolled("unlock").stdout == (
-        "unlocked sign-ins that name nobody (an impossible number of failures forgotten)\n"
+        "unlocked sign-ins without --as (an impossible number of failures forgotten)\n"
     )
     assert enrolled("sign-in", "ada.jpg").stdout == "Ada\n"
 

@@ -167,15 +167,15 @@ def test_without_a_store_there_is_no_log_and_none_is_made(facauth: Facauth) -> N
         "",
         f"facauth: there is no store at {facauth.store}; facauth register makes one\n",
     )
-    for command in (("log",), ("log", "verify"), ("log", "prune", "--older-than", "1d", "--yes")):
-        assert facauth(*command, "--json", exit_code=7).codes == ["store.missing"]
+    for options in ((), ("--verify",), ("--prune-older-than", "1d", "--yes")):
+        assert facauth("log", *options, "--json", exit_code=7).codes == ["store.missing"]
     assert not facauth.store.parent.exists()
 
 
 def test_the_log_only_reads(busy: Facauth) -> None:
     before = tree(busy.store.parent)
     busy("log")
-    busy("log", "verify")
+    busy("log", "--verify")
     assert tree(busy.store.parent) == before
 
 
@@ -185,7 +185,7 @@ def test_who_was_removed_is_not_named(busy: Facauth) -> None:
     assert [line.split("\t")[4] for line in busy("log").stdout.splitlines()] == [
         "", "Bob", "", "", "", "", "",
     ]  # fmt: skip
-    assert busy("log", "verify", "--json").json["entries"] == 7
+    assert busy("log", "--verify", "--json").json["entries"] == 7
     cheap.enrol(busy, "Ada King")  # is somebody else
     assert shown(busy, "--person", "Ada King") == [8]
 
@@ -203,7 +203,7 @@ def test_a_store_that_was_tampered_with_cannot_talk_to_the_terminal(
     assert result.stdout.replace("\n", "").replace("\t", "").isprintable()
     assert len(busy("log", "--json").json["events"]) == 6
     assert len(busy("log").stdout.splitlines()) == 6
-    for command in (("unlock", "bob"), ("log", "--person", "bob"), ("log", "verify")):
+    for command in (("unlock", "bob"), ("log", "--person", "bob"), ("log", "--verify")):
         said = busy(*command, exit_code=7)
         assert (said.stdout + said.stderr).replace("\n", "").replace("\t", "").isprintable()
 
@@ -213,13 +213,13 @@ def test_a_store_that_was_tampered_with_cannot_talk_to_the_terminal(
 
 def test_a_sound_log_says_how_far_it_goes(busy: Facauth) -> None:
     last = busy("log", "--json").json["events"][-1]["hash"]
-    result = busy("log", "verify")
+    result = busy("log", "--verify")
     assert result.stdout == f"sound\t6\t{last}\n"
     assert result.stderr == (
         "facauth: without encryption, who can write the store can make such a log anew\n"
     )
-    assert busy("log", "verify", "--quiet").stderr == ""
-    found = busy("log", "verify", "--json").json
+    assert busy("log", "--verify", "--quiet").stderr == ""
+    found = busy("log", "--verify", "--json").json
     assert (found["command"], found["ok"], found["verdict"]) == ("log verify", True, "sound")
     assert (found["entries"], found["head"], found["broken"]) == (6, last, None)
 
@@ -238,13 +238,13 @@ def test_the_first_broken_entry_is_named(
     busy: Facauth, statement: str, first: int, what: str
 ) -> None:
     busy.change(statement)
-    result = busy("log", "verify", exit_code=7)
+    result = busy("log", "--verify", exit_code=7)
     assert result.stdout == ""
     assert result.stderr == (
         f"facauth: entry {first} of the log {what}; "
         "keep this store as it is, and compare it with a copy\n"
     )
-    answer = busy("log", "verify", "--json", exit_code=7)
+    answer = busy("log", "--verify", "--json", exit_code=7)
     assert answer.codes == ["log.broken"]
     assert answer.json["broken"] == {"id": first, "what": what}
     assert answer.json["head"] is None
@@ -255,23 +255,30 @@ def test_an_encrypted_log_is_shown_to_all_and_verified_with_the_key(busy: Facaut
     key = str(busy.home / "key")
     encrypt(busy.store, KeyAccess(busy.home / "key"))
     assert shown(busy) == [1, 2, 3, 4, 5, 6, 7]
-    result = busy("log", "verify", "--json", exit_code=7)
+    result = busy("log", "--verify", "--json", exit_code=7)
     assert (result.codes, result.json["entries"]) == (["key.missing"], None)
-    result = busy("log", "verify", "--key-file", key)
+    result = busy("log", "--verify", "--key-file", key)
     assert (result.stdout[:8], result.stderr) == ("sound\t7\t", "")
     busy.change("UPDATE events SET anchor = x'00' WHERE id = 5")
-    result = busy("log", "verify", "--key-file", key, exit_code=7)
+    result = busy("log", "--verify", "--key-file", key, exit_code=7)
     assert result.stderr.startswith(
         "facauth: entry 5 of the log was not written with the store's key"
     )
 
 
-@pytest.mark.parametrize("option", [("--json",), ("--person", "Bob"), ("-f",), ("--store", "x")])
-def test_an_option_before_verify_is_not_ignored(busy: Facauth, option: tuple[str, ...]) -> None:
-    result = busy("log", *option, "verify", exit_code=2)
-    (said,) = (result.stdout + result.stderr).splitlines()
-    assert "is before verify" in said
-    assert "sound" not in said
+@pytest.mark.parametrize("option", [("--person", "Bob"), ("-f",), ("--since", "2026-01-01")])
+@pytest.mark.parametrize("purpose", [("--verify",), ("--prune-older-than", "1d", "--yes")])
+def test_to_verify_or_prune_takes_no_filter(
+    busy: Facauth, option: tuple[str, ...], purpose: tuple[str, ...]
+) -> None:
+    before = busy.events()
+    result = busy("log", *option, *purpose, exit_code=2)
+    assert result.stdout == ""
+    other = "--follow" if option[0] == "-f" else option[0]
+    assert result.stderr == (
+        f"facauth: {purpose[0]} and {other} contradict each other; see facauth --help\n"
+    )
+    assert busy.events() == before
 
 
 # --- follow ---------------------------------------------------------------------------------------

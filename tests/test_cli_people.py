@@ -203,7 +203,7 @@ def test_nobody_is_removed_unless_somebody_confirms(enrolled: Facauth) -> None:
     for given in (b"", b"y\n", b"yes\n"):
         result = enrolled("remove", "Eileen", exit_code=2, stdin=given)
         assert result.stdout == ""
-        assert result.stderr == "facauth: nobody is there to confirm it; add --yes\n"
+        assert result.stderr == "facauth: confirmation needs a terminal; add --yes\n"
     assert tree(enrolled.store.parent) == before
 
 

@@ -1,4 +1,4 @@
-"""--strict, --lenient and --accept-spoof: what each lets pass, and what none."""
+"""--policy and --accept-spoof: what each lets pass, and what none."""
 
 from __future__ import annotations
 
@@ -89,7 +89,11 @@ def test_a_policy_says_which_scores_pass(
     lenient: int,
 ) -> None:
     score(live_score)
-    for more, exit_code in (([], default), (["--strict"], strict), (["--lenient"], lenient)):
+    for more, exit_code in (
+        ([], default),
+        (["--policy", "strict"], strict),
+        (["--policy", "lenient"], lenient),
+    ):
         enrolled("sign-in", photo(AGAIN), *more, exit_code=exit_code)
         enrolled("spoof-check", photo(AGAIN), *more, exit_code=exit_code)
         enrolled("register", "Barack", photo(ANOTHER), "--replace", *more, exit_code=exit_code)
@@ -100,8 +104,8 @@ def test_a_policy_says_which_scores_pass(
     [
         (SURE, (), 0, []),
         (DOUBT, (), 4, ["replay.same_sitting", "liveness.doubt"]),
-        (DOUBT, ("--lenient",), 4, ["replay.same_sitting", "liveness.doubt"]),
-        (SURE, ("--strict",), 4, ["replay.same_sitting"]),
+        (DOUBT, ("--policy", "lenient"), 4, ["replay.same_sitting", "liveness.doubt"]),
+        (SURE, ("--policy", "strict"), 4, ["replay.same_sitting"]),
         (0.0, (), 3, ["liveness.presentation_attack"]),
     ],
 )
@@ -160,7 +164,9 @@ def judged(verdict: Any, live_score: float) -> Callable[..., Liveness]:
     return lambda *_: Liveness(verdict, live_score, 0.5, 0.8, (), (ATTACK_REASON,))
 
 
-@pytest.mark.parametrize("more", [(), ("--lenient",), ("--strict",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "more", [(), ("--policy", "lenient"), ("--policy", "strict")], ids=" ".join
+)
 @pytest.mark.parametrize(
     ("stage", "exit_code"),
     [
@@ -217,21 +223,24 @@ def test_who_does_not_match_is_not_compared_with_photos_of_anybody(
 
 
 @pytest.mark.parametrize(
-    ("command", "options"),
-    [
-        (("sign-in", FIRST), ("--strict", "--lenient")),
-        (("spoof-check", FIRST), ("--strict", "--lenient")),
-        (("register", "Ada", FIRST), ("--strict", "--lenient")),
-        (("register", "Ada", FIRST), ("--strict", "--accept-spoof")),
-    ],
+    "command", [("sign-in", FIRST), ("spoof-check", FIRST), ("register", "Ada", FIRST)]
 )
-def test_options_that_contradict_each_other_are_a_usage_error(
-    facauth: Facauth, photo: Photo, command: tuple[str, ...], options: tuple[str, str]
+def test_a_policy_that_does_not_exist_is_a_usage_error(
+    facauth: Facauth, photo: Photo, command: tuple[str, ...]
 ) -> None:
     *words, name = command
-    result = facauth(*words, photo(name), *options, exit_code=2)
+    result = facauth(*words, photo(name), "--policy", "lax", exit_code=2)
+    assert (result.stdout, "'strict', 'default', 'lenient'" in result.stderr) == ("", True)
+    assert not facauth.store.parent.exists()
+
+
+def test_a_check_that_is_skipped_cannot_be_strict(facauth: Facauth, photo: Photo) -> None:
+    strict = ("--policy", "strict", "--accept-spoof")
+    result = facauth("register", "Ada", photo(FIRST), *strict, exit_code=2)
     assert result.stdout == ""
-    assert result.stderr == f"facauth: {' and '.join(options)} contradict each other; choose one\n"
+    assert result.stderr == (
+        "facauth: --policy strict and --accept-spoof contradict each other; choose one\n"
+    )
     assert not facauth.store.parent.exists()
 
 

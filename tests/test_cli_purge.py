@@ -139,7 +139,7 @@ def test_nobody_is_purged_unless_somebody_confirms(enrolled: Facauth) -> None:
         result = enrolled("purge", "--unused-for", "1y", exit_code=2, stdin=given)
         assert result.stdout == ""
         assert result.stderr.startswith("facauth: Barack was last used ")
-        assert result.stderr.endswith("facauth: nobody is there to confirm it; add --yes\n")
+        assert result.stderr.endswith("facauth: confirmation needs a terminal; add --yes\n")
     answer = enrolled("purge", "--unused-for", "1y", "--json", exit_code=2)
     assert (answer.codes, answer.json["people"]) == (["purge.unconfirmed"], None)
     declined = enrolled.on_terminal("purge", "--unused-for", "1y", typed=b"n\n", exit_code=2)
@@ -160,7 +160,7 @@ def test_who_is_used_while_the_question_waits_stays(
         enrolled("sign-in", photo(AGAIN))
         age(enrolled, "Eileen", 500)  # and who was not listed is not deleted
 
-    monkeypatch.setattr("facauth.cli.upkeep.confirm", slowly)
+    monkeypatch.setattr("facauth.cli.purge.confirm_each", slowly)
     result = enrolled("purge", "--unused-for", "1y")
     assert result.stdout == ""
     assert enrolled.names() == {"Eileen": 1, "Barack": 1}

@@ -62,7 +62,10 @@ def test_a_photo_of_the_registered_photo_does_not_sign_in(
 
     attack = altered(ANOTHER, photographed)
     assert enrolled("sign-in", attack, exit_code=3).stdout == ""
-    assert enrolled("sign-in", attack, "--as", "Barack", "--lenient", exit_code=3).stdout == ""
+    assert (
+        enrolled("sign-in", attack, "--as", "Barack", "--policy", "lenient", exit_code=3).stdout
+        == ""
+    )
     enrolled.bind(liveness=alive)
     alone = enrolled("sign-in", attack, exit_code=3)
     assert alone.stdout == ""
@@ -188,7 +191,7 @@ def test_the_registered_file_itself_does_not_sign_in(enrolled: Facauth, photo: P
 @pytest.mark.slow
 def test_another_photo_of_the_same_person_still_signs_in(enrolled: Facauth, photo: Photo) -> None:
     for name in (FIRST, AGAIN):
-        for more in ([], ["--strict"], ["--as", "Barack"]):
+        for more in ([], ["--policy", "strict"], ["--as", "Barack"]):
             answer = enrolled("sign-in", photo(name), *more, "--json").json
             assert (answer["person"], answer["replay"]["verdict"]) == ("Barack", "new")
 

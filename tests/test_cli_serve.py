@@ -27,7 +27,7 @@ from serving import BARACK, BARACK_AGAIN, Served, command, sent, serving
 
 
 def test_the_token_is_made_once_and_kept_private(tmp_path: Path) -> None:
-    first, again = command(tmp_path, "token"), command(tmp_path, "token")
+    first, again = command(tmp_path, "serve", "--token"), command(tmp_path, "serve", "--token")
     assert (first.returncode, first.stderr) == (0, "")
     assert first.stdout == again.stdout
     assert len(first.stdout.strip()) == 43
@@ -39,14 +39,14 @@ def test_the_token_is_made_once_and_kept_private(tmp_path: Path) -> None:
 
 def test_two_processes_make_one_token(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda _: command(tmp_path, "token").stdout, range(4)))
+        made = list(pool.map(lambda _: command(tmp_path, "serve", "--token").stdout, range(4)))
     assert len(set(made)) == 1
     assert made[0].strip()
 
 
 @pytest.mark.parametrize("fault", ["open", "link", "empty", "folder", "short"])
 def test_a_token_that_others_may_know_is_none(facauth: Facauth, fault: str) -> None:
-    token = facauth("token").stdout
+    token = facauth("serve", "--token").stdout
     kept = facauth.home / "config/facauth/operator.token"
     if fault == "open":
         kept.chmod(0o640)
@@ -60,7 +60,7 @@ def test_a_token_that_others_may_know_is_none(facauth: Facauth, fault: str) -> N
     else:
         kept.unlink()
         kept.mkdir()
-    result = facauth("token", exit_code=7)
+    result = facauth("serve", "--token", exit_code=7)
     assert token.strip() not in result.stdout + result.stderr
     assert "operator.token" in result.stderr
 
@@ -82,7 +82,7 @@ def test_nobody_else_is_served_in_the_clear(facauth: Facauth) -> None:
         (("--host", "x" * 300), 2, "server.no_host"),
         (("--host", "192.0.2.1", "--behind-proxy"), 7, "server.port"),  # not of this machine
         (("--port", "70000"), 2, "usage"),
-        (("--strict", "--lenient"), 2, "usage"),
+        (("--policy", "lax"), 2, "usage"),
         (("--fmr", "2"), 2, "match.impossible_rate"),
         (("--tls-cert", "cert.pem"), 2, "usage"),
         (("--tls-key", "key.pem"), 2, "usage"),
@@ -125,7 +125,7 @@ def test_it_needs_its_extra(facauth: Facauth) -> None:
         "facauth: the server needs an extra that is not installed; pip install 'fastapi>="
     )
     assert "'uvicorn>=" in result.stderr
-    assert facauth.process("token", env=env).stdout  # which needs nothing of it
+    assert facauth.process("serve", "--token", env=env).stdout  # which needs nothing of it
 
 
 @pytest.mark.slow

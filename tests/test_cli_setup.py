@@ -363,7 +363,7 @@ def test_what_may_not_be_written_can_be_read(
         ("list",),
         ("show", "Ada"),
         ("log",),
-        ("log", "verify"),
+        ("log", "--verify"),
         ("export", "--all", "-", "--plain"),
         ("backup", str(abroad / "copy")),
     ):

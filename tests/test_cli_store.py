@@ -33,8 +33,8 @@ def readers(photo: Photo) -> list[tuple[str, ...]]:
         ("unlock",),
         ("log",),
         ("log", "--follow"),
-        ("log", "verify"),
-        ("log", "prune", "--older-than", "1d", "--yes"),
+        ("log", "--verify"),
+        ("log", "--prune-older-than", "1d", "--yes"),
         ("key", "rotate"),
         ("key", "export", "out"),
         ("migrate",),
@@ -140,7 +140,7 @@ def test_stores_of_every_version_can_be_migrated(
     assert f"from version {version} to {len(MIGRATIONS)}" in facauth("migrate").stdout
     assert facauth("list", "--json").json["people"][0]["last_sign_in_at"] == last
     assert facauth("sign-in", photo(AGAIN)).stdout == "Barack\n"
-    facauth("log", "verify")
+    facauth("log", "--verify")
     assert facauth("doctor", "--json").json["verdict"] == "healthy"
 
 
@@ -153,7 +153,7 @@ def test_an_encrypted_store_is_migrated_with_its_key(facauth: Facauth, photo: Ph
     assert facauth("migrate", "--json", exit_code=7).codes == ["key.missing"]
     assert tree(facauth.store.parent) == before
     facauth("migrate", "--key-file", str(key))
-    facauth("log", "verify", "--key-file", str(key))
+    facauth("log", "--verify", "--key-file", str(key))
     assert facauth("sign-in", photo(AGAIN), "--key-file", str(key)).stdout == "Barack\n"
 
 
@@ -229,22 +229,22 @@ def test_a_pruned_log_is_verified(
         facauth("key", "init", *key)
     facauth("sign-in", photo(AGAIN), *key)
     known = facauth("list", "--json").json["people"]
-    facauth("log", "prune", "--older-than", "1d", *key, exit_code=2)  # nobody confirms it
-    assert "deleted 0 entries" in facauth("log", "prune", "--older-than", "1d", "-y", *key).stdout
-    monkeypatch.setattr("facauth.cli.log.datetime", Later)
-    facauth("log", "prune", "--older-than", "1d", "--yes", *key)
-    monkeypatch.setattr("facauth.cli.log.datetime", datetime)
+    facauth("log", "--prune-older-than", "1d", *key, exit_code=2)  # nobody confirms it
+    assert "deleted 0 entries" in facauth("log", "--prune-older-than", "1d", "-y", *key).stdout
+    monkeypatch.setattr("facauth.admin.datetime", Later)
+    facauth("log", "--prune-older-than", "1d", "--yes", *key)
+    monkeypatch.setattr("facauth.admin.datetime", datetime)
     events = facauth("log", "--json").json["events"]
     assert [event["verdict"] for event in events][-1] == "pruned"
     assert events[0]["id"] > 1
     assert facauth("list", "--json").json["people"] == known
     facauth("rename", "Barack", "Obama", *key)
-    facauth("log", "verify", *key)
+    facauth("log", "--verify", *key)
     if key:
         facauth("key", "rotate", *key)
-        facauth("log", "verify", *key)
+        facauth("log", "--verify", *key)
     facauth.change("UPDATE log_start SET entries = entries - 1")
-    assert facauth("log", "verify", "--json", *key, exit_code=7).codes == ["log.broken"]
+    assert facauth("log", "--verify", "--json", *key, exit_code=7).codes == ["log.broken"]
     before = facauth.rows("SELECT id FROM events")
-    facauth("log", "prune", "--older-than", "1d", "--yes", *key, exit_code=7)
+    facauth("log", "--prune-older-than", "1d", "--yes", *key, exit_code=7)
     assert facauth.rows("SELECT id FROM events") == before

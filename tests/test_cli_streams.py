@@ -100,7 +100,7 @@ UNWRITTEN = {  # what is called, and what is said of it
     "spoof-check '{again}' '{joe}' --jobs 2": "live, but ",
     "log --follow": "",
     "log --follow --json": "",
-    "token": "shown, but ",
+    "serve --token": "shown, but ",
     "export --all --plain -": "exported, but ",
     "frobnicate --json": "usage, but ",
     "remove barack --yes --quiet": "removed Barack, but ",
@@ -154,7 +154,7 @@ def test_a_closed_stdin_is_no_photo(enrolled: Facauth) -> None:
 
 def test_a_closed_stdin_confirms_nothing(enrolled: Facauth) -> None:
     result = enrolled.shell('"$@" remove Barack <&-', exit_code=2)
-    assert result.stderr == "facauth: nobody is there to confirm it; add --yes\n"
+    assert result.stderr == "facauth: confirmation needs a terminal; add --yes\n"
     assert enrolled.names() == {"Barack": 1}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,36 +11,33 @@ from conftest import Facauth, tree
 from facauth import __version__
 
 COMMANDS = (
+    "sign-in",
+    "spoof-check",
     "register",
     "list",
     "show",
-    "remove",
     "rename",
+    "remove",
+    "purge",
+    "unlock",
     "export",
     "import",
-    "sign-in",
-    "spoof-check",
-    "calibrate",
-    "unlock",
-    "purge",
+    "log",
     "backup",
     "restore",
     "migrate",
-    "demo",
-    "doctor",
-    "serve",
-    "token",
-    "evaluate",
-    "log",
     "key",
-    "config",
+    "calibrate",
+    "doctor",
+    "demo",
+    "evaluate",
+    "serve",
 )
+SECTIONS = ("Sign in", "People", "Store", "Measure", "Server")
 INNER = (
     "evaluate spoof",
     "evaluate replay",
     "evaluate match",
-    "log verify",
-    "config show",
     "key init",
     "key rotate",
     "key export",
@@ -72,7 +70,9 @@ WRONG = (
     ("unlock", "Ada", "Bob"),
     ("import",),
     ("log", "frobnicate"),
-    ("log", "verify", "x"),
+    ("log", "--verify", "x"),
+    ("log", "--verify", "--follow"),
+    ("log", "--prune-older-than", "30d", "--person", "Ada"),
     ("key",),
     ("key", "frobnicate"),
     ("key", "export"),
@@ -100,8 +100,41 @@ def test_a_wrong_call_can_be_told_in_json(facauth: Facauth, arguments: tuple[str
     assert result.stderr == ""
 
 
-def test_an_option_before_the_command_is_not_taken_for_it(facauth: Facauth) -> None:
-    assert facauth("--store", "x", "list", "--json", exit_code=2).json["command"] == "list"
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("sign-in", "a.jpg", "--strict"), "--strict is now --policy strict"),
+        (("register", "Ada", "a.jpg", "--lenient"), "--lenient is now --policy lenient"),
+        (("token",), "facauth token is now facauth serve --token"),
+        (("config", "show"), "facauth config show is now part of facauth doctor"),
+        (("log", "verify", "--json"), "log verify is now log --verify"),
+        (
+            ("log", "prune", "--older-than", "30d", "--yes"),
+            "log prune is now log --prune-older-than PERIOD",
+        ),
+    ],
+    ids=" ".join,
+)
+def test_what_was_called_otherwise_before_is_told_its_new_name(
+    facauth: Facauth, arguments: tuple[str, ...], said: str
+) -> None:
+    plain = [argument for argument in arguments if argument != "--json"]
+    assert facauth(*plain, exit_code=2).stderr == f"facauth: {said}; see facauth --help\n"
+    result = facauth(*plain, "--json", exit_code=2)
+    assert (result.codes, result.json["reasons"][0]["message"]) == (["usage"], said)
+
+
+def test_options_of_the_program_stand_before_or_after_the_command(
+    facauth: Facauth, tmp_path: Path
+) -> None:
+    for one, other in (("a", "b"), ("b", "a")):
+        found = facauth("--store", one, "list", "--store", other, "--json", exit_code=7)
+        assert found.json["command"] == "list"
+        assert f"at {other};" in str(found.json["reasons"][0]["message"]) + ";"  # the last counts
+        assert facauth("--json", "--store", other, "list", exit_code=7).json == found.json
+    assert facauth("--quiet", "list", exit_code=7) == facauth("list", "-q", exit_code=7)
+    facauth("--store", "x", "evaluate", "match", str(tmp_path), exit_code=2)
+    assert not list(facauth.here.iterdir())
 
 
 @pytest.mark.parametrize("arguments", [("list", "-x"), ("frobnicate",)], ids=" ".join)
@@ -118,19 +151,24 @@ def test_without_arguments_the_help_is_shown_as_it_is(facauth: Facauth) -> None:
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 @pytest.mark.parametrize(
-    "command", [*(each for each in COMMANDS if each not in ("evaluate", "key", "config")), *INNER]
+    "command", [*(each for each in COMMANDS if each not in ("evaluate", "key")), *INNER]
 )
 def test_every_command_explains_itself(facauth: Facauth, command: str, option: str) -> None:
     result = facauth(*command.split(), option)
     assert result.stdout.startswith(f"Usage: facauth {command} ")
-    assert all(f"  {flag}" in result.stdout for flag in ("--json", "-q, --quiet"))
+    assert re.search(
+        r"^Also: .*--json, --quiet, --debug; see facauth --help\.$", result.stdout, re.MULTILINE
+    )
+    assert f"\n  Example: facauth {command}" in result.stdout
     assert result.stderr == ""
     assert not facauth.store.parent.exists()
 
 
-def test_the_help_names_every_command(facauth: Facauth) -> None:
-    listed = facauth("--help").stdout.split("Commands:\n")[1]
-    assert tuple(line.split()[0] for line in listed.splitlines()[: len(COMMANDS)]) == COMMANDS
+def test_the_help_names_every_command_in_its_section(facauth: Facauth) -> None:
+    text = facauth("--help").stdout
+    assert tuple(re.findall(r"^(\w.*):$", text, re.MULTILINE)) == ("Options", *SECTIONS)
+    listed = text[text.index("Sign in:") :]
+    assert tuple(re.findall(r"^  ([a-z-]+)  ", listed, re.MULTILINE)) == COMMANDS
 
 
 def test_the_help_of_sign_in_says_what_a_photo_cannot_show(facauth: Facauth) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from facauth.cli.output import on_terminal, table
+from facauth.cli.tables import aligned
 from facauth.errors import shown
 from facauth.measure import rates
 
@@ -198,18 +198,3 @@ def _rate(rate: Rate | None) -> str:
 
 def _interval(rate: Rate) -> str:
     return "-" if rate.estimate is None else "{:.1%} to {:.1%}".format(*rate.interval)
-
-
-def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table on a terminal, aligned text elsewhere; all columns but the first to the right."""
-    if on_terminal():
-        return [table(columns, rows)]
-    cells = [columns, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        )
-        for row in cells
-    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facauth.errors import Reason, SetupProblem
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parent
 
 
 def sample(name: str) -> str:

@@ -1,16 +1,22 @@
-"""Under which licences is everything that facauth runs: packages, networks, sample pictures?"""
+"""Lists the licences of everything that facauth runs: packages, networks, sample pictures.
+
+    python .ci/licences.py
+
+One tab-separated line each. The exit code is 1 if one is not known to allow commercial use.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from facauth.cli.doctor import EXTRAS, PACKAGES
-from facauth.cli.samples import sample
+from facauth.extras import EXTRAS, PACKAGES
 from facauth.networks import read_manifest
+from facauth.samples import sample
 
 # Licences that allow commercial use, by the names that SPDX, classifiers and authors give them.
 # What is not here is not known to: forbidden, never heard of and not stated end the same.
@@ -125,3 +131,20 @@ def _pictures(credits_file: Path) -> Iterator[Licensed]:
             known = re.split(r"[;(]", licence)[0].strip() in COMMERCIAL
             shown = licence.replace("(1)", "(but see CREDITS.md)")
             yield Licensed("picture", path.name, "", shown, known)
+
+
+def main() -> int:
+    """Print everything; the exit code."""
+    things = list(licensed())
+    for each in things:
+        mark = "ok" if each.ok else "BAD"
+        print(mark, each.kind, each.name, each.version, each.license, sep="\t")
+    bad = ", ".join(each.name for each in things if not each.ok)
+    if bad:
+        message = f"not known to allow commercial use: {bad}; read the licence first"
+        print(message, file=sys.stderr)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""--explain: a picture of what a photo has in common with an enrolled one."""
+"""A picture of what a photo has in common with an enrolled one, and the file for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facauth.errors import shown
+from facauth.errors import Reason, UsageProblem, shown
+from facauth.faces.folder import is_folder
 
 if TYPE_CHECKING:
     from facauth.evidence import Evidence
@@ -22,7 +23,7 @@ def explain(target: Path, found: Evidence, enrolled: Sequence[CaptureSignature])
 
     replay, sighting, probe = found.replay, found.sighting, found.signature
     if not (enrolled and replay and sighting and probe):
-        return f"nothing was compared with an enrolled photo, so {shown(target)} was not written"
+        return f"nothing was compared with an enrolled photo; {shown(target)} was not written"
     said = f"{replay.inliers} of {replay.pairs} points that look alike lie on one plane"
     if replay.displacement is not None:
         said += f", moved by {replay.displacement:.1%} of the diagonal"
@@ -53,3 +54,38 @@ def write_privately(target: Path, content: bytes) -> None:
         os.fchmod(file.fileno(), 0o600)
         file.truncate(0)
         file.write(content)
+
+
+def require_picture(target: Path | None, photos: Sequence[str]) -> None:
+    """Raises UsageProblem unless a PNG can be written there; asked before anything is done.
+
+    photos: none of them is written over.
+    """
+    fault = None if target is None else _fault(target, photos)
+    if fault:
+        reason = Reason(
+            "picture.unfit", f"{shown(target)} cannot be written: {fault}", "name another .png file"
+        )
+        raise UsageProblem(reason)
+
+
+def _fault(target: Path, photos: Sequence[str]) -> str | None:
+    if target.suffix.lower() != ".png":
+        return "its name does not end in .png"
+    try:
+        if not stat.S_ISREG(target.lstat().st_mode):
+            return "it is not a regular file"
+    except (OSError, ValueError):  # to be made
+        folder = target.parent
+        fit = is_folder(folder) and os.access(folder, os.W_OK)
+        return None if fit else "its folder cannot be written"
+    if any(_is_file(photo, target) for photo in photos):
+        return "it is one of the photos"
+    return None if os.access(target, os.W_OK) else "it is read-only"
+
+
+def _is_file(photo: str, target: Path) -> bool:
+    try:
+        return target.samefile(photo)
+    except (OSError, ValueError):
+        return False

@@ -11,7 +11,7 @@ from typing import Any
 
 from typer import BadParameter
 
-from facauth.cli.paths import named
+from facauth.cli.options import named
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
 from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate, config_file
@@ -47,10 +47,10 @@ def configuration() -> Configuration:
         return Configuration()
     except Exposed:
         message = f"others can change the settings in {shown(path)}"
-        advice = "see what it says, make it your own and chmod go-w it"
+        advice = "check its content, make it your own and chmod go-w it"
         raise SetupProblem(Reason("config.exposed", message, advice)) from None
     except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text file"
+        why = getattr(error, "strerror", None) or "not a text file"
         message = f"the settings in {shown(path)} cannot be read ({why})"
         advice = "check its folder and permissions"
         raise SetupProblem(Reason("config.unreadable", message, advice)) from None
@@ -66,15 +66,15 @@ def parse(text: str, path: Path) -> Configuration:
         found = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of numbers and nesting beyond Python's limits
         known = isinstance(error, tomllib.TOMLDecodeError)
-        message = f"{shown(path)} is no TOML" + f": {shown(error)}" * known
-        raise UsageProblem(Reason("config.syntax", message, "mend it")) from None
+        message = f"{shown(path)} is not valid TOML" + f": {shown(error)}" * known
+        raise UsageProblem(Reason("config.syntax", message, "correct it")) from None
     lines = {key: _line_of(key, text) for key in found}
     values = {}
     for key, value in found.items():
         where = f"{shown(path)}, line {lines[key]}"
         if key not in KEYS:
             message = f"{where}: there is no setting {shown(key)}"
-            advice = f"there are {', '.join(KEYS)}"
+            advice = f"use one of {', '.join(KEYS)}"
             raise UsageProblem(Reason("config.unknown_key", message, advice))
         made_of, advice = KEYS[key]
         try:
@@ -111,7 +111,7 @@ PATH = "give a path in quotes that begins with / or ~"
 KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "store": (_path, PATH),
     "key_file": (_path, PATH),
-    "fmr": (_rate, "give a share of strangers that may pass, such as 1e-4"),
+    "fmr": (_rate, "give the share of strangers that may pass, such as 1e-4"),
     "spoof_policy": (POLICIES.__getitem__, f"give one of {', '.join(POLICIES)}"),
 }
 IMPOSSIBLE = (UsageProblem, BadParameter, ValueError, TypeError, KeyError, OverflowError)

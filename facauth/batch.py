@@ -12,9 +12,8 @@ from functools import cache
 from multiprocessing import active_children, get_context, parent_process
 from typing import Any, TypeVar
 
-from facauth.errors import Reason, UsageProblem, shown
+from facauth.errors import STDIN, Reason, UsageProblem, shown
 from facauth.faces.folder import is_folder, photos_below
-from facauth.faces.image import STDIN
 
 Photo = TypeVar("Photo")  # a path, or what else is known of one
 Found = TypeVar("Found")
