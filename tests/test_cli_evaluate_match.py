@@ -219,9 +219,9 @@ def test_gates(facauth: Facauth, people: Path, options: tuple[str, ...], codes: 
         (("--gallery", "12"), "a gallery of 12 leaves nobody outside of 12 people"),
         (("--gallery", "0"), "invalid value for '--gallery'"),
         (("--photos", "0"), "invalid value for '--photos'"),
-        (("--plot", "out.jpg"), "it is not called .png"),
-        (("--cache", "absent/cache"), "it is in no folder that can be written"),
-        (("--cache", "."), "it is no regular file"),
+        (("--plot", "out.jpg"), "its name does not end in .png"),
+        (("--cache", "absent/cache"), "its folder cannot be written"),
+        (("--cache", "."), "it is not a regular file"),
     ],
 )
 def test_options_that_cannot_be_meant_so(

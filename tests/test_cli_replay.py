@@ -156,7 +156,7 @@ def test_a_signature_of_facauth_0_1_is_compared_as_far_as_it_can_be(
     older = "cast(x'66435331' || substr(signature, 5, length(signature) - 16388) AS BLOB)"
     scanned.change(f"UPDATE templates SET signature = {older}")
     note = (
-        "facauth: the signature of 1 photo of Barack is of an older version, "
+        "facauth: the replay signature of 1 photo of Barack is of an older version, "
         "so an edited copy is found less surely; register again with --replace\n"
     )
     scanned.bind(liveness=alive)
@@ -221,8 +221,8 @@ def test_without_a_signature_a_replay_is_not_found_and_that_is_said(
     result = facauth("sign-in", photo(ANOTHER))
     assert result.stdout == "Barack\n"
     assert result.stderr == (
-        "facauth: no signature of Barack is stored, "
-        "so a replay of an enrolled photo is not looked for\n"
+        "facauth: no replay signature of Barack is stored; "
+        "reuse of such a photo cannot be detected\n"
         "facauth: 1 in 1,000 strangers would pass as somebody enrolled here\n"
     )
     assert facauth("sign-in", photo(AGAIN), "--json").json["replay"]["verdict"] == "not_compared"
@@ -235,8 +235,8 @@ def test_a_photo_without_a_signature_among_others_is_told_of(
 ) -> None:
     scanned("register", "Barack", photo(FIRST), "--accept-spoof", "--no-signature")
     note = (
-        "facauth: no signature of 1 photo of Barack is stored, "
-        "so a replay of an enrolled photo is not looked for\n"
+        "facauth: no replay signature of 1 photo of Barack is stored; "
+        "reuse of such a photo cannot be detected\n"
     )
     scanned.bind(liveness=alive)
     assert note in scanned("sign-in", photo(FIRST)).stderr
@@ -352,7 +352,7 @@ def test_a_spoof_check_says_when_there_is_nothing_to_compare_with(
 ) -> None:
     facauth("register", "Barack", photo(FIRST), "--no-signature")
     result = facauth("spoof-check", photo(FIRST), "--against", "Barack")
-    assert "no signature of Barack is stored" in result.stderr
+    assert "no replay signature of Barack is stored" in result.stderr
 
 
 def test_a_spoof_check_writes_nothing(enrolled: Facauth, photo: Photo) -> None:
@@ -398,19 +398,20 @@ def test_where_nothing_was_compared_nothing_is_drawn(facauth: Facauth, photo: Ph
     facauth("register", "Barack", photo(FIRST), "--no-signature")
     for name, exit_code in ((AGAIN, 0), (SHOWN, 3), ("no_face.png", 4)):
         result = facauth("sign-in", photo(name), "--explain", "why.png", exit_code=exit_code)
-        assert "nothing was compared with an enrolled photo, so why.png was not" in result.stderr
+        note = "nothing was compared with an enrolled photo; why.png was not written"
+        assert note in result.stderr
     assert tree(facauth.here) == {}
 
 
 @pytest.mark.parametrize(
     ("out", "why"),
     [
-        (".", "it is not called .png"),
-        ("/dev/null", "it is not called .png"),
-        ("store.sqlite3", "it is not called .png"),
-        ("link.png", "it is no regular file"),
-        ("absent/why.png", "it is in no folder that can be written"),
-        (f"{'x' * 300}/why.png", "it is in no folder that can be written"),
+        (".", "its name does not end in .png"),
+        ("/dev/null", "its name does not end in .png"),
+        ("store.sqlite3", "its name does not end in .png"),
+        ("link.png", "it is not a regular file"),
+        ("absent/why.png", "its folder cannot be written"),
+        (f"{'x' * 300}/why.png", "its folder cannot be written"),
         ("photo.png", "it is one of the photos"),
         ("same.png", "it is one of the photos"),
     ],

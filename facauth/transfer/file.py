@@ -18,7 +18,7 @@ def require_new(path: Path) -> None:
         path.lstat()
     except FileNotFoundError:
         if not os.access(path.parent, os.W_OK):
-            raise unwritable(path, "it is in no folder that can be written") from None
+            raise unwritable(path, "its folder cannot be written") from None
     except (OSError, ValueError) as error:
         raise unwritable(path, getattr(error, "strerror", None) or "not a path") from error
     else:
