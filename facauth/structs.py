@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]  # (height, width, 3), RGB, 0-255, upright
 
 MAX_NAME_CHARACTERS = 128
+MAX_CONSENT_CHARACTERS = 1000  # of the text, and of the purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,24 @@ class Consent:
 
     text: str
     purpose: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """One person as `list` shows it; times are UTC, ISO 8601."""
+
+    name: str
+    photos: int
+    enrolled_at: str
+    last_sign_in_at: str | None
+    needs_new_photo: int  # templates of another contract than the one asked for
+    without_signature: int  # templates whose photo cannot be found again
+    accepted_spoof: int  # templates enrolled without a look at liveness
+    consent: str | None
+    purpose: str | None
+    consent_at: str | None
+    last_photo_at: str | None
+    learned: int  # templates that sign-ins added
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def enrolled_as(store: Store, name: str) -> list[CaptureSignature]:
     """What a person's photos are found again by."""
     from facauth.spoof.signature import read_signatures
 
-    return read_signatures(store.signatures(name))
+    return read_signatures(store.person(name).signatures())
 
 
 def tell_learned(answer: Answer, name: str) -> None:
@@ -148,7 +148,7 @@ def tell_learned(answer: Answer, name: str) -> None:
 
 def not_compared(store: Store, name: str, compared: int) -> list[str]:
     """A note where a replay of a person's photos, or some of them, cannot be found."""
-    unsigned = store.unsigned(name)
+    unsigned = store.person(name).unsigned()
     if not unsigned:
         return []
     whose = f"{counted(unsigned)} of {name}" if compared else name

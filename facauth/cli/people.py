@@ -34,7 +34,7 @@ from facauth.settings import FNMR_WITH_PHOTOS
 from facauth.structs import EnrolmentTerms, PersonName
 
 if TYPE_CHECKING:
-    from facauth.records.roster import PersonRow
+    from facauth.structs import PersonRow
 
 
 class ListFormat(StrEnum):
@@ -251,7 +251,8 @@ def show(name: Name, store: StorePath = None, as_json: Json = False, quiet: Quie
         answer.more["person_record"] = None
         with opened(answer, store) as records:
             row = people.record(records, PersonName.parse(name), Networks(Checked(None)).contract)
-            failures, lock = records.failures(row.name), records.locked(row.name)
+            person = records.person(row.name)
+            failures, lock = person.failures(), person.locked()
         answer.verdict, answer.person = "shown", row.name
         fields = answer.more["person_record"] = {
             **asdict(row),
@@ -283,7 +284,7 @@ def remove(
     with answering("remove", as_json=as_json, quiet=quiet) as answer:
         person = PersonName.parse(name)
         with unlocked(answer, store, key_file) as records:
-            known_as = records.known_as(person)
+            known_as = records.person(person).name
             if not yes:
                 ask(f"Delete {known_as} for good?", "remove")
             people.remove(records, person)
@@ -319,7 +320,7 @@ def rename(
     with answering("rename", as_json=as_json, quiet=quiet) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)
         with unlocked(answer, store, key_file) as records:
-            known_as = records.known_as(before)
+            known_as = records.person(before).name
             people.rename(records, before, after)
             answer.notes += people.lookalikes(records, after.text)
         answer.verdict, answer.person = "renamed", after.text

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.names import looks
-from facauth.records.roster import MAX_CONSENT_CHARACTERS, PersonRow, unknown
+from facauth.records.clock import stamp
+from facauth.records.person import unknown
 from facauth.records.store import Store
-from facauth.structs import Consent, PersonName
+from facauth.structs import MAX_CONSENT_CHARACTERS, Consent, PersonName, PersonRow
 
 PERIOD_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}  # never longer than by the calendar
 MAX_PERIOD_DAYS = 36_500
@@ -38,7 +39,7 @@ def _words(raw: str) -> str:
 
 def record(store: Store, name: PersonName, contract: str) -> PersonRow:
     """One person as `list` knows them. Raises Conflict if nobody has the name."""
-    known_as = store.known_as(name)
+    known_as = store.person(name).name
     for row in store.people(contract):
         if row.name == known_as:
             return row
@@ -47,17 +48,17 @@ def record(store: Store, name: PersonName, contract: str) -> PersonRow:
 
 def remove(store: Store, *names: PersonName) -> None:
     """Delete people so that no byte of encodings or signatures stays in the store."""
-    with store.transaction(erasing=True):
-        for name in names:
-            store.log("remove", "removed", name=store.known_as(name))
-            store.remove(name)
+    with store.transaction() as change:
+        for person in map(store.person, names):
+            change.log("remove", "removed", uid=person.uid)
+            person.remove(change)
 
 
 def rename(store: Store, old: PersonName, new: PersonName) -> None:
     """Give a person another name; photos and history stay."""
-    with store.transaction():
-        store.rename(old, new)
-        store.log("rename", "renamed", name=new.text)
+    with store.transaction() as change:
+        store.person(old).rename(change, new)
+        change.log("rename", "renamed", uid=store.person(new).uid)
 
 
 def lookalikes(store: Store, *names: str) -> list[str]:
@@ -95,12 +96,12 @@ def unused_for(store: Store, period: timedelta) -> list[PersonRow]:
 
     Raises SetupProblem if anybody was used in the future: then clocks cannot be relied upon.
     """
-    now, people = datetime.now(UTC), store.people()
+    now, people = store.clock.now(), store.people()
     for row in people:
-        if last_used_at(row) > _stamp(now + CLOCKS_APART):
+        if last_used_at(row) > stamp(now + CLOCKS_APART):
             message = f"by this clock {shown(row.name)} was last used in the future"
             raise SetupProblem(Reason("purge.clock", message, "set the clock, or remove them"))
-    return [row for row in people if last_used_at(row) < _stamp(now - period)]
+    return [row for row in people if last_used_at(row) < stamp(now - period)]
 
 
 def purge(store: Store, unused: Sequence[PersonRow], period: timedelta) -> list[PersonRow]:
@@ -108,13 +109,9 @@ def purge(store: Store, unused: Sequence[PersonRow], period: timedelta) -> list[
     if not unused:
         return []
     names = {row.name for row in unused}
-    with store.transaction(erasing=True):
+    with store.transaction() as change:
         gone = [row for row in unused_for(store, period) if row.name in names]
-        for row in gone:
-            store.log("purge", "removed", name=row.name)
-            store.remove(PersonName.parse(row.name))
+        for person in (store.person(row.name) for row in gone):
+            change.log("purge", "removed", uid=person.uid)
+            person.remove(change)
     return gone
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")

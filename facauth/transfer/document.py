@@ -34,11 +34,10 @@ from facauth.records.keys import (
     Lock,
     create,
 )
-from facauth.records.roster import MAX_CONSENT_CHARACTERS
 from facauth.records.sealing import Template
 from facauth.records.vault import SealBroken, seal, unseal
 from facauth.spoof.signature import CaptureSignature
-from facauth.structs import Consent, Encoding, PersonName
+from facauth.structs import MAX_CONSENT_CHARACTERS, Consent, Encoding, PersonName
 
 Ask = Callable[[str], str | None]  # prompt -> passphrase
 Kdf = dict[str, object]

@@ -15,9 +15,8 @@ from facauth.decision.enrolment import (
 from facauth.decision.match import Gallery
 from facauth.errors import Conflict, Reason, SetupProblem, shown
 from facauth.records.arrivals import Arrival, sealed
-from facauth.records.database import unfit
-from facauth.records.roster import PersonRow, unknown
-from facauth.structs import Consent, PersonName
+from facauth.records.faults import unfit
+from facauth.structs import Consent, PersonName, PersonRow
 from facauth.transfer.document import Kdf, PersonCopy, Photo, Unsound, write
 
 if TYPE_CHECKING:
@@ -30,10 +29,8 @@ def chosen(store: Store, name: PersonName | None) -> list[PersonRow]:
     """The person with this name, or (None) everybody; raises Conflict if that is nobody."""
     rows = store.people()
     if name is not None:
-        known_as = store.find(name)
+        known_as = store.person(name).name
         rows = [row for row in rows if row.name == known_as]
-        if not rows:
-            raise unknown(name)
     if not rows:
         message = f"nobody is enrolled in {shown(store.path)}"
         raise Conflict(Reason("export.nobody", message, "name another store"))
@@ -57,9 +54,9 @@ def export(
         raise unfit("store.damaged", store.path, what, "run facauth doctor") from None
     if store.read_only:
         return people, text
-    with store.transaction():
-        for person in people:
-            store.log("export", "exported", name=person.name.text)
+    with store.transaction() as change:
+        for person in map(store.person, (copy.name for copy in people)):
+            change.log("export", "exported", uid=person.uid if person.exists else None)
     return people, text
 
 
@@ -70,7 +67,7 @@ def _copy(store: Store, row: PersonRow) -> PersonCopy:
         row.enrolled_at,
         Consent(row.consent, row.purpose) if row.consent is not None else None,
         row.consent_at,
-        tuple(Photo(*template) for template in store.templates(name)),
+        tuple(Photo(*template) for template in store.person(name).templates()),
     )
 
 
@@ -93,9 +90,9 @@ def take_in(
 
     def look() -> None:
         for person in people:
-            known_as = store.find(person.name)
-            if known_as is not None:
-                message = f"{known_as} is enrolled already"
+            enrolled = store.person(person.name)
+            if enrolled.exists:
+                message = f"{enrolled.name} is enrolled already"
                 advice = "nobody was imported; rename or remove that one first"
                 raise Conflict(Reason("name.taken", message, advice))
             _require_one_face(person, contract, calibration)
@@ -106,8 +103,8 @@ def take_in(
     arrivals = [_arrival(person) for person in people]
     with store.recorded("import"):
         rows = list(sealed(store.vault(), arrivals))
-        with store.judged(look):
-            store.write_arrivals(rows)
+        with store.judged(look) as (change, _):
+            change.add_people(rows)
 
 
 def _require_one_face(person: PersonCopy, contract: str, calibration: Calibration) -> None:

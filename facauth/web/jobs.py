@@ -140,7 +140,7 @@ def remove(site: Site, _: Networks, name: str) -> Reply:
     def job(answer: Answer) -> None:
         person = PersonName.parse(name)
         with Store.open(site.store, site.keys) as store:
-            answer.person = store.known_as(person)
+            answer.person = store.person(person).name
             people.remove(store, person)
         site.memory.clear()  # or else their mean would stay until somebody is looked for
         answer.verdict = "removed"

@@ -10,7 +10,7 @@ import pytest
 
 from facauth.envelope import Answer
 from facauth.errors import FacauthError, LockedOut, Reason, SetupProblem, UsageProblem
-from facauth.records.database import unfit
+from facauth.records.faults import unfit
 from facauth.web.answers import answered, public, refused
 from facauth.web.contract import API, MEANING, Route
 from facauth.web.refusals import SAID, STATUS, STATUS_OF_REASON, status_of
