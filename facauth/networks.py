@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,12 +21,14 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from facauth.errors import Reason, SetupProblem, shown
+from facauth.files import make_folders, read_trusted, write_private
 
 if TYPE_CHECKING:
     import cv2
     import numpy as np
     from numpy.typing import NDArray
 
+MAX_MEMORY_BYTES = 2**20
 WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"
 ROLES = {"detect", "landmarks", "encode_dlib", "encode_sface", "live_2_7", "live_4_0"}
@@ -130,10 +131,7 @@ class Checked:
         try:
             if self._memory is None:
                 return {}
-            stat = self._memory.stat()
-            if stat.st_uid != os.getuid() or stat.st_mode & 0o022:  # others may write it
-                return {}
-            known = json.loads(self._memory.read_bytes())
+            known = json.loads(read_trusted(self._memory, MAX_MEMORY_BYTES))
         except (OSError, ValueError, RecursionError):
             return {}
         return known if isinstance(known, dict) else {}
@@ -141,15 +139,9 @@ class Checked:
     def _write(self) -> None:
         if self._memory is None:
             return
-        draft = self._memory.with_suffix(f".{os.getpid()}")
-        try:
-            self._memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft.touch(mode=0o600)
-            draft.write_text(json.dumps(self._known))
-            draft.replace(self._memory)
-        except OSError:  # no cache folder: hash again next time, which is slower and as safe
-            with suppress(OSError):
-                draft.unlink()
+        with suppress(OSError):  # no cache folder: hash again next time, slower and as safe
+            make_folders(self._memory)
+            write_private(self._memory, json.dumps(self._known).encode(), over=True)
 
 
 class Networks:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
@@ -11,6 +12,8 @@ from facauth.names import cleaned, folded, without_joiners
 from facauth.settings import asked_rate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -241,6 +244,24 @@ class Consent:
     text: str
     purpose: str | None
 
+    @classmethod
+    def parse(cls, text: str | None, purpose: str | None) -> Self | None:
+        """As it was typed; None without a text. Raises UsageProblem for what cannot be kept."""
+        if text is not None:
+            return cls(_words(text), None if purpose is None else _words(purpose))
+        if purpose is not None:
+            reason = Reason("usage", "--purpose is given without --consent", "give both")
+            raise UsageProblem(reason)
+        return None
+
+
+def _words(raw: str) -> str:
+    text = unicodedata.normalize("NFC", raw.strip())
+    if not 1 <= len(text) <= MAX_CONSENT_CHARACTERS or not text.isprintable():
+        advice = f"give 1 to {MAX_CONSENT_CHARACTERS:,} printable characters"
+        raise UsageProblem(Reason("consent.invalid", "that consent cannot be kept", advice))
+    return text
+
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
@@ -258,6 +279,75 @@ class PersonRow:
     consent_at: str | None
     last_photo_at: str | None
     learned: int  # templates that sign-ins added
+
+    @property
+    def last_used_at(self) -> str:
+        """The last sign-in, or the last new photo."""
+        return max(self.enrolled_at, self.last_photo_at or "", self.last_sign_in_at or "")
+
+    @property
+    def outdated(self) -> bool:
+        """Whether no photo can be compared, so that the person cannot sign in."""
+        return self.needs_new_photo == self.photos
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRecord(PersonRow):
+    """One person as `show` shows it."""
+
+    failures: int  # failed sign-ins in a row
+    locked_out: bool
+    retry_after_s: float | None  # None: not locked out, or until somebody unlocks
+
+    @classmethod
+    def of(
+        cls, row: PersonRow, failures: int, *, locked_out: bool, retry_after_s: float | None
+    ) -> Self:
+        """A row and what is counted beside it."""
+        known = {each.name: getattr(row, each.name) for each in fields(PersonRow)}
+        return cls(**known, failures=failures, locked_out=locked_out, retry_after_s=retry_after_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """What came of unlock."""
+
+    person: str | None  # as enrolled; None: sign-ins that name nobody
+    failures: int | None  # that were forgotten; None: an impossible number
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A sound store."""
+
+    enrolled: int  # people
+    needs_new_photo: int  # people with photos of another contract
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came of restore."""
+
+    enrolled: int  # people
+    replaced: Path | None  # what was there before, kept beside the store
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The first entry of a log that is not as it was written, and what is wrong with it."""
+
+    id: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """What a look at every entry of a log found."""
+
+    entries: int  # ever written, pruned ones included
+    head: str | None  # hash of the last one; None: there is none, or the log is broken
+    broken: Broken | None
+    sealed: bool  # with the key of the store, without which nobody can make such a log anew
 
 
 @dataclass(frozen=True, slots=True)

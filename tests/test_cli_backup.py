@@ -200,7 +200,7 @@ def test_whatever_is_there_gives_way(enrolled: Facauth, content: bytes | None) -
 def test_a_store_that_somebody_has_open_is_not_replaced(
     enrolled: Facauth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facauth.records.files.BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("facauth.files.BUSY_TIMEOUT_S", 0.2)
     out = enrolled.here / "copy"
     enrolled("backup", str(out))
     command = [sys.executable, "-c", WRITER, str(enrolled.store), "0", "1", "waits"]

@@ -95,7 +95,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> lis
             done.append(act())
         return like_somebody(*arguments)
 
-    monkeypatch.setattr("facauth.transfer.people.like_somebody", slow)
+    monkeypatch.setattr("facauth.decision.enrolment.like_somebody", slow)
     return done
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.files import Exposed, read_trusted
 from facauth.networks import require_calibration
 from facauth.settings import local_calibration
-from facauth.trusted import Exposed, read_trusted
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facauth.decision.match import ROUNDING, Gallery, compare
-from facauth.errors import Conflict, Reason
+from facauth.errors import Conflict, Reason, SetupProblem
 from facauth.settings import RATES
 from facauth.structs import Encoding, Replay, ReplayVerdict
 
@@ -98,6 +99,61 @@ def require_nobody_else(
             )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Newcomer:
+    """A person who comes with the photos of several calls of register, as in an import."""
+
+    name: str
+    calls: Sequence[Sequence[Encoding]]  # in their order; none where none can be compared
+
+    @property
+    def encodings(self) -> list[Encoding]:
+        """Of all photos."""
+        return [encoding for call in self.calls for encoding in call]
+
+
+def require_newcomer(newcomer: Newcomer, calibration: Calibration) -> None:
+    """Raises Conflict unless each call would be registered after those before it."""
+    earlier: list[Encoding] = []
+    try:
+        for call in newcomer.calls:
+            require_one_person(call, calibration)
+            if earlier:
+                known = Gallery.of(_rows(newcomer.name, earlier))
+                require_same_person(call, known, newcomer.name, calibration)
+            earlier += call
+    except (Conflict, SetupProblem):  # SetupProblem: encodings that cancel each other out
+        message = f"the photos of {newcomer.name} do not show one person"
+        advice = "nobody was imported; have them registered with new photos"
+        raise Conflict(Reason("photos.several_people", message, advice)) from None
+
+
+def require_newcomers_apart(
+    newcomers: Sequence[Newcomer], enrolled: Gallery, calibration: Calibration
+) -> None:
+    """Raises Conflict if a newcomer matches somebody enrolled, or another newcomer."""
+    import numpy as np
+
+    faces = [newcomer for newcomer in newcomers if newcomer.calls]
+    if not faces:
+        return
+    arriving = Gallery.of([row for face in faces for row in _rows(face.name, face.encodings)])
+    probes = np.stack([encoding.vector for face in faces for encoding in face.encodings])
+    owners = np.repeat(np.arange(len(faces)), [len(face.encodings) for face in faces])
+    suspects = {
+        *owners[like_somebody(probes, np.full_like(owners, -1), enrolled, calibration)].tolist(),
+        *owners[like_somebody(probes, owners, arriving, calibration)].tolist(),
+    }
+    for face in (faces[each] for each in sorted(suspects)):
+        try:
+            require_nobody_else(face.encodings, enrolled, calibration)
+            require_nobody_else(face.encodings, arriving.without(face.name), calibration)
+        except Conflict as refusal:
+            (reason,) = refusal.reasons
+            advice = "nobody was imported; --allow-duplicate takes both"
+            raise Conflict(Reason(reason.code, f"{face.name}: {reason.message}", advice)) from None
+
+
 def like_somebody(
     probes: NDArray[np.float32],
     owners: NDArray[np.intp],
@@ -155,4 +211,8 @@ def _miss(encodings: Sequence[Encoding], index: int, calibration: Calibration) -
 
 
 def _one_person(encodings: Sequence[Encoding]) -> Gallery:
-    return Gallery.of([("", encoding.as_bytes()) for encoding in encodings])
+    return Gallery.of(_rows("", encodings))
+
+
+def _rows(name: str, encodings: Sequence[Encoding]) -> list[tuple[str, bytes]]:
+    return [(name, encoding.as_bytes()) for encoding in encodings]

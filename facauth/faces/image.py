@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import struct
 import sys
 import warnings
@@ -28,6 +27,7 @@ from facauth.faces.container import (
     values,
 )
 from facauth.faces.ending import with_end
+from facauth.files import NotAFile, read_bounded
 from facauth.settings import IMAGE
 
 if TYPE_CHECKING:
@@ -102,16 +102,9 @@ def _read_stdin() -> bytes:
 
 def _read_regular_file(source: str) -> bytes:
     try:
-        # O_NONBLOCK: opening a FIFO must not wait for a writer; regular files do not notice it.
-        number = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        try:
-            mode = os.fstat(number).st_mode
-            if not stat.S_ISREG(mode):
-                raise _not_a_file(source, "folder" if stat.S_ISDIR(mode) else "special file")
-            with open(number, "rb", closefd=False) as file:
-                return file.read(IMAGE.max_bytes + 1)
-        finally:
-            os.close(number)
+        return read_bounded(source, IMAGE.max_bytes)
+    except NotAFile as error:
+        raise _not_a_file(source, "folder" if error.folder else "special file") from None
     except (OSError, ValueError) as error:
         raise _unopened(source, error) from error
 

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
-from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from facauth import __version__
 from facauth.errors import Reason, UsageProblem, shown
+from facauth.files import make_folders, write_private
 from facauth.measure.comparisons import (
     BLOCK_ROWS,
     SEED,
@@ -332,17 +332,9 @@ def require_target(target: Path) -> None:
 def keep(document: dict[str, Any], target: Path) -> None:
     """Write the file at once, for its owner alone; raises UsageProblem where that cannot be."""
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, draft = mkstemp(prefix=".calibration-", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                os.fchmod(file.fileno(), 0o600)  # whatever the umask took away
-                file.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).replace(target)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        make_folders(target)
+        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        write_private(target, text.encode(), over=True)
     except OSError as error:
         raise _unfit_target(target, str(error.strerror)) from error
 

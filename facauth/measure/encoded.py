@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from facauth import __version__
 from facauth.errors import Reason, UnusableImage, UsageProblem, shown
 from facauth.faces.folder import is_folder
 from facauth.faces.quality import require_quality
+from facauth.files import read_trusted, write_private
 from facauth.measure.matching import Ints
 from facauth.settings import DETECTION, SIGN_IN_QUALITY
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 256
 CACHE = b"facauth-encodings/1"
+MAX_BYTES = 2**32  # four million photos
 Vector = NDArray[np.float32]
 
 
@@ -143,11 +144,8 @@ class Cache:
     def read(self) -> dict[Stamp | None, Found]:
         """What it knows; nothing if it is damaged, somebody else's, or of something else."""
         try:
-            with self._path.open("rb") as file:
-                of = os.fstat(file.fileno())
-                first, rest = file.readline(len(CACHE) + 66), file.read()
-            mine = of.st_uid == os.getuid() and not of.st_mode & 0o022  # nobody else may write it
-            if not mine or first != _first_line(rest):
+            first, end, rest = read_trusted(self._path, MAX_BYTES).partition(b"\n")
+            if first + end != _first_line(rest):
                 return {}
             line, _, body = rest.partition(b"\n")
             header = json.loads(line)
@@ -164,14 +162,7 @@ class Cache:
         ]
         rest = b"\n".join([header, b"".join(vectors)])
         try:
-            descriptor, draft = mkstemp(prefix=".facauth-cache-", dir=self._path.parent)  # 0600
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    os.fchmod(file.fileno(), 0o600)  # whatever the umask took away
-                    file.write(_first_line(rest) + rest)
-                Path(draft).replace(self._path)
-            finally:
-                Path(draft).unlink(missing_ok=True)
+            write_private(self._path, _first_line(rest) + rest, over=True)
         except OSError as error:
             message = f"{shown(self._path)} cannot be written ({error.strerror})"
             raise UsageProblem(Reason("evaluate.cache", message, "name another file")) from error

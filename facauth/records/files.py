@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from time import monotonic, sleep
 
 from facauth.errors import Reason, SetupProblem, shown
+from facauth.files import sync_folder as sync_folder  # until the command line takes it from there
 from facauth.records.faults import RESTORE, unfit
 
 SMALLEST_DATABASE_BYTES = 512
-BUSY_TIMEOUT_S = 10.0  # how long a command waits for another one
 LOGS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
 
 
@@ -41,80 +38,9 @@ def writable(path: Path) -> bool:
     return all(os.access(place, os.W_OK, effective_ids=True) for place in places)
 
 
-def make_folders(path: Path) -> None:
-    """The folder of `path`, 0700, and those above it, unless there are some."""
-    missing = [folder for folder in path.parents if not folder.exists()]
-    for folder in reversed(missing):
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-
-
-def new_private_file(path: Path) -> None:
-    """An empty 0600 file, whatever the umask; SQLite gives -wal and -shm the same mode.
-
-    Raises FileExistsError.
-    """
-    file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
-        os.fchmod(file, 0o600)
-    finally:
-        os.close(file)
-
-
-@contextmanager
-def folder_of(path: Path) -> Iterator[int]:
-    """A descriptor of the folder that `path` is in."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = os.open(path.absolute().parent, flags)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def alone(path: Path, busy: SetupProblem) -> Iterator[int]:
-    """The folder of `path`, locked: a file that is replaced cannot be what is locked.
-
-    Raises `busy` where another process holds it for longer than BUSY_TIMEOUT_S.
-    """
-    deadline = monotonic() + BUSY_TIMEOUT_S
-    with folder_of(path) as folder:
-        while True:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if monotonic() > deadline:
-                    raise busy from None
-                sleep(0.01)
-            else:
-                break
-        yield folder
-
-
 def in_use(path: Path) -> SetupProblem:
     """Another process has the store, and does not leave it."""
     return unfit("store.busy", path, "is held by another process", "try again")
-
-
-def sync_folder(path: Path) -> None:
-    """What was made or renamed beside `path` outlasts a loss of power."""
-    with folder_of(path) as folder:
-        os.fsync(folder)
-
-
-def erase(copy: Path) -> None:
-    """Overwrite and delete a file; of a link, or of what has other names too, only this name."""
-    with suppress(FileNotFoundError):
-        found = copy.lstat()
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-            with os.fdopen(os.open(copy, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b") as file:
-                if os.path.samestat(found, os.fstat(file.fileno())):  # nothing was put in its place
-                    file.write(bytes(found.st_size))
-                    file.flush()
-                    os.fsync(file.fileno())
-        if not stat.S_ISDIR(found.st_mode):
-            copy.unlink()
 
 
 def require_there(path: Path) -> None:

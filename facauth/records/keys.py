@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
 
+from facauth import files
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.extras import pip_install
 from facauth.records.faults import RESTORE
-from facauth.records.files import alone, folder_of
 from facauth.records.vault import KEY_BYTES, new_key
 
 MAX_FILE_BYTES = 2**20
@@ -120,16 +119,14 @@ def write_copy(path: Path, store_id: str, generation: int, kek: bytes, before: S
     """
     line = _line(store_id, generation, kek)
     with _explained(path):
-        descriptor = _new_file(path)
+        files.reserve(path)
     try:
         before()
+        with _explained(path):
+            files.write_private(path, _content([line]), over=True, draft=_draft(path))
     except BaseException:
-        os.close(descriptor)
         path.unlink(missing_ok=True)
         raise
-    with _explained(path), folder_of(path) as folder:
-        _fill(path, descriptor, [line])
-        os.fsync(folder)
 
 
 # --- passphrase ----------------------------------------------------------------------------------
@@ -242,23 +239,23 @@ def _from_file(path: Path, store_id: str, generation: int) -> bytes:
 
 def _kept_in_file(path: Path, store_id: str, generation: int) -> bytes:
     with _explained(path):
-        _make_folder(path)
-        with alone(path, _busy(path)) as folder:
+        files.make_folders(path)
+        with files.alone(path, _busy(path)):
             lines = _lines(path) if os.path.lexists(path) else []
             key = _found(lines, store_id, generation)
             if key is None:
                 key = new_key()
                 added = _line(store_id, generation, key)
-                _replace(path, folder, [*(line[0] for line in lines), added])
+                _replace(path, [*(line[0] for line in lines), added])
             return key
 
 
 def _forget_in_file(path: Path, store_id: str, generation: int) -> None:
-    with _explained(path), alone(path, _busy(path)) as folder:
+    with _explained(path), files.alone(path, _busy(path)):
         lines = _lines(path)
         kept = [line for line in lines if line[1] != store_id or int(line[2]) >= generation]
         if len(kept) < len(lines):
-            _replace(path, folder, [line[0] for line in kept])
+            _replace(path, [line[0] for line in kept])
 
 
 def _found(lines: list[re.Match[str]], store_id: str, generation: int) -> bytes | None:
@@ -284,41 +281,31 @@ def _text(path: Path) -> str:
     """What is in a file that nobody else can read or write."""
     if path.is_symlink():
         raise _problem("key.wrong_file", f"{shown(path)} is a link", "name the file itself")
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO holds nobody up
     try:
-        descriptor = os.open(path, flags)
-    except FileNotFoundError:
-        advice = "give --key-file or FACAUTH_KEY_FILE"
-        raise _problem("key.missing", f"there is no key file {shown(path)}", advice) from None
-    try:
-        _require_private(path, os.fstat(descriptor))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > MAX_FILE_BYTES:
-        raise _problem("key.wrong_file", f"{shown(path)} is too large", "name a key file")
+        content = files.read_private(path, MAX_FILE_BYTES)
+    except OSError as error:
+        raise (_unfit_file(path, error) or error) from error
     return content.decode("ascii", "replace")  # strict: its error would hold the keys
 
 
-def _require_private(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise _problem("key.wrong_file", f"{shown(path)} is not a file", "name a key file")
-    if found.st_uid != os.geteuid():
-        message = f"the key file {shown(path)} belongs to another user"
-        raise _problem("key.unsafe", message, "chown it, or name one of your own")
-    if found.st_mode & 0o077:
-        message = f"the key file {shown(path)} is open to other users"
-        raise _problem("key.unsafe", message, "chmod 600 it, and rotate the key if they saw it")
-
-
-def _make_folder(path: Path) -> None:
-    missing = [folder for folder in path.parents if not folder.exists()]
-    for folder in reversed(missing):
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        with folder_of(folder) as above:
-            os.fsync(above)
+def _unfit_file(path: Path, error: OSError) -> SetupProblem | None:
+    """In words, if it is no sound key file of this user."""
+    name, wrong, unsafe = shown(path), "key.wrong_file", "key.unsafe"
+    match error:
+        case FileNotFoundError():
+            advice = "give --key-file or FACAUTH_KEY_FILE"
+            return _problem("key.missing", f"there is no key file {name}", advice)
+        case files.NotAFile():
+            return _problem(wrong, f"{name} is not a file", "name a key file")
+        case files.TooLarge():
+            return _problem(wrong, f"{name} is too large", "name a key file")
+        case files.NotOurs():
+            message = f"the key file {name} belongs to another user"
+            return _problem(unsafe, message, "chown it, or name one of your own")
+        case files.Exposed():
+            message = f"the key file {name} is open to other users"
+            return _problem(unsafe, message, "chmod 600 it, and rotate the key if they saw it")
+    return None
 
 
 def _busy(path: Path) -> SetupProblem:
@@ -326,30 +313,17 @@ def _busy(path: Path) -> SetupProblem:
     return _problem("key.busy", message, "try again")
 
 
-def _replace(path: Path, folder: int, lines: list[str]) -> None:
+def _replace(path: Path, lines: list[str]) -> None:
     """The file with these lines or, whenever this is killed, as it was."""
-    new = path.with_name(f".{path.name}.facauth-new")  # always this: nothing stays of a killed run
-    new.unlink(missing_ok=True)
-    _fill(new, _new_file(new), lines)
-    new.replace(path)
-    os.fsync(folder)
+    files.write_private(path, _content(lines), over=True, draft=_draft(path))
 
 
-def _new_file(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.facauth-new")  # always this: nothing stays of a killed run
 
 
-def _fill(path: Path, descriptor: int, lines: list[str]) -> None:
-    """Write a new file to the end, or delete it."""
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            os.fchmod(descriptor, 0o600)  # whatever the umask took away
-            file.writelines(f"{line}\n" for line in lines)
-            file.flush()
-            os.fsync(descriptor)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+def _content(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
 def _line(store_id: str, generation: int, key: bytes) -> str:

@@ -17,6 +17,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from facauth.errors import Reason, SetupProblem, shown
+from facauth.structs import Broken
 
 if TYPE_CHECKING:
     from facauth.records.engine import End, Engine, Mark, Writer
@@ -39,14 +40,6 @@ class Event:
     person: str | None  # None: nobody known, or somebody who was removed
     error_rate: float | None  # what was asked: FMR of a named person, FPIR otherwise
     hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The first entry that is not as it was written, and what is wrong with it."""
-
-    id: int
-    what: str
 
 
 def append(

@@ -15,13 +15,13 @@ from facauth.records.attempt import Attempt, codes, worth_an_event
 from facauth.records.change import Change
 from facauth.records.clock import Clock, binding
 from facauth.records.keys import NO_KEYS, KeyAccess, Lock
-from facauth.records.log import Broken, Event
+from facauth.records.log import Event
 from facauth.records.opened import Opened, not_encrypted
 from facauth.records.person import Person
 from facauth.records.sqlite.engine import SqliteEngine
 from facauth.records.vault import Vault
 from facauth.settings import LIMITS
-from facauth.structs import PersonName, PersonRow
+from facauth.structs import Broken, PersonName, PersonRow
 
 LOOKS_AHEAD = 3  # before a change that others keep overtaking is judged under the lock
 Found = TypeVar("Found")

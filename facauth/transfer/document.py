@@ -21,9 +21,12 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, NoReturn
 
+from facauth.decision.enrolment import Newcomer
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.records.arrivals import Arrival
 from facauth.records.keys import (
     SALT_BYTES,
     SCRYPT_N,
@@ -73,6 +76,17 @@ class PersonCopy:
     consent: Consent | None
     consent_at: str | None
     photos: tuple[Photo, ...]
+
+    def newcomer(self, contract: str) -> Newcomer:
+        """To be compared: the photos of this contract, by the call of register that added them."""
+        photos = [photo for photo in self.photos if photo.contract == contract]
+        calls = groupby(photos, lambda photo: photo.enrolled_at)
+        return Newcomer(self.name.text, [[photo.encoding() for photo in call] for _, call in calls])
+
+    def arrival(self) -> Arrival:
+        """To be written."""
+        photos = [(photo.contract, photo.enrolled_at, photo.template) for photo in self.photos]
+        return Arrival(self.name, self.enrolled_at, self.consent, self.consent_at, photos)
 
 
 class Unsound(Exception):

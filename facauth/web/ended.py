@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import time
 
+from facauth import files
 from facauth.errors import Reason, SetupProblem, shown
 
 
@@ -36,13 +37,11 @@ class Ended:
     def add(self, session: str) -> None:
         """From now on it has ended. Raises SetupProblem, and then it has not."""
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self._folder / session).touch(mode=0o600)
-            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            ended = self._folder / session
+            files.make_folders(ended)
+            with suppress(FileExistsError):
+                files.reserve(ended)
+            files.sync_folder(ended)
         except OSError as error:
             raise self._problem(error) from error
         self._forget(time())

@@ -349,7 +349,7 @@ def test_what_is_no_path(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("where", "step"),
-    [(keys, "_write_new"), (os, "fchmod"), (os, "fsync"), (Path, "replace")],
+    [(os, "fchmod"), (os, "fsync"), (Path, "replace")],
 )
 def test_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch, where: Any, step: str) -> None:
     """What was there stays, and no half of a key lies about."""
@@ -386,7 +386,7 @@ def test_a_damaged_store_writes_no_lines(path: Path, store_id: str) -> None:
 
 def test_a_folder_that_stays_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(path)
-    monkeypatch.setattr("facauth.records.files.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("facauth.files.BUSY_TIMEOUT_S", 0.05)
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -14,10 +14,11 @@ from shutil import copyfileobj
 from time import monotonic, sleep
 from typing import BinaryIO
 
+from facauth import files
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.records import files
+from facauth.files import alone, erase, new_private, reserve, sync, sync_folder
 from facauth.records.faults import RESTORE, unfit
-from facauth.records.files import alone, erase, in_use, logs, new_private_file, real
+from facauth.records.files import in_use, logs, real, require_own_file, require_store_file
 from facauth.records.sqlite.connection import connect_to, version_of, write_ahead
 from facauth.records.sqlite.faults import explained
 from facauth.records.sqlite.soundness import faults, recover
@@ -39,7 +40,7 @@ def back_up(path: Path, version: int) -> Path:
         _discard(path, UNFINISHED)  # of a process that was killed
         _make(path, making)
         making.rename(target)
-        files.sync_folder(target)
+        sync_folder(target)
     return target
 
 
@@ -55,7 +56,7 @@ def write_backup(path: Path, out: Path) -> int:
             version_of(source, path)
     with explained(out):
         try:
-            new_private_file(out)
+            reserve(out)
         except FileExistsError:
             reason = Reason("backup.exists", f"{shown(out)} exists already", "name a new file")
             raise UsageProblem(reason) from None
@@ -65,14 +66,14 @@ def write_backup(path: Path, out: Path) -> int:
         except BaseException:
             out.unlink()
             raise
-        files.sync_folder(out)
+        sync_folder(out)
     return people
 
 
 def _make(path: Path, making: Path) -> int:
     for left in (making, *logs(making)):  # by a process that was killed
         left.unlink(missing_ok=True)
-    new_private_file(making)
+    reserve(making)
     try:
         with closing(connect_to(path)) as source, closing(sqlite3.connect(making)) as copy:
             copy.execute("PRAGMA locking_mode = EXCLUSIVE")  # needs no file beside it for that
@@ -104,18 +105,18 @@ def restore(path: Path, source: Path) -> tuple[int, Path | None]:
     target = real(path)
     making = target.with_name(f"{target.name}.restored.part")
     with explained(source):
-        files.require_store_file(source)
+        require_store_file(source)
         if target.exists() and source.samefile(target):
             reason = Reason("restore.same", f"{shown(source)} is the store", "name a copy of it")
             raise UsageProblem(reason)
     with explained(path):
         files.make_folders(target)
-        with alone(target, in_use(path)) as folder:
+        with alone(target, in_use(path)):
             try:
                 people = _taken(source, making)
                 if not os.path.lexists(target):
                     making.rename(target)
-                    os.fsync(folder)
+                    sync_folder(target)
                     return people, None
                 return people, _put_in_place(making, path)
             finally:
@@ -141,7 +142,7 @@ def _taken(source: Path, making: Path) -> int:
 
 def _put_in_place(making: Path, path: Path) -> Path | None:
     """Write over the file itself: who waits to open it must not have another one by then."""
-    files.require_own_file(path)
+    require_own_file(path)
     with _held(path) as file, making.open("rb") as copy:
         aside = None
         if os.fstat(file.fileno()).st_size:
@@ -154,28 +155,23 @@ def _put_in_place(making: Path, path: Path) -> Path | None:
                     _write_private(logs(aside)[0], content)
             log.unlink(missing_ok=True)
         _write_over(file, copy)
-    files.sync_folder(real(path))
+    sync_folder(real(path))
     return aside
 
 
 def _write_over(file: BinaryIO, copy: BinaryIO) -> None:
     """The header goes first and comes last: without it the file is nobody's store."""
-    os.fchmod(file.fileno(), 0o600)
+    files.make_private(file)
     file.seek(0)
     file.write(bytes(HEADER_BYTES))
-    _sync(file)
+    sync(file)
     header = copy.read(HEADER_BYTES)
     file.truncate(HEADER_BYTES)
     copyfileobj(copy, file)
-    _sync(file)
+    sync(file)
     file.seek(0)
     file.write(header)
-    _sync(file)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    sync(file)
 
 
 @contextmanager
@@ -201,10 +197,8 @@ def _held(path: Path) -> Iterator[BinaryIO]:
 
 
 def _write_private(path: Path, content: BinaryIO) -> None:
-    new_private_file(path)
-    with path.open("r+b") as file:
+    with new_private(path) as file:
         copyfileobj(content, file)
-        _sync(file)
 
 
 def discard_backups(path: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from time import monotonic, sleep
 from urllib.parse import quote
 
+from facauth.files import BUSY_TIMEOUT_S
 from facauth.records.faults import RESTORE, unfit
-from facauth.records.files import BUSY_TIMEOUT_S, has_log, require_store_file, writable
+from facauth.records.files import has_log, require_store_file, writable
 from facauth.records.sqlite import schema
 from facauth.records.sqlite.faults import explained
 

@@ -12,16 +12,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from facauth.errors import SetupProblem
-from facauth.records.faults import unfit as unfit  # most take it from here
-from facauth.records.files import (
-    BUSY_TIMEOUT_S,
-    alone,
-    in_use,
-    logs,
-    make_folders,
-    new_private_file,
-    writable,
-)
+from facauth.files import BUSY_TIMEOUT_S, alone, make_folders, reserve, sync_folder
+from facauth.records.faults import unfit
+from facauth.records.files import in_use, logs, writable
 from facauth.records.sqlite import schema
 from facauth.records.sqlite.connection import (
     connect,
@@ -165,20 +158,20 @@ class Database:
 def _make(path: Path) -> None:
     """A store with nobody in it, whole or not at all, unless there is something at `path`."""
     make_folders(path)
-    with alone(path, in_use(path)) as folder:
+    with alone(path, in_use(path)):
         if os.path.lexists(path):
             return
         making = path.with_name(f".{path.name}.facauth-new")
         for left in (making, *logs(making)):  # by a process that was killed
             left.unlink(missing_ok=True)
-        new_private_file(making)
+        reserve(making)
         with closing(connect(uri(making))) as db:
             db.execute("PRAGMA synchronous = FULL")
             write_ahead(db)
             with transaction(db, making):
                 schema.make(db)
         making.rename(path)
-        os.fsync(folder)
+        sync_folder(path)
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

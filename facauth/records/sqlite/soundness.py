@@ -14,8 +14,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from facauth.files import alone
 from facauth.records.faults import RESTORE, unfit
-from facauth.records.files import alone, has_log, in_use, writable
+from facauth.records.files import has_log, in_use, writable
 from facauth.records.sqlite import schema
 from facauth.records.sqlite.connection import connect_to
 

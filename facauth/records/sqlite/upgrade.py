@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from facauth.files import erase
 from facauth.records.change import Change
 from facauth.records.clock import binding
-from facauth.records.files import erase
 from facauth.records.keys import NO_KEYS, KeyAccess
 from facauth.records.opened import Opened
 from facauth.records.sqlite import schema
