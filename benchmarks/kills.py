@@ -740,6 +740,7 @@ def drop(path: Path) -> None:
     """Remove Ada, and leave the log as long as it is."""
     with opened(path) as store, store.transaction() as change:
         store.person(ADA).remove(change)
+        change.erasing = False
 
 
 def frames(log: bytes) -> tuple[list[int], list[int]]:
