@@ -131,7 +131,7 @@ def enrolled_as(store: Store, name: str) -> list[CaptureSignature]:
     """What a person's photos are found again by."""
     from facauth.spoof.signature import read_signatures
 
-    return read_signatures(store.signatures(name))
+    return read_signatures(store.person(name).signatures())
 
 
 def tell_learned(answer: Answer, name: str) -> None:
@@ -150,7 +150,7 @@ def not_compared(store: Store, name: str, compared: int, older: int) -> list[str
 
     compared: stored signatures; older: those of them without an aligned face.
     """
-    notes, unsigned = [], store.unsigned(name)
+    notes, unsigned = [], store.person(name).unsigned()
     if unsigned:
         whose = f"{counted(unsigned)} of {name}" if compared else name
         notes.append(

@@ -20,8 +20,8 @@ from facauth.cli.samples import sample
 from facauth.errors import FacauthError, Reason, SetupProblem, shown
 from facauth.extras import pip_install
 from facauth.networks import Checked, Networks, opencv, read_manifest
-from facauth.records.database import fault_of
 from facauth.records.faults import RESTORE
+from facauth.records.sqlite.exposure import fault_of
 from facauth.records.store import Store
 from facauth.settings import DEFAULT
 

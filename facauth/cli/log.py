@@ -92,7 +92,7 @@ def log(
         asked = Asked(moment("--since", since), moment("--until", until, end=True), verdict)
         with opened(answer, store) as records:
             if person is not None:
-                asked = replace(asked, person=shown(records.known_as(PersonName.parse(person))))
+                asked = replace(asked, person=shown(records.person(person).name))
             if follow:
                 for note in [] if quiet else answer.notes:
                     complain(note)
@@ -197,7 +197,7 @@ def verify(
     Keep the last hash elsewhere: a store that was put back to an earlier state is sound, but
     log --json does not show that hash any more.
     """
-    from facauth.records.store import broken_log
+    from facauth.records.log import broken_log
 
     with answering("log verify", as_json=as_json, quiet=quiet) as answer:
         answer.more |= {"entries": None, "head": None, "broken": None}
@@ -249,7 +249,8 @@ def prune(
         with unlocked(answer, store, key_file) as records:
             if not yes:
                 ask(f"Delete the entries of the log before {before} for good?", "log")
-            pruned = records.prune_log(before)
+            with records.transaction() as change:
+                pruned = change.prune_log(before)
         answer.verdict, answer.more["entries"] = "pruned", pruned
         answer.lines.append(f"deleted {pruned} entr{'y' if pruned == 1 else 'ies'} of the log")
 
@@ -264,10 +265,11 @@ def unlock(
     """Forget failed sign-ins, so that nobody has to wait any longer."""
     with answering("unlock", as_json=as_json, quiet=quiet) as answer:
         answer.more["failures"] = None
-        person = None if name is None else PersonName.parse(name)
-        with unlocked(answer, store, key_file) as records, records.transaction():
-            known_as = records.known_as(person) if person else None
-            forgotten = records.unlock(known_as)
+        asked = None if name is None else PersonName.parse(name)
+        with unlocked(answer, store, key_file) as records, records.transaction() as change:
+            person = records.person(asked) if asked else None
+            known_as = person.name if person else None
+            forgotten = change.unlock(person.uid if person else None)
         known_as = shown(known_as) if known_as else None
         answer.verdict, answer.person = "unlocked", known_as
         answer.more["failures"] = forgotten

@@ -276,7 +276,7 @@ def remove(
     with answering("remove", as_json=as_json, quiet=quiet) as answer:
         person = PersonName.parse(name)
         with unlocked(answer, store, key_file) as records:
-            known_as = records.known_as(person)
+            known_as = records.person(person).name
             if not yes:
                 ask(f"Delete {known_as} for good?", "remove")
             admin.remove(records, person)
@@ -312,8 +312,7 @@ def rename(
     with answering("rename", as_json=as_json, quiet=quiet) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)
         with unlocked(answer, store, key_file) as records:
-            known_as = records.known_as(before)
-            admin.rename(records, before, after)
+            known_as = admin.rename(records, before, after)
             answer.notes += admin.lookalikes(records, after.text)
         answer.verdict, answer.person = "renamed", after.text
         answer.lines.append(f"renamed {known_as} to {after.text}")

@@ -32,7 +32,7 @@ from facauth.cli.output import Answer, answering, on_terminal, progress, table
 from facauth.envelope import liveness_fields, looked_at, quality_fields, replay_fields
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
 from facauth.evidence import evidence_of
-from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
+from facauth.structs import Liveness, LiveVerdict, Quality, Replay
 
 if TYPE_CHECKING:
     from facauth.settings import SpoofPolicy
@@ -113,7 +113,7 @@ def known_as(
 ) -> list[CaptureSignature]:
     """What the person's photos are found again by; a note of what is not."""
     with unlocked(answer, store, key_file) as records:
-        name = records.known_as(PersonName.parse(against))
+        name = records.person(against).name
         enrolled = enrolled_as(records, name)
         older = sum(each.aligned is None for each in enrolled)
         answer.notes += not_compared(records, name, len(enrolled), older)
