@@ -31,8 +31,8 @@ from facauth.records.store import Store
 
 # Runs as the server's process starts.
 FORGETFUL = """
-from facauth.records import roster
-roster.Roster.memory = property(lambda self: None, lambda self, value: None)
+from facauth.records.store import Store
+Store.memory = property(lambda self: None, lambda self, value: None)
 """
 
 

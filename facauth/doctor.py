@@ -19,8 +19,8 @@ from facauth import __version__
 from facauth.errors import FacauthError, Reason, SetupProblem, shown
 from facauth.extras import EXTRAS, PACKAGES, Extra, pip_install
 from facauth.networks import Checked, Networks, opencv, read_manifest
-from facauth.records.database import fault_of
 from facauth.records.faults import RESTORE
+from facauth.records.sqlite.exposure import fault_of
 from facauth.records.store import Store
 from facauth.samples import sample
 from facauth.settings import DEFAULT

@@ -24,7 +24,7 @@ from facauth.settings import IMAGE
 from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.replay import judge as judge_replay
 from facauth.spoof.signature import CaptureSignature, signature
-from facauth.structs import PersonName, Subject
+from facauth.structs import Subject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,12 +142,14 @@ class System:
             store.refresh(contract, Gallery.of)
         with store.snapshot():
             if claimed is None and (blocks := store.blocks(contract, Gallery.of)):
-                yield Crowd(blocks.people, blocks, partial(store.encodings_of, contract))
+                yield Crowd(blocks.people, blocks, partial(store.encodings, contract))
                 return
-            name = None if claimed is None else store.known_as(PersonName.parse(claimed))
-            gallery = Gallery.of(store.encodings(contract, name))
-            if name is not None:
-                require_current(gallery, name)
+            if claimed is None:
+                gallery = Gallery.of(store.encodings(contract))
+            else:
+                person = store.person(claimed)
+                gallery = Gallery.of(person.encodings(contract))
+                require_current(gallery, person.name)
             require_anybody(gallery, store.path)
             yield gallery
 

@@ -24,7 +24,6 @@ from facauth.structs import (
     Encoding,
     Face,
     Liveness,
-    PersonName,
     Quality,
     Sighting,
 )
@@ -88,6 +87,6 @@ def enrol(facauth: Facauth, *names: str) -> None:
     with Store.open(facauth.store, create=True) as store:
         for name in names:
             encoding = Encoding(CONTRACT, vector(name.lower())).as_bytes()
-            with store.transaction():
-                store.add(PersonName.parse(name), CONTRACT, [Template(encoding, None, False)])
-                store.log("register", "registered", name=name)
+            with store.transaction() as change:
+                store.person(name).add(change, CONTRACT, [Template(encoding, None, False)])
+                change.log("register", "registered", uid=store.person(name).uid)

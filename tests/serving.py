@@ -124,10 +124,10 @@ class Served:
 
     def unlock(self) -> None:
         """Forget failed sign-ins, so that one test does not lock the next one out."""
-        with Store.open(self.store) as store, store.transaction():
-            store.unlock(None)
+        with Store.open(self.store) as store, store.transaction() as change:
+            change.unlock(None)
             for row in store.people():
-                store.unlock(row.name)
+                change.unlock(store.person(row.name).uid)
 
     def said(self) -> str:
         """All of stderr so far."""

@@ -74,6 +74,8 @@ ALSO: dict[str, set[str]] = {
     "facauth.web.ended_sessions": {"files"},
     "facauth.web.token": {"files"},
 }
+SQLITE = "facauth.records.sqlite"
+SQL = r"\s*(SELECT|INSERT|UPDATE|DELETE FROM|REPLACE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT)\b[^a-z]"
 # What reads a weight file, and the name of their folder.
 OPENERS = ("readNet", "FaceDetectorYN.create", "FaceDetectorYN_create", "np.load", "WEIGHTS")
 HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition", "matplotlib"}
@@ -176,6 +178,24 @@ def test_libraries_are_imported_where_they_belong(name: str) -> None:
         if library in libraries and room_of(name) not in rooms
     }
     assert misplaced == set()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_sql_stands_in_the_engine_alone(name: str) -> None:
+    """The rules of the store hold with any engine."""
+    if name.startswith("facauth.records.sqlite"):
+        return
+    assert "sqlite3" not in {each.split(".")[0] for each in imports(TREES[name])}
+    texts = (node.value for node in ast.walk(TREES[name]) if isinstance(node, ast.Constant))
+    found = [text for text in texts if isinstance(text, str) and re.match(SQL, text)]
+    assert found == []
+
+
+def test_the_rules_of_the_store_open_one_engine_and_know_no_other_part_of_it() -> None:
+    """Only where a store is opened stands which engine that is."""
+    rules = [name for name in SOURCES if room_of(name) == "facauth.records" and SQLITE not in name]
+    known = {(name, each) for name in rules for each in our_imports(name) if SQLITE in each}
+    assert known == {("facauth.records.store", "facauth.records.sqlite.engine")}
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -28,9 +28,9 @@ store = Store.open(path)
 for number in range(first, first + count):
     vector = np.random.default_rng(number).normal(size=256)
     encoding = (vector / np.linalg.norm(vector)).astype("<f4").tobytes()
-    with store.transaction():
-        store.add(PersonName.parse(f"Person {number}"), "test/1", [Template(encoding, None, False)])
-        store.log("register", "registered", name=f"Person {number}")
+    with store.transaction() as change:
+        store.person(f"Person {number}").add(change, "test/1", [Template(encoding, None, False)])
+        change.log("register", "registered", uid=store.person(f"Person {number}").uid)
 if end == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 if end == "waits":

@@ -16,12 +16,11 @@ from tampering import encrypt
 from facauth.decision.calibration import shipped
 from facauth.errors import Reason, SetupProblem
 from facauth.records.keys import KeyAccess
-from facauth.records.store import Store
+from facauth.records.person import Person
 from facauth.spoof.signature import CaptureSignature
 from facauth.structs import (
     NOTHING_COMPARED,
     Encoding,
-    PersonName,
     Quality,
     Replay,
     ReplayVerdict,
@@ -247,7 +246,7 @@ def test_who_cannot_be_learned_is_not_signed_in(
     def full(*_: object) -> int:
         raise SetupProblem(Reason("store.full", "the disk is full", "free some space"))
 
-    monkeypatch.setattr(Store, "add", full)
+    monkeypatch.setattr(Person, "add", full)
     before, events = enrolled.enrolled(), enrolled.events()
     enrolled("sign-in", "ada 2.jpg", "--learn", exit_code=7)
     assert (enrolled.enrolled(), enrolled.events()) == (before, events)
@@ -256,14 +255,14 @@ def test_who_cannot_be_learned_is_not_signed_in(
 def test_nothing_is_added_to_photos_that_others_changed(
     enrolled: Facauth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Store.surplus
+    read = Person.surplus
 
-    def meanwhile(store: Store, name: PersonName) -> list[int]:
-        found = read(store, name)
+    def meanwhile(person: Person) -> list[int]:
+        found = read(person)
         enrolled.change("UPDATE templates SET accepted_spoof = 1 WHERE id = 1")
         return found
 
-    monkeypatch.setattr(Store, "surplus", meanwhile)
+    monkeypatch.setattr(Person, "surplus", meanwhile)
     result = enrolled("sign-in", "ada 2.jpg", "--learn")
     assert result.stdout == "Ada\n"
     assert "not learned: the photos of the person were changed just now;" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,9 @@ import pytest
 from conftest import Facauth, tree
 from tampering import encrypt
 
-from facauth.records import limits
+from facauth.records.clock import Clock, binding
 from facauth.records.keys import KeyAccess
 from facauth.records.store import Store
-from facauth.structs import PersonName
 
 DAY_S = 86_400.0
 
@@ -25,8 +25,9 @@ class World:
     now_s: float = 1_800_000_000.0
     boot_s: float = 50_000.0
 
-    def clocks_s(self) -> tuple[float, float]:
-        return self.now_s, self.boot_s
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.now_s, lambda: self.boot_s)
 
     def wait(self, seconds: float) -> None:
         self.now_s += seconds
@@ -34,10 +35,11 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+def world() -> Iterator[World]:
     world = World()
-    monkeypatch.setattr(limits, "clocks_s", world.clocks_s)
-    return world
+    bound = binding.set(world.clock)
+    yield world
+    binding.reset(bound)
 
 
 @pytest.fixture
@@ -289,8 +291,8 @@ def test_a_row_that_cannot_be_is_explained(enrolled: Facauth) -> None:
 
 def test_whoever_is_removed_while_they_are_looked_at_does_not_sign_in(enrolled: Facauth) -> None:
     def removed(*_: object) -> None:
-        with Store.open(enrolled.store) as store, store.transaction():
-            store.remove(PersonName.parse("Ada"))
+        with Store.open(enrolled.store) as store, store.transaction() as change:
+            store.person("Ada").remove(change)
 
     cheap.bind_to(enrolled, signature=removed)
     result = enrolled("sign-in", "ada.jpg", "--json", exit_code=6)

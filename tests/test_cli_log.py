@@ -8,15 +8,17 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
+from datetime import datetime
 
 import cheap
 import pytest
 from conftest import PATIENCE_S, Facauth, tree
 from tampering import encrypt
 
-from facauth.records import log
+from facauth.records.clock import Clock, binding
 from facauth.records.keys import KeyAccess
 
 EVENT = {"id", "at", "command", "verdict", "reasons", "person", "error_rate", "hash"}
@@ -28,20 +30,24 @@ def busy(facauth: Facauth, monkeypatch: pytest.MonkeyPatch) -> Facauth:
     monkeypatch.setenv("TZ", "XYZ-1")
     time.tzset()
     cheap.bind_to(facauth)
-    with pytest.MonkeyPatch.context() as days:
-        for day, act in (
-            ("2026-11-21T22:59:59+00:00", lambda: cheap.enrol(facauth, "Ada", "Bob")),
-            ("2026-11-21T23:00:00+00:00", lambda: facauth("sign-in", "ada.jpg")),
-            (
-                "2026-11-22T12:30:00+00:00",
-                lambda: facauth("sign-in", "bob.jpg", "--as", "ada", exit_code=1),
-            ),
-            ("2026-11-22T22:59:59+00:00", lambda: facauth("sign-in", "nobody.jpg", exit_code=4)),
-            ("2026-11-22T23:00:00+00:00", lambda: facauth("rename", "Ada", "Ada King")),
-        ):
-            days.setattr(log, "now", lambda day=day: day)
-            act()
+    for day, act in (
+        ("2026-11-21T22:59:59+00:00", lambda: cheap.enrol(facauth, "Ada", "Bob")),
+        ("2026-11-21T23:00:00+00:00", lambda: facauth("sign-in", "ada.jpg")),
+        (
+            "2026-11-22T12:30:00+00:00",
+            lambda: facauth("sign-in", "bob.jpg", "--as", "ada", exit_code=1),
+        ),
+        ("2026-11-22T22:59:59+00:00", lambda: facauth("sign-in", "nobody.jpg", exit_code=4)),
+        ("2026-11-22T23:00:00+00:00", lambda: facauth("rename", "Ada", "Ada King")),
+    ):
+        moment_s = datetime.fromisoformat(day).timestamp()
+        copy_context().run(_at, moment_s, act)
     return facauth
+
+
+def _at(moment_s: float, act: Callable[[], object]) -> None:
+    binding.set(Clock(lambda: moment_s))
+    act()
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ from simulator import SAMPLES, Medium, recapture
 from facauth.decision.calibration import Calibration
 from facauth.decision.match import Gallery, compare
 from facauth.networks import Checked, Networks
+from facauth.records.change import Change
+from facauth.records.person import Person
 from facauth.records.sealing import Template
 from facauth.records.store import Store
 from facauth.structs import Encoding, Match, PersonName
@@ -265,26 +267,26 @@ def test_a_signature_that_cannot_be_read_lets_nobody_in(
     scanned("register", "Barack", photo(FIRST), "--accept-spoof", "--replace")
 
 
-def removed(store: Store, name: PersonName) -> None:
-    store.remove(name)
+def removed(person: Person, change: Change) -> None:
+    person.remove(change)
 
 
-def renamed(store: Store, name: PersonName) -> None:
-    store.rename(name, PersonName.parse("Somebody"))
+def renamed(person: Person, change: Change) -> None:
+    person.rename(change, PersonName.parse("Somebody"))
 
 
-def replaced(store: Store, name: PersonName) -> None:
-    store.delete_templates(name)
-    store.add(name, "test/1", [Template(b"", None, accepted_spoof=True)])
+def replaced(person: Person, change: Change) -> None:
+    person.delete_templates(change)
+    person.add(change, "test/1", [Template(b"", None, accepted_spoof=True)])
 
 
 @pytest.mark.parametrize("changed", [removed, renamed, replaced])
 def test_whose_photos_change_during_a_sign_in_is_compared_with_those_that_matched(
-    scanned: Facauth, photo: Photo, changed: Callable[[Store, PersonName], None]
+    scanned: Facauth, photo: Photo, changed: Callable[[Person, Change], None]
 ) -> None:
     def slow(probe: Encoding, gallery: Gallery, fmr: float, calibration: Calibration) -> Match:
-        with Store.open(scanned.store) as store, store.transaction():
-            changed(store, PersonName.parse("Barack"))
+        with Store.open(scanned.store) as store, store.transaction() as change:
+            changed(store.person("Barack"), change)
         return compare(probe, gallery, fmr, calibration)
 
     scanned.bind(compare=slow, liveness=alive)

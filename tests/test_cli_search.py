@@ -15,7 +15,7 @@ from facauth.records.keys import KeyAccess
 from facauth.records.sealing import Template
 from facauth.records.store import Store
 from facauth.settings import default_key_file
-from facauth.structs import Encoding, PersonName
+from facauth.structs import Encoding
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_a_sealed_block_that_was_altered_lets_nobody_in(enrolled: Facauth) -> No
 def test_what_was_learned_and_has_expired_is_in_no_block(enrolled: Facauth, sealed: bool) -> None:
     """Time alone makes it so: nobody wrote to the store since its block was made."""
     learned = Template(Encoding(cheap.CONTRACT, cheap.vector("bob")).as_bytes(), None, False, True)
-    with Store.open(enrolled.store) as store, store.transaction():
-        store.add(PersonName.parse("Ada"), cheap.CONTRACT, [learned])
+    with Store.open(enrolled.store) as store, store.transaction() as change:
+        store.person("Ada").add(change, cheap.CONTRACT, [learned])
     if sealed:
         encrypt(enrolled.store, KeyAccess(default_key_file=default_key_file()))
     enrolled("sign-in", "ada.jpg", exit_code=1)  # half of her mean is Bob's face

@@ -10,9 +10,9 @@ import pytest
 from conftest import Facauth, Photo, change_types, tree
 from older import make_older
 
-from facauth.records.limits import clocks_s
-from facauth.records.roster import Roster
-from facauth.records.schema import MIGRATIONS
+from facauth.records.clock import SYSTEM
+from facauth.records.person import Person
+from facauth.records.sqlite.schema import MIGRATIONS
 
 EILEEN, BARACK, AGAIN, JOE = "collins.png", "obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg"
 
@@ -114,7 +114,7 @@ def test_a_new_store_is_known_without_another_made_in_memory(
     facauth: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facauth.knows(Ada=photo(EILEEN))
-    monkeypatch.setattr("facauth.records.schema._take", None)
+    monkeypatch.setattr("facauth.records.sqlite.schema._take", None)
     assert facauth("list").stdout.startswith("Ada\t")
 
 
@@ -186,7 +186,7 @@ def test_a_fault_of_the_program_is_not_blamed_on_the_store(
     def faulty(*_: object) -> None:
         raise ValueError("of the program's own")
 
-    monkeypatch.setattr(Roster, "rename", faulty)
+    monkeypatch.setattr(Person, "rename", faulty)
     result = facauth("rename", "Ada", "Eve", exit_code=70)
     assert result.stderr.startswith("facauth: internal error (ValueError); ")
     assert facauth.names() == {"Ada": 1}
@@ -199,7 +199,7 @@ def test_to_be_told_to_wait_is_an_event_once(facauth: Facauth, photo: Photo) -> 
     facauth.knows(Barack=photo(BARACK))
     with closing(sqlite3.connect(facauth.store)) as db, db:
         for subject in ("", db.execute("SELECT uid FROM people").fetchone()[0]):
-            row = (subject, *clocks_s())  # now: another machine may have been up for hours
+            row = (subject, *SYSTEM.read_s())  # now: another machine may have been up for hours
             db.execute("INSERT OR REPLACE INTO tries VALUES (?, 0, 99, ?, ?)", row)
     for _ in range(3):
         for claim in ((), ("--as", "Barack")):

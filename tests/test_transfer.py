@@ -16,15 +16,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw import database
 
 from facauth.admin import export, import_
 from facauth.decision.calibration import Calibration, shipped
 from facauth.errors import Conflict, ExitCode, FacauthError, SetupProblem, UsageProblem
 from facauth.networks import Checked, Networks
-from facauth.records.database import Database
 from facauth.records.keys import SCRYPT_N, KeyAccess, KeyKind
 from facauth.records.rekey import encrypt
 from facauth.records.sealing import Template
+from facauth.records.sqlite.database import Database
 from facauth.records.store import Store
 from facauth.records.vault import seal
 from facauth.spoof.signature import CaptureSignature, Part
@@ -152,7 +153,7 @@ def test_what_is_written_is_read(people: list[PersonCopy], plain: bool) -> None:
 
 def rows(store: Store) -> list[object]:
     """Everything there is of everybody, opened, but for what is made of chance."""
-    return [(row, store.templates(PersonName.parse(row.name))) for row in store.people(CONTRACT)]
+    return [(row, store.person(row.name).templates()) for row in store.people(CONTRACT)]
 
 
 def store_at(folder: Path, name: str, encrypted: bool) -> Store:
@@ -205,7 +206,7 @@ def test_the_rows_of_two_plain_stores_are_equal_byte_for_byte(tmp_path: Path) ->
 
 
 def raw(store: Store) -> list[tuple[Any, ...]]:
-    return store._db.all(
+    return database(store).all(
         """SELECT name, name_key, p.enrolled_at, consent, purpose, consent_at, wrapped_key,
             contract, encoding, signature, accepted_spoof, learned, t.enrolled_at
         FROM people p JOIN templates t ON t.person_id = p.id ORDER BY name_key, t.id"""
@@ -238,7 +239,7 @@ def test_who_leaves_and_who_comes_is_logged(tmp_path: Path) -> None:
 def test_a_damaged_store_is_not_exported_nor_is_it_logged(tmp_path: Path) -> None:
     with Store.open(tmp_path / "store", create=True) as store:
         take_in(store, [ADA], CONTRACT, CALIBRATION)
-        store._db.write("UPDATE templates SET encoding = zeroblob(1024) WHERE id = 2")
+        database(store).write("UPDATE templates SET encoding = zeroblob(1024) WHERE id = 2")
         with pytest.raises(SetupProblem, match=r"cannot be exported: people\[0\].templates\[1\]"):
             export(store, None, None)
         assert [event.command for event in store.events()] == ["import"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from secrets import token_hex
 
 from facauth.records import means
-from facauth.records.database import Database
-from facauth.records.sealing import Person, Template, new_key, seal_template, wrap_key
+from facauth.records.engine import Writer
+from facauth.records.sealing import SealedPerson, Template, new_key, seal_template, wrap_key
 from facauth.records.vault import Vault
 from facauth.structs import Consent, PersonName
 
@@ -26,11 +26,12 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sealed:
-    """The rows of an arrival, as they are written."""
+    """An arrival as it is written."""
 
+    arrival: Arrival
     uid: str
-    person: tuple[object, ...]
-    templates: Sequence[tuple[object, ...]]
+    wrapped_key: bytes | None
+    templates: Sequence[tuple[str, str, Template]]  # contract, time of enrolment, sealed
 
 
 def sealed(vault: Vault | None, arrivals: Sequence[Arrival]) -> Iterator[Sealed]:
@@ -38,36 +39,26 @@ def sealed(vault: Vault | None, arrivals: Sequence[Arrival]) -> Iterator[Sealed]
     for each in arrivals:
         uid, key = token_hex(16), new_key(vault)
         kept = [
-            (seal_template(key, uid, made_by, t), made_by, at) for made_by, at, t in each.photos
+            (made_by, at, seal_template(key, uid, made_by, template))
+            for made_by, at, template in each.photos
         ]
-        name = each.name.text, each.name.key
-        person = Person(0, uid, each.name.text, None)
-        wrapped = wrap_key(vault, key, person, [template.encoding for template, *_ in kept])
-        agreed = (each.consent.text, each.consent.purpose) if each.consent else (None, None)
-        yield Sealed(
-            uid,
-            (uid, *name, wrapped, each.enrolled_at, *agreed, each.consent_at),
-            [(by, t.encoding, t.signature, t.accepted_spoof, t.learned, at) for t, by, at in kept],
-        )
+        person = SealedPerson(0, uid, each.name.text, None)
+        wrapped = wrap_key(vault, key, person, [template.encoding for *_, template in kept])
+        yield Sealed(each, uid, wrapped, kept)
 
 
-def write(db: Database, people: Sequence[Sealed]) -> None:
-    """Call it within a transaction, in which nobody has one of the names."""
+def write(writer: Writer, people: Sequence[Sealed]) -> None:
+    """Nobody may have one of the names."""
     blocks = set()
     for each in people:
-        (number,) = db.one(
-            """INSERT INTO people (uid, name, name_key, wrapped_key, enrolled_at,
-                consent, purpose, consent_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
-            *each.person,
-        ) or (0,)
+        who = each.arrival
+        number = writer.add_person(
+            each.uid, who.name.text, who.name.key, each.wrapped_key, who.enrolled_at
+        )
+        if who.consent:
+            writer.set_consent(number, who.consent.text, who.consent.purpose, who.consent_at)
+        for made_by, at, template in each.templates:
+            writer.add_template(number, made_by, template, at)
         blocks.add(number // means.BLOCK_PEOPLE)
-        for template in each.templates:
-            db.write(
-                """INSERT INTO templates (person_id, contract, encoding, signature,
-                    accepted_spoof, learned, enrolled_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?)""",
-                *(number, *template),
-            )
     for block in blocks:
-        means.forget(db, block * means.BLOCK_PEOPLE)
+        writer.delete_blocks(block)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason
 from facauth.records import limits
 from facauth.records.limits import Tries
-from facauth.structs import PersonName
 
 if TYPE_CHECKING:
-    from facauth.records.store import Store
+    from facauth.records.change import Change
+    from facauth.records.engine import Engine
+    from facauth.records.person import Person
     from facauth.settings import AttemptLimits
     from facauth.structs import Learned
 
@@ -20,11 +23,7 @@ GONE = Reason("name.changed", "the person was removed just now", "see facauth li
 class Lesson(Protocol):
     """What an accepted sign-in teaches."""
 
-    @property
-    def erasing(self) -> bool:
-        """Whether learning it deletes something."""
-
-    def take(self, store: Store) -> Learned:
+    def take(self, change: Change) -> Learned:
         """Learn it."""
 
 
@@ -35,18 +34,24 @@ class Attempt:
     near: so as many tries get through with a name and without one as with a name alone.
     """
 
-    def __init__(self, store: Store, rules: AttemptLimits | None, error_rate: float | None) -> None:
-        self._store, self._db, self._rules, self._error_rate = store, store._db, rules, error_rate
+    def __init__(
+        self,
+        engine: Engine,
+        transaction: Callable[[], AbstractContextManager[Change]],
+        rules: AttemptLimits | None,
+        error_rate: float | None,
+    ) -> None:
+        self._engine, self._transaction = engine, transaction
+        self._rules, self._error_rate = rules, error_rate
         self._subject = limits.EVERYBODY
         self._begun: dict[str, tuple[Tries, Tries]] = {}
 
-    def begin(self, claimed: str | None) -> None:
+    def begin(self, claimed: Person | None) -> None:
         """Count it. Raises LockedOut; Conflict if nobody has the claimed name."""
-        with self._store.transaction():
+        with self._transaction() as change:
             if claimed is not None:
-                known_as = self._store.known_as(PersonName.parse(claimed))
-                self._subject = self._store.uid(known_as)
-            counted = self._count(self._subject)
+                self._subject = claimed.uid
+            counted = self._count(change, self._subject)
         self._begun |= counted  # only now: it is not counted unless it was committed
 
     def came_near(self, uid: str | None) -> None:
@@ -56,51 +61,51 @@ class Attempt:
         """
         if self._subject != limits.EVERYBODY or self._rules is None:
             return
-        with self._store.transaction():
-            if uid is not None and self._is_there(uid):
-                counted = self._count(uid)
+        with self._transaction() as change:
+            if uid is not None and self._engine.is_enrolled(uid):
+                counted = self._count(change, uid)
             else:
-                mine, counted = limits.read(self._db, self._subject) or Tries(), {}
-                limits.write(self._db, self._subject, mine)
+                mine, counted = limits.read(self._engine, self._subject) or Tries(), {}
+                limits.write(change.writer, self._subject, mine)
         self._begun |= counted
 
-    def _count(self, subject: str) -> dict[str, tuple[Tries, Tries]]:
-        return {subject: limits.begin(self._db, subject, self._rules)} if self._rules else {}
-
-    def _tries(self) -> Tries:
-        return limits.read(self._db, self._subject) or Tries()
-
-    def _is_there(self, uid: str) -> bool:
-        return self._db.one("SELECT 1 FROM people WHERE uid = ?", uid) is not None
+    def _count(self, change: Change, subject: str) -> dict[str, tuple[Tries, Tries]]:
+        if self._rules is None:
+            return {}
+        clock = change.opened.clock
+        return {subject: limits.begin(change.writer, subject, self._rules, clock)}
 
     def accept(self, uid: str, lesson: Lesson | None = None) -> Learned | None:
         """End it: this person signs in, in one transaction with what is learned of the photo.
 
         Raises LockedOut if the person must not sign in now, Conflict if they are gone.
         """
-        with self._store.transaction(erasing=lesson is not None and lesson.erasing):
-            if not self._is_there(uid) or self._subject not in (limits.EVERYBODY, uid):
+        with self._transaction() as change:
+            if not self._engine.is_enrolled(uid) or self._subject not in (limits.EVERYBODY, uid):
                 raise Conflict(GONE)
             if self._rules is not None:
-                if uid not in self._begun:
-                    limits.require_subject_unlocked(self._db, uid, self._rules)
-                for each in {self._subject, uid, *self._begun}:
-                    limits.clear(self._db, each)
-            self._store._append("sign-in", "signed_in", None, uid, self._error_rate)
-            return lesson.take(self._store) if lesson else None
+                self._clear(change, uid, self._rules)
+            change.log("sign-in", "signed_in", None, uid, self._error_rate)
+            return lesson.take(change) if lesson else None
+
+    def _clear(self, change: Change, uid: str, rules: AttemptLimits) -> None:
+        clock = change.opened.clock
+        if uid not in self._begun:
+            limits.require_subject_unlocked(self._engine, uid, rules, clock)
+        for subject in {self._subject, uid, *self._begun}:
+            limits.clear(change.writer, subject, clock)
 
     def refuse(self, refusal: FacauthError) -> None:
         """End it: as many failures as the refusal weighs, and an event."""
         if not (self._begun or worth_an_event(refusal)) or self._told_to_wait(refusal):
             return
-        with self._store.transaction():
+        with self._transaction() as change:
+            clock, weight = change.opened.clock, limits.weight(refusal)
             for subject, counted in self._begun.items():
-                limits.settle(self._db, subject, *counted, limits.weight(refusal))
+                limits.settle(change.writer, subject, *counted, weight, clock)
             if worth_an_event(refusal):
-                whom = self._subject or None
-                self._store._append(
-                    "sign-in", refusal.verdict, codes(refusal), whom, self._error_rate
-                )
+                whom, why = self._subject or None, codes(refusal)
+                change.log("sign-in", refusal.verdict, why, whom, self._error_rate)
 
     def _told_to_wait(self, refusal: FacauthError) -> bool:
         """Whether the last that the log says of the subject's sign-ins is this very refusal.
@@ -109,12 +114,8 @@ class Attempt:
         """
         if self._begun or not isinstance(refusal, LockedOut):
             return False
-        last = self._db.one(
-            """SELECT verdict FROM events WHERE subject IS ? AND command IN ('sign-in', 'unlock')
-            ORDER BY id DESC LIMIT 1""",
-            self._subject or None,
-        )
-        return last == (LockedOut.verdict,)
+        last = self._engine.last_verdict(self._subject or None, ("sign-in", "unlock"))
+        return last == LockedOut.verdict
 
 
 def worth_an_event(refusal: FacauthError) -> bool:

@@ -81,6 +81,9 @@ class KeyAccess:
         return _derived(_answer(self, "passphrase of the store"), lock.salt)
 
 
+NO_KEYS = KeyAccess()
+
+
 def create(
     kind: KeyKind, store_id: str, generation: int, access: KeyAccess
 ) -> tuple[bytes, bytes | None]:

@@ -7,16 +7,16 @@ failed as if it had been an attack.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
 from facauth.errors import Attack, FacauthError, LockedOut, NoMatch, Reason, SetupProblem
-from facauth.records.database import unfit
+from facauth.records.faults import unfit
 
 if TYPE_CHECKING:
-    from facauth.records.database import Database
+    from facauth.records.clock import Clock
+    from facauth.records.engine import Engine, Writer
     from facauth.settings import AttemptLimits
 
 GRAVEST = 2  # as so many failures counts an attack, and a try that is not settled
@@ -36,13 +36,6 @@ class Tries:
     failures: int = 0
     failed_at_s: float = 0.0
     failed_boot_s: float = 0.0
-
-
-def clocks_s() -> tuple[float, float]:
-    """The world's time, which can be set; and the time since this machine started, which cannot."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.time(), time.monotonic()
 
 
 def passed_s(tries: Tries, now_s: float, boot_s: float) -> float:
@@ -67,12 +60,12 @@ def delay_s(failures: int, limits: AttemptLimits) -> float:
     return min(limits.first_delay_s * 2.0**doublings, limits.max_delay_s)
 
 
-def require_unlocked(tries: Tries, limits: AttemptLimits) -> None:
+def require_unlocked(tries: Tries, limits: AttemptLimits, clock: Clock) -> None:
     """Raises LockedOut while a delay or a stop is in force."""
     delay = delay_s(tries.failures, limits)
     if delay == 0:
         return
-    wait_s = delay - passed_s(tries, *clocks_s())
+    wait_s = delay - passed_s(tries, *clock.read_s())
     if not wait_s <= 0:  # written so that NaN refuses
         raise locked_out(wait_s)
 
@@ -101,14 +94,12 @@ def weight(refusal: FacauthError) -> int:
     return int(compared or doubted or isinstance(refusal, LockedOut))
 
 
-def read(db: Database, subject: str) -> Tries | None:
+def read(engine: Engine, subject: str) -> Tries | None:
     """What is known of a subject; raises SetupProblem for what facauth cannot have written."""
-    row = db.one(
-        "SELECT round, failures, failed_at_s, failed_boot_s FROM tries WHERE subject = ?", subject
-    )
+    row = engine.tries(subject)
     if row and not _possible(*row):
         what = "holds an impossible count of failed sign-ins"
-        raise unfit("limit.damaged", db.path, what, "an operator can run facauth unlock")
+        raise unfit("limit.damaged", engine.path, what, "an operator can run facauth unlock")
     return Tries(*row) if row else None
 
 
@@ -118,61 +109,64 @@ def _possible(turn: object, failures: object, *clocks: object) -> bool:
     return counts and all(isinstance(s, float) and abs(s) < LARGEST for s in clocks)
 
 
-def write(db: Database, subject: str, tries: Tries) -> None:
-    """Call it within a transaction."""
-    db.write(
-        "INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?, ?)",
-        subject,
-        tries.round,
-        tries.failures,
-        tries.failed_at_s,
-        tries.failed_boot_s,
-    )
+def write(writer: Writer, subject: str, tries: Tries) -> None:
+    """What is known of a subject from now on."""
+    writer.put_tries(subject, astuple(tries))
 
 
-def require_subject_unlocked(db: Database, subject: str, limits: AttemptLimits) -> Tries:
+def require_subject_unlocked(
+    engine: Engine, subject: str, limits: AttemptLimits, clock: Clock
+) -> Tries:
     """What is known of a subject; raises LockedOut."""
-    tries = read(db, subject) or Tries()
-    require_unlocked(tries, limits)
+    tries = read(engine, subject) or Tries()
+    require_unlocked(tries, limits, clock)
     return tries
 
 
-def begin(db: Database, subject: str, limits: AttemptLimits) -> tuple[Tries, Tries]:
-    """Count a try as the gravest failure; what was there before, and since.
+def locked(engine: Engine, subject: str, limits: AttemptLimits, clock: Clock) -> LockedOut | None:
+    """Why a sign-in is refused now, if it is."""
+    try:
+        require_subject_unlocked(engine, subject, limits, clock)
+    except LockedOut as refusal:
+        return refusal
+    return None
 
-    Call it within a transaction. Raises LockedOut.
-    """
-    before = require_subject_unlocked(db, subject, limits)
-    since = Tries(before.round, before.failures + GRAVEST, *clocks_s())
-    write(db, subject, since)
+
+def begin(writer: Writer, subject: str, limits: AttemptLimits, clock: Clock) -> tuple[Tries, Tries]:
+    """Count a try as the gravest failure; what was there before, and since. Raises LockedOut."""
+    before = require_subject_unlocked(writer, subject, limits, clock)
+    since = Tries(before.round, before.failures + GRAVEST, *clock.read_s())
+    write(writer, subject, since)
     return before, since
 
 
-def settle(db: Database, subject: str, before: Tries, since: Tries, count: int) -> None:
-    """A try that was refused counts as so many failures. Call it within a transaction."""
-    stored = read(db, subject)
+def settle(
+    writer: Writer, subject: str, before: Tries, since: Tries, count: int, clock: Clock
+) -> None:
+    """A try that was refused counts as so many failures."""
+    stored = read(writer, subject)
     if stored is None:  # the person was removed in between
         return
     if count == 0 and stored == since:
-        write(db, subject, before)  # as if it had not been
+        write(writer, subject, before)  # as if it had not been
         return
     counted = GRAVEST * int(stored.round == since.round)  # otherwise somebody succeeded in between
     failures = max(stored.failures - counted + count, 0)
-    clocks = clocks_s() if count else (stored.failed_at_s, stored.failed_boot_s)
-    write(db, subject, Tries(stored.round, failures, *clocks))
+    clocks = clock.read_s() if count else (stored.failed_at_s, stored.failed_boot_s)
+    write(writer, subject, Tries(stored.round, failures, *clocks))
 
 
-def clear(db: Database, subject: str) -> int:
-    """No failures any more; how many there were. Call it within a transaction."""
-    stored = read(db, subject) or Tries()
-    write(db, subject, Tries(stored.round + 1, 0, *clocks_s()))
+def clear(writer: Writer, subject: str, clock: Clock) -> int:
+    """No failures any more; how many there were."""
+    stored = read(writer, subject) or Tries()
+    write(writer, subject, Tries(stored.round + 1, 0, *clock.read_s()))
     return stored.failures
 
 
-def unlock(db: Database, subject: str) -> int | None:
+def unlock(writer: Writer, subject: str, clock: Clock) -> int | None:
     """As `clear`, whatever the row holds; None if that was no possible count."""
     try:
-        return clear(db, subject)
+        return clear(writer, subject, clock)
     except SetupProblem:
-        db.write("DELETE FROM tries WHERE subject = ?", subject)
+        writer.delete_tries(subject)
         return None

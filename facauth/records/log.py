@@ -11,18 +11,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from facauth.errors import shown
+from facauth.errors import Reason, SetupProblem, shown
 from facauth.structs import Broken
 
 if TYPE_CHECKING:
-    from facauth.records.database import Database
+    from facauth.records.engine import Engine, Mark, Writer
 
 GENESIS = bytes(32)
 Anchor = Callable[[bytes], bytes | None]  # the hash of something with the key; None without a key
@@ -45,83 +43,52 @@ class Event:
 
 
 def append(
-    db: Database,
+    writer: Writer,
     anchor: Anchor,
-    command: str,
-    verdict: str,
-    reasons: str | None = None,
-    subject: str | None = None,
-    error_rate: float | None = None,
-) -> None:
-    """Add one entry. Call it within a transaction."""
-    append_all(db, anchor, [(command, verdict, reasons, subject, error_rate)])
-
-
-def append_all(
-    db: Database,
-    anchor: Anchor,
+    at: str,
     added: Sequence[tuple[str, str, str | None, str | None, float | None]],
 ) -> None:
-    """Add entries, each what `append` takes. Call it within a transaction."""
-    entries, digest, anchored = _end(db)
+    """Add entries: command, verdict, reasons, subject and error rate of each."""
+    entries, digest, anchored = _end(writer)
     if not _same(anchor(_head(entries, digest)), anchored):
         anchor = _no_anchor  # what follows a break must not mend it: this entry will show it
-    at = now()
+    rows = []
     for number, entry in enumerate(added, start=entries + 1):
         fields = (number, at, *entry)
         digest = entry_hash(digest, fields)
-        db.write(
-            f"INSERT INTO events ({FIELDS}, hash, anchor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-            *fields,
-            digest,
-            anchor(digest),
-        )
-    _set_head(db, entries + len(added), digest, anchor)
+        rows.append((*fields, digest, anchor(digest)))
+    writer.append(rows)
+    end = entries + len(added)
+    writer.put_mark("head", (end, digest, anchor(_head(end, digest))))
 
 
-def _start(db: Database) -> tuple[int, bytes, bytes | None]:
-    """How many entries were pruned, the hash of the last of them, and the anchor of both."""
-    return db.one("SELECT entries, hash, anchor FROM log_start") or (0, GENESIS, None)
+def prune(writer: Writer, anchor: Anchor, before: str) -> int:
+    """Delete the oldest entries of a sound log, up to the first that is not older; how many.
 
-
-def prune(db: Database, anchor: Anchor, before: str) -> int:
-    """Delete the oldest entries, up to the first that is not older; how many there were.
-
-    The last stays, whatever its age. Call it within a transaction, and for a sound log.
+    The last stays, whatever its age.
     """
-    entries, *_ = _start(db)
-    (upto,) = db.one(
-        """SELECT max(id) FROM events WHERE id < coalesce(
-            (SELECT min(id) FROM events WHERE at >= ?), (SELECT max(id) FROM events))""",
-        before,
-    ) or (None,)
-    if upto is None:
+    entries, *_ = _start(writer)
+    last = writer.older_than(before)
+    if last is None:
         return 0
-    (digest,) = db.one("SELECT hash FROM events WHERE id = ?", upto) or (GENESIS,)
-    db.write(
-        "INSERT OR REPLACE INTO log_start VALUES (1, ?, ?, ?)",
-        *(upto, digest, anchor(_beginning(upto, digest))),
-    )
-    db.write("DELETE FROM events WHERE id <= ?", upto)
-    return int(upto) - entries
+    upto, digest = last
+    writer.put_mark("start", (upto, digest, anchor(_beginning(upto, digest))))
+    writer.delete_entries(upto)
+    return upto - entries
 
 
 def _no_anchor(_: bytes) -> None:
     return None
 
 
-def _end(db: Database) -> tuple[int, bytes, bytes | None]:
+def _start(engine: Engine) -> Mark:
+    """How many entries were pruned, the hash of the last of them, and the anchor of both."""
+    return engine.mark("start") or (0, GENESIS, None)
+
+
+def _end(engine: Engine) -> Mark:
     """How many entries there should be, the hash of the last one, and the anchor of both."""
-    return db.one("SELECT entries, hash, anchor FROM log_head") or (0, GENESIS, None)
-
-
-def _set_head(db: Database, entries: int, digest: bytes, anchor: Anchor) -> None:
-    db.write(
-        "INSERT OR REPLACE INTO log_head VALUES (1, ?, ?, ?)",
-        entries,
-        digest,
-        anchor(_head(entries, digest)),
-    )
+    return engine.mark("head") or (0, GENESIS, None)
 
 
 def _head(entries: int, digest: bytes) -> bytes:
@@ -139,13 +106,9 @@ def entry_hash(before: bytes, fields: tuple[object, ...]) -> bytes:
     return hashlib.blake2b(before + text.encode(), digest_size=32, person=b"facauth log 1").digest()
 
 
-def events(db: Database, after: int = 0) -> Iterator[Event]:
+def events(engine: Engine, after: int = 0) -> Iterator[Event]:
     """The entries with a higher id, oldest first; whatever they hold, it is printable."""
-    rows = db.all(
-        """SELECT e.id, e.at, e.command, e.verdict, e.reasons, p.name, e.error_rate, e.hash
-        FROM events e LEFT JOIN people p ON p.uid = e.subject WHERE e.id > ? ORDER BY e.id""",
-        after,
-    )
+    rows = engine.events(after)
     for number, at, command, verdict, reasons, name, error_rate, digest in rows:
         yield Event(
             number,
@@ -159,12 +122,12 @@ def events(db: Database, after: int = 0) -> Iterator[Event]:
         )
 
 
-def verify(db: Database, anchor: Anchor) -> tuple[int, Broken | None]:
-    """How many entries there are, and the first broken one. Call it within a snapshot."""
-    count, last, anchored = _start(db)
+def verify(engine: Engine, anchor: Anchor) -> tuple[int, Broken | None]:
+    """How many entries there are, and the first broken one; to be asked of one moment."""
+    count, last, anchored = _start(engine)
     if not _same(anchor(_beginning(count, last)) if count else None, anchored):
         return count, Broken(count + 1, "does not follow what was pruned")
-    rows = db.all(f"SELECT {FIELDS}, hash, anchor FROM events ORDER BY id")  # noqa: S608
+    rows = engine.entries()
     for count, row in enumerate(rows, start=count + 1):  # noqa: B020
         *fields, digest, anchored = row
         if fields[0] != count:
@@ -174,11 +137,11 @@ def verify(db: Database, anchor: Anchor) -> tuple[int, Broken | None]:
         if not _same(anchor(digest), anchored):
             return count, Broken(count, "was not written with the store's key, or follows a break")
         last = digest
-    return count, _broken_end(db, anchor, count, last)
+    return count, _broken_end(engine, anchor, count, last)
 
 
-def _broken_end(db: Database, anchor: Anchor, count: int, last: bytes) -> Broken | None:
-    entries, digest, anchored = _end(db)
+def _broken_end(engine: Engine, anchor: Anchor, count: int, last: bytes) -> Broken | None:
+    entries, digest, anchored = _end(engine)
     if entries > count:
         return Broken(count + 1, "is missing, at the end")
     if entries < count:
@@ -199,40 +162,28 @@ def _same(wanted: bytes | None, found: object) -> bool:
     return hmac.compare_digest(wanted, found)
 
 
-def anchor_anew(db: Database, before: Anchor, after: Anchor) -> None:
-    """Replace every anchor that fits by one of another key; others stay as they are, and show.
+def require_sound(engine: Engine, anchor: Anchor) -> None:
+    """Raises SetupProblem for a log that is not as it was written."""
+    _, broken = verify(engine, anchor)
+    if broken:
+        raise broken_log(broken)
 
-    Call it within a transaction.
-    """
-    for number, digest, anchored in db.all("SELECT id, hash, anchor FROM events"):
+
+def broken_log(broken: Broken) -> SetupProblem:
+    """The log is not as it was written."""
+    advice = "keep this store as it is, and compare it with a copy"
+    message = f"entry {broken.id} of the log {broken.what}"
+    return SetupProblem(Reason("log.broken", message, advice))
+
+
+def anchor_anew(writer: Writer, before: Anchor, after: Anchor) -> None:
+    """Replace every anchor that fits by one of another key; others stay as they are, and show."""
+    for number, *_, digest, anchored in writer.entries():
         if _same(before(digest), anchored):
-            db.write("UPDATE events SET anchor = ? WHERE id = ?", after(digest), number)
-    entries, digest, anchored = _end(db)
+            writer.set_anchor(number, after(digest))
+    entries, digest, anchored = _end(writer)
     if _same(before(_head(entries, digest)), anchored):  # a log without entries has an end as well
-        _set_head(db, entries, digest, after)
-    entries, digest, anchored = _start(db)
+        writer.put_mark("head", (entries, digest, after(_head(entries, digest))))
+    entries, digest, anchored = _start(writer)
     if entries and _same(before(_beginning(entries, digest)), anchored):
-        db.write("UPDATE log_start SET anchor = ?", after(_beginning(entries, digest)))
-
-
-def chain_old_events(db: sqlite3.Connection) -> None:
-    """Migration to version 3: the events of an older store become the chain's first entries."""
-    last, count = GENESIS, 0
-    rows = db.execute(
-        """SELECT e.at, e.command, e.verdict, e.reason, p.uid
-        FROM old_events e LEFT JOIN people p ON p.id = e.person_id ORDER BY e.id"""
-    )
-    for count, row in enumerate(rows.fetchall(), start=1):
-        fields = (count, *row, None)
-        last = entry_hash(last, fields)
-        db.execute(
-            f"INSERT INTO events ({FIELDS}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-            (*fields, last),
-        )
-    if count:
-        db.execute("INSERT INTO log_head VALUES (1, ?, ?, NULL)", (count, last))
-
-
-def now() -> str:
-    """As times are stored."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+        writer.put_mark("start", (entries, digest, after(_beginning(entries, digest))))

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 from facauth.errors import SetupProblem
-from facauth.records.database import Database
+from facauth.records.engine import Engine, Writer
 from facauth.records.faults import RESTORE, unfit
 from facauth.records.vault import Bound, SealBroken, Vault
 
@@ -82,82 +82,63 @@ Memory = dict[int, Shelf]
 class Templates:
     """Where the means come from: the templates of one contract in one store."""
 
-    db: Database
+    engine: Engine
     vault: Vault | None
     contract: str
-    read: Callable[[int, int], Rows]  # those of people from one id to another, verified
+    read: Callable[[range], Rows]  # those of people with these ids, verified
     average: Average
 
     def many(self) -> bool:
         """Whether there are so many people that it is worth it."""
-        query = "SELECT DISTINCT person_id FROM templates WHERE contract = ? LIMIT ?"
-        (people,) = self.db.one(
-            f"SELECT count(*) FROM ({query})",  # noqa: S608
-            *(self.contract, SEARCHED_FROM),
-        ) or (0,)
-        return bool(people >= SEARCHED_FROM)
+        return self.engine.has_people(self.contract, SEARCHED_FROM)
 
     def written(self) -> dict[int, int]:
         """The id of each block that there is."""
-        return dict(self.db.all("SELECT block, id FROM means WHERE contract = ?", self.contract))
+        return self.engine.block_ids(self.contract)
 
     def numbers(self) -> range:
         """Of all blocks that can have people."""
-        first, last = self.db.one(
-            """SELECT (SELECT min(person_id) FROM templates WHERE contract = ?),
-            (SELECT max(person_id) FROM templates WHERE contract = ?)""",
-            *(self.contract, self.contract),
-        ) or (None, None)
-        if first is None or last is None:
+        ids = self.engine.person_ids(self.contract)
+        if not ids:
             return range(0)
-        numbers = range(first // BLOCK_PEOPLE, last // BLOCK_PEOPLE + 1)
+        numbers = range(ids[0] // BLOCK_PEOPLE, ids[-1] // BLOCK_PEOPLE + 1)
         if len(numbers) > MAX_BLOCKS:
             raise self._damaged()
         return numbers
 
     def photos(self, number: int) -> NDArray[np.intp]:
         """(256,): how many templates each person of a block has; counted, not taken on trust."""
-        import numpy as np
-
-        (of_whom,) = self.db.one(  # as text: in a fifth of the time that so many rows would take
-            """SELECT group_concat(person_id - ?) FROM templates
-            WHERE contract = ? AND person_id BETWEEN ? AND ?""",
-            *(_ids(number)[0], self.contract, *_ids(number)),
-        ) or (None,)
-        return np.bincount(np.fromstring(of_whom or "", np.intp, sep=","), minlength=BLOCK_PEOPLE)
+        return self.engine.template_counts(self.contract, _ids(number))
 
     def made(self, number: int, photos: NDArray[np.intp]) -> Block:
         """A block of templates; nothing is written. Raises SetupProblem for damaged ones."""
         import numpy as np
 
-        first, last = _ids(number)
         means = np.zeros((BLOCK_PEOPLE, NUMBERS), np.float32)
-        rows = self.read(first, last) if photos.any() else []
+        rows = self.read(_ids(number)) if photos.any() else []
         averages = self.average([(name, encoding) for _, name, encoding in rows]).means
         if len(averages) != (photos > 0).sum():  # templates of nobody, or an index that lies
             raise self._damaged()
         means[photos > 0] = averages
-        return Block(first, photos, means)
+        return Block(_ids(number)[0], photos, means)
 
     def write_missing(self) -> None:
         """Each block in a transaction of its own, so that nobody waits long."""
         written = self.written()
         for number in self.numbers():
             if number not in written and self.photos(number).any():
-                with self.db.transaction():
-                    self._write(self.made(number, self.photos(number)))
+                with self.engine.transaction(wait=False) as writer:
+                    self._write(writer, self.made(number, self.photos(number)))
 
-    def _write(self, block: Block) -> None:
+    def _write(self, writer: Writer, block: Block) -> None:
         import numpy as np
 
         number = block.first // BLOCK_PEOPLE
         vectors = np.rint(block.means * SCALE).astype("<i2").tobytes()
         if self.vault:
             vectors = self.vault.seal_means(vectors, self._bound(number, block.photos))
-        self.db.write(  # another process may have been first
-            "INSERT OR IGNORE INTO means VALUES (?, ?, ?, ?)",
-            *(secrets.randbits(63), number, self.contract, vectors),
-        )
+        # Unless another process was first.
+        writer.put_block(secrets.randbits(63), number, self.contract, vectors)
 
     def found(self, number: int, photos: NDArray[np.intp], identifier: int) -> Block | None:
         """As it was written; None unless it fits, by all that is seen at once.
@@ -166,10 +147,10 @@ class Templates:
         """
         import numpy as np
 
-        (vectors,) = self.db.one("SELECT vectors FROM means WHERE id = ?", identifier) or (b"",)
+        vectors = self.engine.block(identifier)
         if self.vault:
             vectors = self._unsealed(vectors, self._bound(number, photos))
-        if not (isinstance(vectors, bytes) and len(vectors) == 2 * BLOCK_PEOPLE * NUMBERS):
+        if len(vectors) != 2 * BLOCK_PEOPLE * NUMBERS:
             return None
         means = np.frombuffer(vectors, "<i2").astype(np.float32).reshape(BLOCK_PEOPLE, NUMBERS)
         means /= SCALE
@@ -182,13 +163,13 @@ class Templates:
         try:
             return self.vault.unseal_means(vectors, bound)
         except SealBroken:
-            self.db.require_unchanged()  # or else that is why
+            self.engine.require_unchanged()  # or else that is why
             what = "was changed by something else: what it is searched by does not fit"
-            raise unfit("store.altered", self.db.path, what, RESTORE) from None
+            raise unfit("store.altered", self.engine.path, what, RESTORE) from None
 
     def _damaged(self) -> SetupProblem:
         what = "has people and templates that do not fit each other"
-        return unfit("store.damaged", self.db.path, what, RESTORE)
+        return unfit("store.damaged", self.engine.path, what, RESTORE)
 
     def _bound(self, number: int, photos: NDArray[np.intp]) -> Bound:
         return ["means", self.contract, number, photos.astype("<i4").tobytes().hex()]
@@ -260,14 +241,14 @@ class Blocks:
 
 def refresh(templates: Templates) -> None:
     """Write what is missing, if it can be done at once; who searches does not depend on it."""
-    with suppress(SetupProblem), templates.db.at_once():
+    with suppress(SetupProblem):
         templates.write_missing()
 
 
-def forget(db: Database, person: int) -> None:
-    """The block of a person no longer fits. Call it within the transaction that is why."""
-    db.write("DELETE FROM means WHERE block = ?", person // BLOCK_PEOPLE)
+def forget(writer: Writer, person: int) -> None:
+    """The block of a person no longer fits."""
+    writer.delete_blocks(person // BLOCK_PEOPLE)
 
 
-def _ids(number: int) -> tuple[int, int]:
-    return number * BLOCK_PEOPLE, (number + 1) * BLOCK_PEOPLE - 1
+def _ids(number: int) -> range:
+    return range(number * BLOCK_PEOPLE, (number + 1) * BLOCK_PEOPLE)

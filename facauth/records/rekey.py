@@ -50,8 +50,7 @@ def export(store: Store, target: Path) -> Lock:
     Raises SetupProblem, and UsageProblem if there is something at `target`.
     """
     lock = _locked(store)
-    kek = store.kek(lock)
-    store.opened_by(kek, lock)  # the key file may be another one by now
+    kek = store.kek(lock)  # which checks it: the key file may be another one by now
     # The event first: of a copy that nobody was told of nothing would remain.
     told = partial(store.log, "key", "exported")
     write_copy(target, lock.store_id, lock.generation, kek, before=told)
@@ -66,10 +65,9 @@ def _made(store_id: str, kind: KeyKind, generation: int, access: KeyAccess) -> t
 
 
 def _put_on(store: Store, vault: Vault, lock: Lock, verdict: str) -> None:
-    with store.transaction(erasing=True):
-        store.reseal(vault)
-        store.use(lock, vault)
-        store.log("key", verdict)
+    with store.transaction() as change:
+        change.encrypt(lock, vault)
+        change.log("key", verdict)
 
 
 def _require_plain(store: Store) -> None:

@@ -24,7 +24,7 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class SealedPerson:
     """A row of people, as far as it is sealed."""
 
     id: int
@@ -43,7 +43,7 @@ def new_key(vault: Vault | None) -> bytes | None:
     return vault.new_person_key() if vault else None
 
 
-def open_key(vault: Vault | None, person: Person, encodings: Sequence[bytes]) -> bytes | None:
+def open_key(vault: Vault | None, person: SealedPerson, encodings: Sequence[bytes]) -> bytes | None:
     """The person's key, if name and encodings (sealed, in their order) are those it was made for.
 
     Raises SealBroken; also for somebody without a key among those who have one.
@@ -56,13 +56,13 @@ def open_key(vault: Vault | None, person: Person, encodings: Sequence[bytes]) ->
 
 
 def wrap_key(
-    vault: Vault | None, key: bytes | None, person: Person, encodings: Sequence[bytes]
+    vault: Vault | None, key: bytes | None, person: SealedPerson, encodings: Sequence[bytes]
 ) -> bytes | None:
     """What is stored of the person's key."""
     return vault.wrap(key, _person(person, encodings)) if vault and key else None
 
 
-def _person(person: Person, encodings: Sequence[bytes]) -> Bound:
+def _person(person: SealedPerson, encodings: Sequence[bytes]) -> Bound:
     return ["person", person.uid, person.name, *map(nonce_of, encodings)]
 
 

@@ -1,59 +1,53 @@
-"""The encoding store: one SQLite file, 0600, in a folder that is 0700 if facauth makes it."""
+"""The store of people, their templates, and events: its rules, whatever engine keeps it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from facauth.errors import FacauthError, LockedOut, Reason, SetupProblem
-from facauth.names import folded
-from facauth.records import arrivals, limits, log
-from facauth.records.arrivals import Sealed
+from facauth.errors import FacauthError, LockedOut
+from facauth.records import limits, log, means
 from facauth.records.attempt import Attempt, codes, worth_an_event
-from facauth.records.backup import discard_backups
-from facauth.records.database import Database, exposure
-from facauth.records.faults import RESTORE, unfit
-from facauth.records.keys import KeyAccess, KeyKind, Lock
+from facauth.records.change import Change
+from facauth.records.clock import Clock, binding
+from facauth.records.keys import NO_KEYS, KeyAccess, Lock
 from facauth.records.log import Event
-from facauth.records.roster import Roster, unknown
-from facauth.records.sealing import bound_master
-from facauth.records.vault import SealBroken, Vault
+from facauth.records.opened import Opened, not_encrypted
+from facauth.records.person import Person
+from facauth.records.sqlite.engine import SqliteEngine
+from facauth.records.vault import Vault
 from facauth.settings import LIMITS
-from facauth.structs import Broken, PersonName
+from facauth.structs import Broken, PersonName, PersonRow
 
-NO_KEYS = KeyAccess()
 LOOKS_AHEAD = 3  # before a change that others keep overtaking is judged under the lock
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolledPhotos:
-    """A person's id, whatever becomes of the name, and what finds their photos again."""
-
-    uid: str
-    signatures: list[bytes | None]
 
 
 class _Changed(Exception):
     """People or photos are no longer those that were looked at."""
 
 
-class Store(Roster):
-    """An open store. Use it as a context manager; nothing is written outside `transaction`."""
+class Store:
+    """An open store. Use it as a context manager; only a `transaction` writes."""
 
-    def __init__(self, db: Database, keys: KeyAccess, *, limited: bool = True) -> None:
-        super().__init__(db)
-        self._keys = keys
+    def __init__(self, opened: Opened, *, limited: bool = True) -> None:
+        self._opened = opened
         self._limited = limited
-        self._vault: Vault | None = None
+        self.memory: means.Memory | None = None  # a process that lives long puts one here
 
     @classmethod
-    def open(cls, path: Path, keys: KeyAccess = NO_KEYS, *, create: bool = False) -> Self:
+    def open(
+        cls,
+        path: Path,
+        keys: KeyAccess = NO_KEYS,
+        *,
+        create: bool = False,
+        clock: Clock | None = None,
+    ) -> Self:
         """Open the store at `path`, or make it if `create`; its key is looked for when needed.
 
         Raises SetupProblem if there is none, and for anything that is not a sound facauth store of
@@ -61,7 +55,8 @@ class Store(Roster):
         """
         if create and keys.key_file is not None and not os.path.lexists(path):
             raise not_encrypted(path)  # nothing is there that the key could be for
-        return cls(Database.open(path, create=create), keys)
+        engine = SqliteEngine.open(path, create=create)
+        return cls(Opened(engine, keys, clock or binding.get()))
 
     def __enter__(self) -> Self:
         return self
@@ -76,184 +71,49 @@ class Store(Roster):
 
     def close(self) -> None:
         """Leave it; what `with` does at its end."""
-        self._db.close()
+        self._opened.engine.close()
 
     def in_memory(self) -> Self:
         """A copy for trials, without attempt limits: what is changed there is never written."""
-        copy = type(self)(self._db.in_memory(), self._keys, limited=False)
-        copy._vault = self._vault
-        return copy
+        return type(self)(self._opened.trial(), limited=False)
 
-    @property
-    def warnings(self) -> list[str]:
-        """What is wrong with who may open the file, or change the folder that it is in."""
-        return exposure(self.path)
+    # --- what is written -------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self, *, erasing: bool = False) -> Iterator[None]:
+    def transaction(self) -> Iterator[Change]:
         """All or nothing, and alone: other writers wait, and read what was written.
 
-        erasing: of what is deleted in it nothing stays, in the write-ahead log or in a backup of
-        ours. The backups go first: who is killed here and tries again finds nothing to delete.
+        Of what is deleted in it nothing stays, in the write-ahead log or in a backup of ours. The
+        backups go first: who is killed here and tries again finds nothing to delete.
         """
         self.vault()
-        with self._db.transaction():
-            yield
-            if erasing:
-                self.forget_expired()
-                discard_backups(self.path)
-        if erasing:
-            self._db.empty_log()
+        engine = self._opened.engine
+        with engine.transaction() as writer:
+            change = Change(self._opened, writer)
+            yield change
+            if change.erasing:
+                change.forget_expired()
+                writer.discard_copies()
+        if change.erasing:
+            engine.scrub()
 
     @contextmanager
-    def judged(self, look: Callable[[], Found], *, erasing: bool = False) -> Iterator[Found]:
+    def judged(self, look: Callable[[], Found]) -> Iterator[tuple[Change, Found]]:
         """A transaction in which what `look` finds out about the people holds.
 
         It looks before, and again if they were changed meanwhile; at last within the transaction.
         """
+        engine = self._opened.engine
         for _ in range(LOOKS_AHEAD):
             with self.snapshot():
-                seen, found = self._people_state(), look()
-            with suppress(_Changed), self.transaction(erasing=erasing):
-                if self._people_state() != seen:
+                seen, found = engine.state(), look()
+            with suppress(_Changed), self.transaction() as change:
+                if engine.state() != seen:
                     raise _Changed
-                yield found
+                yield change, found
                 return
-        with self.transaction(erasing=erasing):
-            yield look()
-
-    def _people_state(self) -> tuple[object, ...]:
-        """Another one whenever people or photos are: every such change is an event as well."""
-        (newest,) = self._db.one(
-            """SELECT id FROM events
-            WHERE command NOT IN ('sign-in', 'unlock', 'export') OR verdict = 'learned'
-            ORDER BY id DESC LIMIT 1"""
-        ) or (0,)
-        counted = self._db.one("SELECT count(*), max(id) FROM templates") or ()
-        return (newest, *counted)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """What is read within is of one moment, whatever others write; write nothing yourself."""
-        self.vault()
-        with self._db.snapshot():
-            yield
-
-    # --- the key ---------------------------------------------------------------------------------
-
-    def lock(self) -> Lock | None:
-        """What the key must open; None in a store that is not encrypted."""
-        row = self._db.one("SELECT store_id, kind, generation, salt, wrapped_master FROM key_lock")
-        if row is None:
-            return None
-        store_id, kind, *rest = row
-        try:
-            return Lock(store_id, KeyKind(kind), *rest)
-        except ValueError:
-            raise unfit("store.damaged", self.path, "has a damaged lock", RESTORE) from None
-
-    def vault(self) -> Vault | None:
-        """The opened key; None in a store that is not encrypted.
-
-        Raises SetupProblem without the key, with a wrong one, and where one is named for nothing:
-        then somebody may have put another store in the place of the encrypted one.
-        """
-        lock = self.lock()
-        if lock is None:
-            if self._keys.key_file is not None:
-                raise not_encrypted(self.path)
-            return None
-        if self._vault is None:
-            try:
-                self._vault = self.opened_by(self.kek(lock), lock)
-            except SetupProblem:
-                self._db.require_unchanged()  # another process may have rotated the key just now
-                raise
-        return self._vault
-
-    def kek(self, lock: Lock) -> bytes:
-        """The key of the lock, from where it is kept; see KeyAccess."""
-        return self._keys.kek(lock)
-
-    def opened_by(self, kek: bytes, lock: Lock) -> Vault:
-        """What a key opens; raises SetupProblem if it is not the key of this lock."""
-        bound = bound_master(lock.store_id, lock.generation)
-        try:
-            return Vault.opened(kek, lock.wrapped_master, bound)
-        except SealBroken:
-            advice = "name the key of this store"
-            raise unfit("key.wrong", self.path, "is not opened by this key", advice) from None
-
-    def use(self, lock: Lock, vault: Vault) -> None:
-        """Put another lock on the store. Call it within a transaction, and write with it after."""
-        self._db.write(
-            "INSERT OR REPLACE INTO key_lock VALUES (1, ?, ?, ?, ?, ?)",
-            lock.store_id,
-            lock.kind,
-            lock.generation,
-            lock.salt,
-            lock.wrapped_master,
-        )
-        log.anchor_anew(self._db, self._anchor, vault.anchor)
-        self._vault = vault
-
-    def _anchor(self, data: bytes) -> bytes | None:
-        return self._vault.anchor(data) if self._vault else None
-
-    # --- log and limits --------------------------------------------------------------------------
-
-    def log(
-        self,
-        command: str,
-        verdict: str,
-        reasons: str | None = None,
-        name: str = "",
-        error_rate: float | None = None,
-    ) -> None:
-        """Append one event; in a transaction it stands or falls with that."""
-        if not self._db.in_transaction:
-            with self.transaction():
-                self.log(command, verdict, reasons, name, error_rate)
-            return
-        self._append(command, verdict, reasons, self._uid(name), error_rate)
-
-    def _append(
-        self,
-        command: str,
-        verdict: str,
-        reasons: str | None,
-        uid: str | None,
-        error_rate: float | None,
-    ) -> None:
-        log.append(self._db, self._anchor, command, verdict, reasons, uid, error_rate)
-        if verdict == "signed_in":
-            self._db.write("UPDATE people SET last_sign_in_at = ? WHERE uid = ?", log.now(), uid)
-
-    def enrolled(self, name: str) -> EnrolledPhotos:
-        """Of the person with this name. Raises Conflict if nobody has it."""
-        return EnrolledPhotos(self.uid(name), self.signatures(name))
-
-    def uid(self, name: str) -> str:
-        """The random id of whoever has this name now, which stays theirs whatever they are called.
-
-        Raises Conflict if nobody has it.
-        """
-        uid = self._uid(name)
-        if uid is None:
-            raise unknown(PersonName.parse(name))
-        return uid
-
-    def _uid(self, name: str) -> str | None:
-        row = self._db.one(
-            "SELECT uid FROM people WHERE name_key = ? AND name = ?", folded(name), name
-        )
-        return row[0] if row else None
-
-    def write_arrivals(self, people: Sequence[Sealed]) -> None:
-        """People and events. Call it within a transaction, in which nobody has one of the names."""
-        arrivals.write(self._db, people)
-        entries = [("import", "imported", None, each.uid, None) for each in people]
-        log.append_all(self._db, self._anchor, entries)
+        with self.transaction() as change:
+            yield change, look()
 
     @contextmanager
     def recorded(self, command: str) -> Iterator[None]:
@@ -265,88 +125,151 @@ class Store(Roster):
                 self.log(command, refusal.verdict, codes(refusal))
             raise
 
+    def log(
+        self,
+        command: str,
+        verdict: str,
+        reasons: str | None = None,
+        uid: str | None = None,
+        error_rate: float | None = None,
+    ) -> None:
+        """Append one event in a transaction of its own; see Change.log."""
+        with self.transaction() as change:
+            change.log(command, verdict, reasons, uid, error_rate)
+
     @contextmanager
     def attempt(self, claimed: str | None, *, error_rate: float | None = None) -> Iterator[Attempt]:
         """A sign-in, which counts as failed before anything is looked at; then how it ends.
 
         Raises LockedOut, before or then; Conflict if nobody has the claimed name.
         """
-        attempt = Attempt(self, LIMITS if self._limited else None, error_rate)
+        rules = LIMITS if self._limited else None
+        attempt = Attempt(self._opened.engine, self.transaction, rules, error_rate)
         try:
-            attempt.begin(claimed)
+            attempt.begin(None if claimed is None else self.person(claimed))
             yield attempt
         except FacauthError as refusal:
             attempt.refuse(refusal)
             raise
 
-    def failures(self, name: str | None) -> int:
-        """Failures in a row of a person, or (None) of sign-ins that name nobody."""
-        tries = limits.read(self._db, self._subject(name))
+    # --- who is in it ----------------------------------------------------------------------------
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read within is of one moment, whatever others write; write nothing yourself."""
+        self.vault()
+        with self._opened.engine.snapshot():
+            yield
+
+    def person(self, name: PersonName | str) -> Person:
+        """The handle of whoever has this name, in any case. Raises UsageProblem for no name."""
+        parsed = PersonName.parse(name) if isinstance(name, str) else name
+        return Person(self._opened, parsed)
+
+    def people(self, contract: str | None = None) -> list[PersonRow]:
+        """Everybody, by name. With a contract, `needs_new_photo` counts the other templates."""
+        return self._opened.engine.people(contract)
+
+    def encodings(
+        self, contract: str, people: Sequence[int] | None = None
+    ) -> list[tuple[str, bytes]]:
+        """(name, encoding) of every template of this contract that has not expired, a person's
+        templates together.
+
+        people: ids, few, of nobody else then; the templates are in the order of these.
+        """
+        found = self._opened.encodings(contract, people)
+        return [(name, encoding) for _, name, encoding in found]
+
+    def blocks(self, contract: str, average: means.Average) -> means.Blocks | None:
+        """What this store is searched by; None where there are so few that all can be read.
+
+        They are of the snapshot within which they are used.
+        """
+        templates = self._templates(contract, average)
+        return means.Blocks(templates, self.memory) if templates.many() else None
+
+    def refresh(self, contract: str, average: means.Average) -> None:
+        """Write down what a large store is searched by, as far as it is missing; or do not.
+
+        Learned templates that have expired go first, for blocks hold everything that there is.
+        """
+        templates = self._templates(contract, average)
+        if not templates.many():
+            return
+        expired = self._opened.expired
+        if any(expired(True, at) for _, _, at in self._opened.engine.learned()):
+            with self.transaction() as change:
+                change.forget_expired()
+        means.refresh(templates)
+
+    def _templates(self, contract: str, average: means.Average) -> means.Templates:
+        opened = self._opened
+
+        def read(people: range) -> means.Rows:
+            return opened.encodings(contract, people)
+
+        return means.Templates(opened.engine, self.vault(), contract, read, average)
+
+    # --- the key ---------------------------------------------------------------------------------
+
+    def lock(self) -> Lock | None:
+        """What the key must open; None in a store that is not encrypted."""
+        return self._opened.lock()
+
+    def vault(self) -> Vault | None:
+        """The opened key; see Opened.vault."""
+        return self._opened.vault()
+
+    def kek(self, lock: Lock) -> bytes:
+        """The key of the lock; raises SetupProblem if it is not the key of this store."""
+        kek = self._opened.kek(lock)
+        self._opened.opened_by(kek, lock)
+        return kek
+
+    # --- log and limits --------------------------------------------------------------------------
+
+    def failures(self) -> int:
+        """Failures in a row of sign-ins that name nobody."""
+        tries = limits.read(self._opened.engine, limits.EVERYBODY)
         return tries.failures if tries else 0
 
-    def locked(self, name: str | None) -> LockedOut | None:
-        """Why a sign-in of a person, or (None) one that names nobody, is refused now, if it is."""
-        try:
-            limits.require_subject_unlocked(self._db, self._subject(name), LIMITS)
-        except LockedOut as refusal:
-            return refusal
-        return None
-
-    def unlock(self, name: str | None) -> int | None:
-        """Forget the failures; how many there were, or None if that cannot be told.
-
-        Call it within a transaction. Raises Conflict if nobody has the name.
-        """
-        forgotten = limits.unlock(self._db, self._subject(name))
-        self.log("unlock", "unlocked", name=name or "")
-        return forgotten
-
-    def _subject(self, name: str | None) -> str:
-        return limits.EVERYBODY if name is None else self.uid(name)
+    def locked(self) -> LockedOut | None:
+        """Why a sign-in that names nobody is refused now, if it is."""
+        engine, clock = self._opened.engine, self._opened.clock
+        return limits.locked(engine, limits.EVERYBODY, LIMITS, clock)
 
     def events(self, after: int = 0) -> Iterator[Event]:
         """The log's entries with a higher id, oldest first."""
-        return log.events(self._db, after)
+        return log.events(self._opened.engine, after)
 
     def verify_log(self) -> tuple[int, Broken | None]:
         """How many entries the log has, and the first that is not as it was written."""
         with self.snapshot():
-            return log.verify(self._db, self._anchor)
-
-    def prune_log(self, before: str) -> int:
-        """Delete the oldest entries, up to the first that is not older; how many there were.
-
-        What is left can be verified as before. Raises SetupProblem for a log that is broken.
-        """
-        with self.transaction(erasing=True):
-            _, broken = log.verify(self._db, self._anchor)
-            if broken:
-                raise broken_log(broken)
-            pruned = log.prune(self._db, self._anchor, before)
-            if pruned:
-                self.log("log", "pruned")
-        return pruned
+            return log.verify(self._opened.engine, self._opened.anchor)
 
     # --- the file --------------------------------------------------------------------------------
 
+    @property
+    def path(self) -> Path:
+        """Where the store is."""
+        return self._opened.path
+
+    @property
+    def clock(self) -> Clock:
+        """What it goes by."""
+        return self._opened.clock
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with who may open the file, or change the folder that it is in."""
+        return self._opened.engine.exposure()
+
     def faults(self) -> list[str]:
-        """What SQLite's own checks find; empty when sound."""
-        return self._db.faults()
+        """What the engine's own checks find; empty when sound."""
+        return self._opened.engine.faults()
 
     @property
     def read_only(self) -> bool:
         """Whether nothing can be written, events neither."""
-        return self._db.read_only
-
-
-def broken_log(broken: Broken) -> SetupProblem:
-    """The log is not as it was written."""
-    advice = "keep this store as it is, and compare it with a copy"
-    message = f"entry {broken.id} of the log {broken.what}"
-    return SetupProblem(Reason("log.broken", message, advice))
-
-
-def not_encrypted(path: Path) -> SetupProblem:
-    """A key is named for a store without one."""
-    advice = "run facauth key init, or name no key file"
-    return unfit("key.not_encrypted", path, "is not encrypted", advice)
+        return self._opened.engine.read_only

@@ -17,14 +17,15 @@ from older import make_older
 
 from facauth.admin import remove
 from facauth.errors import SetupProblem
-from facauth.records import rekey, schema
-from facauth.records.backup import discard_backups
-from facauth.records.database import Database
+from facauth.records import rekey
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.limits import GRAVEST
 from facauth.records.sealing import Template
+from facauth.records.sqlite import schema
+from facauth.records.sqlite.backup import discard_backups
+from facauth.records.sqlite.database import Database
+from facauth.records.sqlite.upgrade import migrate
 from facauth.records.store import Store
-from facauth.records.upgrade import migrate
 from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
@@ -50,10 +51,10 @@ def encoding(seed: int) -> bytes:
 
 
 def enrol(store: Store, name: str, *seeds: int) -> None:
-    with store.transaction():
+    with store.transaction() as change:
         templates = [Template(encoding(seed), None, False) for seed in seeds]
-        store.add(PersonName.parse(name), CONTRACT, templates)
-        store.log("register", "registered", name=name)
+        store.person(name).add(change, CONTRACT, templates)
+        change.log("register", "registered", uid=store.person(name).uid)
 
 
 def made(path: Path, people: int = 5, version: int | None = None) -> Path:
@@ -264,8 +265,8 @@ def test_nothing_plain_is_written_into_a_store_that_was_encrypted_meanwhile(
             enrol(opened, "Ada", 99)
         assert refusal.value.reasons[0].code == "store.changed"
         assert refusal.value.reasons[0].advice == "try again"
-    with pytest.raises(SetupProblem), opened.transaction():
-        opened.rename(PersonName.parse("person0"), PersonName.parse("Eve"))
+    with pytest.raises(SetupProblem), opened.transaction() as change:
+        opened.person("person0").rename(change, PersonName.parse("Eve"))
     with pytest.raises(SetupProblem), opened.snapshot():
         opened.encodings(CONTRACT)
     assert [leftovers(path.parent, seed) for seed in (99, 0)] == [set(), set()]
@@ -297,7 +298,7 @@ def test_nothing_is_sealed_with_a_key_that_was_replaced_meanwhile(
             enrol(opened, "Ada", 99)
         assert refusal.value.reasons[0].code == "store.changed"
         with pytest.raises(SetupProblem) as refusal:
-            opened.signatures("person0")  # nor is that taken for tampering
+            opened.person("person0").signatures()  # nor is that taken for tampering
         assert refusal.value.reasons[0].code == "store.changed"
     with Store.open(path, keys) as store:
         assert len(store.encodings(CONTRACT)) == 5
@@ -310,11 +311,12 @@ def test_an_attempt_goes_no_further_in_a_store_that_was_encrypted_meanwhile(
     with pytest.raises(SetupProblem) as refusal:  # noqa: SIM117
         with opened.attempt("person0") as attempt:
             encrypt(path, keys)
-            attempt.accept(opened.uid("person0"))
+            attempt.accept(opened.person("person0").uid)
     assert refusal.value.reasons[0].code == "store.changed"
     with Store.open(path, keys) as store:
         assert [event.verdict for event in store.events()][-1] == "encrypted"
-        assert store.failures("person0") == GRAVEST  # a try that is not settled
+        # A try that is not settled.
+        assert store.person("person0").failures() == GRAVEST
 
 
 def test_nothing_is_written_into_a_store_that_was_migrated_meanwhile(
@@ -368,10 +370,10 @@ keys, worker = KeyAccess(default_key_file=Path(sys.argv[2])), int(sys.argv[3])
 done, refused = [], []
 for seed in range(worker, worker + 40):
     try:
-        with Store.open(Path(sys.argv[1]), keys) as store, store.transaction():
+        with Store.open(Path(sys.argv[1]), keys) as store, store.transaction() as change:
             name = PersonName.parse(f"worker{seed}")
-            store.add(name, CONTRACT, [Template(encoding(seed), None, False)])
-            store.log("register", "registered", name=name.text)
+            store.person(name).add(change, CONTRACT, [Template(encoding(seed), None, False)])
+            change.log("register", "registered", uid=store.person(name).uid)
         done.append(seed)
     except SetupProblem as error:
         refused.append(error.reasons[0].code)

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from raw import database
 
 from facauth import admin
 from facauth.errors import SetupProblem
 from facauth.records import rekey
 from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.schema import MIGRATIONS
 from facauth.records.sealing import Template
+from facauth.records.sqlite.schema import MIGRATIONS
+from facauth.records.sqlite.upgrade import migrate
 from facauth.records.store import Store
-from facauth.records.upgrade import migrate
 from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
@@ -92,9 +93,9 @@ def make(path: Path, *, encrypted: bool) -> Path:
         rekey.encrypt(path, KeyKind.FILE, access(path))
     with Store.open(path, access(path), create=True) as store:
         for name, seeds in (("Ada", (1, 2)), ("Bob", (4,)), ("Ada", (3,))):
-            with store.transaction():
-                store.add(PersonName.parse(name), CONTRACT, [template(seed) for seed in seeds])
-                store.log("register", "registered", name=name)
+            with store.transaction() as change:
+                store.person(name).add(change, CONTRACT, [template(seed) for seed in seeds])
+                change.log("register", "registered", uid=store.person(name).uid)
     return path
 
 
@@ -129,9 +130,9 @@ def remove(path: Path) -> None:
 
 def replace(path: Path) -> None:
     """What `register --replace` does to the store."""
-    with Store.open(path, access(path)) as store, store.transaction(erasing=True):
-        store.delete_templates(ADA)
-        store.add(ADA, CONTRACT, [template(9)])
+    with Store.open(path, access(path)) as store, store.transaction() as change:
+        store.person(ADA).delete_templates(change)
+        store.person(ADA).add(change, CONTRACT, [template(9)])
 
 
 def spilled_to(store: Store) -> set[str]:
@@ -144,14 +145,14 @@ def spilled_to(store: Store) -> set[str]:
                 found.add(os.readlink(f"/proc/self/fd/{each}"))  # noqa: PTH115
         return 0
 
-    store._db._db.set_progress_handler(look, 1000)
+    database(store)._db.set_progress_handler(look, 1000)
     assert len(store.people()) == MANY
     return {link for link in found if "etilqs_" in link}
 
 
 def bob_is_whole(path: Path) -> bool:
     with Store.open(path, access(path)) as store:
-        found = [each for *_, each in store.templates(PersonName.parse("Bob"))]
+        found = [each for *_, each in store.person("Bob").templates()]
         return found == [template(4)] and store.faults() == []
 
 
@@ -180,8 +181,8 @@ def test_nothing_is_left_in_the_log_that_others_hold_open(
     """While another process has the store open, its write-ahead log stays when we are done."""
     make(path, encrypted=encrypted)
     with Store.open(path, access(path)) as other:
-        with other.transaction():
-            other.add(ADA, CONTRACT, [template(5)])
+        with other.transaction() as change:
+            other.person(ADA).add(change, CONTRACT, [template(5)])
         log = path.with_name(path.name + "-wal")
         gone = [*plain(1, 2, 3, 5), *stored(path, "Ada")]
         assert log.stat().st_size > SIGNATURE_BYTES
@@ -213,9 +214,9 @@ def test_a_refused_replacement_leaves_the_backup(
     with (
         Store.open(path) as store,
         pytest.raises(KeyboardInterrupt),
-        store.transaction(erasing=True),
+        store.transaction() as change,
     ):
-        store.delete_templates(ADA)
+        store.person(ADA).delete_templates(change)
         raise KeyboardInterrupt
     assert len(list(path.parent.glob("*.backup"))) == 1
 
@@ -225,7 +226,7 @@ def test_a_reader_of_an_old_state_is_named_and_then_nothing_is_left(
     path: Path, monkeypatch: pytest.MonkeyPatch, encrypted: bool
 ) -> None:
     make(path, encrypted=encrypted)
-    monkeypatch.setattr("facauth.records.connection.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("facauth.records.sqlite.connection.BUSY_TIMEOUT_S", 0.05)
     gone = stored(path, "Ada")
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -285,7 +286,7 @@ import os, sys
 from pathlib import Path
 from facauth import admin
 from facauth.records import rekey
-from facauth.records.database import Database
+from facauth.records.sqlite.database import Database
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.store import Store
 from facauth.structs import PersonName
@@ -331,8 +332,8 @@ def test_encryption_leaves_nothing_in_backup_and_log(
 ) -> None:
     old_store(path, monkeypatch)
     with Store.open(path) as other:
-        with other.transaction():
-            other.add(ADA, CONTRACT, [template(5)])
+        with other.transaction() as change:
+            other.person(ADA).add(change, CONTRACT, [template(5)])
         assert bytes_found(path, plain(1, 2, 3, 4, 5)) > 5 * SIGNATURE_BYTES
         rekey.encrypt(path, KeyKind.FILE, access(path))
         assert bytes_found(path, plain(1, 2, 3, 4, 5)) == 0
@@ -345,8 +346,8 @@ def test_an_encrypted_store_never_holds_anything_plain(path: Path) -> None:
     rekey.encrypt(path, KeyKind.FILE, access(path))
     with Store.open(path, access(path)) as store:
         for seed in (1, 2, 3):
-            with store.transaction():
-                store.add(ADA, CONTRACT, [template(seed)])
+            with store.transaction() as change:
+                store.person(ADA).add(change, CONTRACT, [template(seed)])
                 assert bytes_found(path, plain(1, 2, 3)) == 0
             assert bytes_found(path, plain(1, 2, 3)) == 0
             assert len(store.encodings(CONTRACT)) == seed
@@ -390,7 +391,7 @@ def test_the_folder_holds_nothing_but_the_store(
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_what_is_sorted_is_not_left_in_a_temporary_file(path: Path) -> None:
     with Store.open(path, create=True) as store:
-        store._db._db.executemany(
+        database(store)._db.executemany(
             """INSERT INTO people (uid, name, name_key, enrolled_at, consent)
             VALUES (?, ?, ?, '', ?)""",
             [
@@ -399,5 +400,5 @@ def test_what_is_sorted_is_not_left_in_a_temporary_file(path: Path) -> None:
             ],
         )
         assert spilled_to(store) == set()
-        store._db._db.execute("PRAGMA temp_store = FILE")
+        database(store)._db.execute("PRAGMA temp_store = FILE")
         assert spilled_to(store) != set(), "or else this finds nothing, ever"

@@ -15,6 +15,7 @@ import tries as benchmark
 from conftest import change_types
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw import database
 
 from facauth.errors import (
     Attack,
@@ -29,7 +30,7 @@ from facauth.errors import (
 )
 from facauth.records import limits
 from facauth.records.attempt import Attempt
-from facauth.records.keys import KeyAccess
+from facauth.records.clock import Clock
 from facauth.records.limits import Tries, delay_s, passed_s, spoken, weight
 from facauth.records.sealing import Template
 from facauth.records.store import Store
@@ -59,29 +60,28 @@ class World:
     started_s: float = 5 * DAY_S
     set_by_s: float = 0.0
 
-    def clocks_s(self) -> tuple[float, float]:
-        return self.true_s + self.set_by_s, self.true_s - self.started_s
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.true_s + self.set_by_s, lambda: self.true_s - self.started_s)
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World()
-    monkeypatch.setattr(limits, "clocks_s", world.clocks_s)
-    return world
+def world() -> World:
+    return World()
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "people.sqlite3"
-    with Store.open(path, create=True) as store, store.transaction():
-        store.add(ADA, "test/1", [PHOTO])
-        store.add(BOB, "test/1", [PHOTO])
+    with Store.open(path, create=True) as store, store.transaction() as change:
+        store.person(ADA).add(change, "test/1", [PHOTO])
+        store.person(BOB).add(change, "test/1", [PHOTO])
     return path
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with Store.open(path) as store:
+def store(path: Path, world: World) -> Iterator[Store]:
+    with Store.open(path, clock=world.clock) as store:
         yield store
 
 
@@ -96,7 +96,7 @@ def attempt(
         with store.attempt(claimed) as begun:
             looked = True
             if isinstance(outcome, str):
-                begun.accept(store.uid(outcome))
+                begun.accept(store.person(outcome).uid)
             elif outcome is not None:
                 raise outcome
     except LockedOut as lock:
@@ -183,19 +183,21 @@ def test_no_more_time_passed_than_both_clocks_say(now: tuple[float, float], pass
     assert passed_s(Tries(0, 1, 1000.0, 500.0), *now) == passed
 
 
-def test_a_clock_that_gives_no_number_lets_nobody_in(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_clock_that_gives_no_number_lets_nobody_in(store: Store, path: Path) -> None:
     for _ in range(LIMITS.max_failures):
         assert attempt(store, NO)
-    monkeypatch.setattr(limits, "clocks_s", lambda: (math.nan, math.nan))
-    with pytest.raises((FacauthError, ValueError)), store.attempt("Ada"):
+    clock = Clock(lambda: math.nan, lambda: math.nan)
+    with (
+        Store.open(path, clock=clock) as broken,
+        pytest.raises((FacauthError, ValueError)),
+        broken.attempt("Ada"),
+    ):
         pytest.fail("let through")
 
 
 def test_a_time_that_is_no_number_is_no_time_passed() -> None:
     with pytest.raises((LockedOut, ValueError)):
-        limits.require_unlocked(Tries(0, LIMITS.max_failures, math.nan, math.nan), LIMITS)
+        limits.require_unlocked(Tries(0, LIMITS.max_failures, math.nan, math.nan), LIMITS, Clock())
 
 
 # --- a model of the rules -------------------------------------------------------------------------
@@ -248,7 +250,7 @@ class Model:
         ended = under_way[which % len(under_way)]
         ended.open = False
         if outcome == "success":
-            ended.accept(self.store.uid("Ada"))
+            ended.accept(self.store.person("Ada").uid)
             ended.manager.__exit__(None, None, None)
             self.forget()
         elif outcome != "killed":
@@ -258,8 +260,8 @@ class Model:
 
     def unlock(self) -> None:
         """As the operator does."""
-        with self.store.transaction():
-            assert self.store.unlock("Ada") == self.failures
+        with self.store.transaction() as change:
+            assert change.unlock(self.store.person("Ada").uid) == self.failures
         self.forget()
 
     def forget(self) -> None:
@@ -274,13 +276,12 @@ def modelled() -> Iterator[Model]:
     world = World()
     with (
         TemporaryDirectory() as folder,
-        Store.open(Path(folder) / "people.sqlite3", create=True) as made,
+        Store.open(Path(folder) / "people.sqlite3", create=True, clock=world.clock) as made,
     ):
-        in_memory = made._db.in_memory()
-    with pytest.MonkeyPatch.context() as patch, Store(in_memory, KeyAccess()) as store:
-        patch.setattr(limits, "clocks_s", world.clocks_s)
-        with store.transaction():
-            store.add(ADA, "test/1", [PHOTO])
+        in_memory = made._opened.trial()
+    with Store(in_memory) as store:
+        with store.transaction() as change:
+            store.person(ADA).add(change, "test/1", [PHOTO])
         yield Model(world, store)
 
 
@@ -319,7 +320,7 @@ def test_whatever_clocks_do_nobody_gets_a_try_too_early(
                     model.begin()
             else:
                 model.end(step, int(value))
-            assert model.store.failures("Ada") == model.failures
+            assert model.store.person("Ada").failures() == model.failures
 
 
 @given(
@@ -335,7 +336,7 @@ def test_with_clocks_that_are_right_nobody_waits_longer_than_they_must(
             allowed = model.allows()
             assert model.begin() == allowed
             model.end(outcome, 0)
-            assert model.store.failures("Ada") == model.failures
+            assert model.store.person("Ada").failures() == model.failures
 
 
 def test_the_tries_before_each_delay_and_before_the_stop() -> None:
@@ -370,7 +371,7 @@ def test_a_try_counts_before_anything_is_looked_at(store: Store, path: Path) -> 
 def test_what_ends_otherwise_has_failed(store: Store, error: type[BaseException]) -> None:
     with pytest.raises(error), store.attempt("Ada"):
         raise error
-    assert store.failures("Ada") == limits.GRAVEST
+    assert store.person("Ada").failures() == limits.GRAVEST
 
 
 @pytest.mark.parametrize(("outcome", "count"), [(NO, 1), (ATTACK, 2), (UNUSABLE, 0), (None, 2)])
@@ -383,7 +384,11 @@ def test_a_try_without_a_name_counts_for_the_person_it_comes_near_as_well(
         begun.came_near(ada)
         assert stored(path) == [("", limits.GRAVEST), (ada, limits.GRAVEST)]
         raise outcome or GeneratorExit
-    assert [store.failures(name) for name in (None, "Ada", "Bob")] == [count, count, 0]
+    assert (store.failures(), store.person("Ada").failures(), store.person("Bob").failures()) == (
+        count,
+        count,
+        0,
+    )
 
 
 def test_near_nobody_and_near_somebody_write_as_often(store: Store, path: Path) -> None:
@@ -392,13 +397,13 @@ def test_near_nobody_and_near_somebody_write_as_often(store: Store, path: Path) 
     for whom in (None, uid(path, "Ada"), "somebody who was removed"):
         statements: list[str] = []
         with suppress(NoMatch), store.attempt(None) as begun:
-            store._db._db.set_trace_callback(statements.append)
+            database(store)._db.set_trace_callback(statements.append)
             begun.came_near(whom)
-            store._db._db.set_trace_callback(None)
+            database(store)._db.set_trace_callback(None)
             raise NO
         written.append([each for each in statements if each.startswith(("INSERT", "COMMIT"))])
     assert [len(each) for each in written] == [2, 2, 2]
-    assert (store.failures("Ada"), store.failures(None)) == (1, 3)
+    assert (store.person("Ada").failures(), store.failures()) == (1, 3)
 
 
 def test_who_is_locked_is_so_without_a_name_before_the_photo_is_judged(
@@ -409,18 +414,22 @@ def test_who_is_locked_is_so_without_a_name_before_the_photo_is_judged(
     with pytest.raises(LockedOut), store.attempt(None) as begun:
         begun.came_near(uid(path, "Ada"))
         pytest.fail("judged")
-    assert (store.failures("Ada"), store.failures(None)) == (LIMITS.max_failures, 1)
+    assert (store.person("Ada").failures(), store.failures()) == (LIMITS.max_failures, 1)
 
 
 def test_each_person_and_everybody_have_counts_of_their_own(store: Store, world: World) -> None:
     for _ in range(LIMITS.max_failures):
         assert attempt(store, NO)
         assert attempt(store, NO, None)
-    assert (store.failures("Ada"), store.failures("Bob"), store.failures(None)) == (10, 0, 10)
+    assert (store.person("Ada").failures(), store.person("Bob").failures(), store.failures()) == (
+        10,
+        0,
+        10,
+    )
     assert not attempt(store, NO)
     assert not attempt(store, NO, None)
     assert attempt(store, "Bob", "Bob")
-    assert (store.failures("Ada"), store.failures(None)) == (10, 10)
+    assert (store.person("Ada").failures(), store.failures()) == (10, 10)
 
 
 def test_a_success_of_anybody_clears_their_count_and_everybodys(store: Store, world: World) -> None:
@@ -429,7 +438,11 @@ def test_a_success_of_anybody_clears_their_count_and_everybodys(store: Store, wo
         attempt(store, NO, "Bob")
         attempt(store, NO, None)
     assert attempt(store, "Ada", None)
-    assert (store.failures("Ada"), store.failures("Bob"), store.failures(None)) == (0, 4, 0)
+    assert (store.person("Ada").failures(), store.person("Bob").failures(), store.failures()) == (
+        0,
+        4,
+        0,
+    )
 
 
 def test_whoever_is_locked_is_not_found_among_all_either(store: Store, world: World) -> None:
@@ -437,28 +450,28 @@ def test_whoever_is_locked_is_not_found_among_all_either(store: Store, world: Wo
         attempt(store, NO)
     for number in range(1, 4):
         with pytest.raises(LockedOut) as lock, store.attempt(None) as begun:
-            begun.accept(store.uid("Ada"))
+            begun.accept(store.person("Ada").uid)
         assert lock.value.retry_after_s == 30
-        assert store.failures(None) == number  # it told something
-    assert store.failures("Ada") == 10
+        assert store.failures() == number  # it told something
+    assert store.person("Ada").failures() == 10
     assert attempt(store, "Bob", None)
     world.true_s += 30
     assert attempt(store, "Ada", None)
-    assert store.failures("Ada") == 0
+    assert store.person("Ada").failures() == 0
 
 
 def test_a_locked_name_is_refused_under_any_spelling(store: Store, world: World) -> None:
     for claimed in ["ada", "ADA", " Ada "] * 4:
         attempt(store, NO, claimed)
-    assert store.failures("Ada") == 10
+    assert store.person("Ada").failures() == 10
     assert wait_s(store, "aDA") == 30
 
 
 def test_a_new_name_is_no_new_count(store: Store, world: World) -> None:
     for _ in range(LIMITS.max_failures):
         attempt(store, NO)
-    with store.transaction():
-        store.rename(ADA, PersonName.parse("Ada King"))
+    with store.transaction() as change:
+        store.person(ADA).rename(change, PersonName.parse("Ada King"))
     assert wait_s(store, "Ada King") == 30
 
 
@@ -472,13 +485,13 @@ def test_an_unusable_photo_is_given_back_even_at_the_edge(store: Store, world: W
     world.true_s += 30
     for _ in range(20):
         assert attempt(store, UNUSABLE)  # and does not prolong the delay
-    assert store.failures("Ada") == 10
+    assert store.person("Ada").failures() == 10
 
 
 def test_a_count_that_could_not_be_written_is_not_given_back(store: Store) -> None:
     for _ in range(3):
         attempt(store, NO)
-    store._db._db.executescript(  # what fails is the COMMIT
+    database(store)._db.executescript(  # what fails is the COMMIT
         """CREATE TEMP TABLE last (x REFERENCES none (y) DEFERRABLE INITIALLY DEFERRED);
         CREATE TEMP TABLE none (y PRIMARY KEY);
         CREATE TEMP TRIGGER full AFTER INSERT ON main.tries WHEN new.failures = 5
@@ -487,35 +500,35 @@ def test_a_count_that_could_not_be_written_is_not_given_back(store: Store) -> No
     with pytest.raises(SetupProblem) as fault, store.attempt("Ada"):
         pytest.fail("let through")
     assert "constraint" in str(fault.value.__cause__).lower()
-    assert store.failures("Ada") == 3
+    assert store.person("Ada").failures() == 3
 
 
 def test_whoever_is_removed_meanwhile_is_not_let_in(store: Store, path: Path) -> None:
     """Nor is who is enrolled under that name since: it is not the person the photo was of."""
     for claimed in ("Ada", None):
         with pytest.raises(Conflict) as conflict, store.attempt(claimed) as begun:
-            before = store.uid("Ada")
-            with Store.open(path) as other, other.transaction():
-                other.remove(ADA)
-                other.add(ADA, "test/1", [PHOTO])
+            before = store.person("Ada").uid
+            with Store.open(path) as other, other.transaction() as change:
+                other.person(ADA).remove(change)
+                other.person(ADA).add(change, "test/1", [PHOTO])
             begun.accept(before)
         assert conflict.value.reasons[0].code == "name.changed"
-        assert store.failures("Ada") == store.failures(None) == 0
+        assert store.person("Ada").failures() == store.failures() == 0
     with pytest.raises(Conflict), store.attempt("Ada") as begun:
-        with Store.open(path) as other, other.transaction():
-            other.remove(ADA)
-            other.add(ADA, "test/1", [PHOTO])
-        begun.accept(store.uid("Ada"))  # the claim was of the other one
+        with Store.open(path) as other, other.transaction() as change:
+            other.person(ADA).remove(change)
+            other.person(ADA).add(change, "test/1", [PHOTO])
+        begun.accept(store.person("Ada").uid)  # the claim was of the other one
     assert {row[0] for row in stored(path)} <= {uid(path, "Ada"), ""}
     assert "signed_in" not in [event.verdict for event in store.events()]
 
 
 def test_whoever_is_renamed_meanwhile_stays_who_they_are(store: Store, path: Path) -> None:
     with store.attempt("Ada") as begun:
-        before = store.uid("Ada")
-        with Store.open(path) as other, other.transaction():
-            other.rename(ADA, PersonName.parse("Ada King"))
-            other.rename(BOB, ADA)
+        before = store.person("Ada").uid
+        with Store.open(path) as other, other.transaction() as change:
+            other.person(ADA).rename(change, PersonName.parse("Ada King"))
+            other.person(BOB).rename(change, ADA)
         begun.accept(before)
     (event,) = store.events()
     assert (event.verdict, event.person) == ("signed_in", "Ada King")
@@ -525,9 +538,9 @@ def test_the_log_names_whom_the_try_was_about_whatever_they_are_called_since(
     store: Store, path: Path
 ) -> None:
     with pytest.raises(NoMatch), store.attempt("Ada"):
-        with Store.open(path) as other, other.transaction():
-            other.rename(ADA, PersonName.parse("Ada King"))
-            other.rename(BOB, ADA)
+        with Store.open(path) as other, other.transaction() as change:
+            other.person(ADA).rename(change, PersonName.parse("Ada King"))
+            other.person(BOB).rename(change, ADA)
         raise NO
     (event,) = store.events()
     assert (event.verdict, event.person) == ("no_match", "Ada King")
@@ -535,7 +548,7 @@ def test_the_log_names_whom_the_try_was_about_whatever_they_are_called_since(
 
 def test_a_store_that_cannot_be_written_lets_nobody_try(path: Path) -> None:
     with Store.open(path) as store:
-        store._db.write("PRAGMA query_only = ON")
+        database(store).write("PRAGMA query_only = ON")
         with pytest.raises(SetupProblem) as problem, store.attempt("Ada"):
             pytest.fail("let through")
     assert problem.value.reasons[0].code == "store.read_only"
@@ -577,9 +590,9 @@ def test_a_locked_person_can_be_tried_on_a_copy(store: Store) -> None:
 
 def test_nobody_can_be_unlocked_who_is_not_there(store: Store) -> None:
     attempt(store, NO, None)
-    with pytest.raises(Conflict), store.transaction():
-        store.unlock("Nobody")
-    assert store.failures(None) == 1
+    with pytest.raises(Conflict), store.transaction() as change:
+        change.unlock(store.person("Nobody").uid)
+    assert store.failures() == 1
 
 
 # --- a row that something else wrote --------------------------------------------------------------
@@ -608,8 +621,8 @@ def test_an_impossible_row_lets_nobody_try_before_it_is_unlocked(
         pytest.fail("let through")
     assert problem.value.reasons[0].code == "limit.damaged"
     assert problem.value.reasons[0].advice == "an operator can run facauth unlock"
-    with store.transaction():
-        assert store.unlock("Ada") is None
+    with store.transaction() as unlocking:
+        assert unlocking.unlock(store.person("Ada").uid) is None
     assert attempt(store, "Ada")
 
 
@@ -620,7 +633,7 @@ def test_an_impossible_row_of_the_person_found_lets_nobody_in(
     attempt(store, NO)
     tamper(path, f"UPDATE tries SET {change}")
     with pytest.raises(SetupProblem), store.attempt(None) as begun:
-        begun.accept(store.uid("Ada"))
+        begun.accept(store.person("Ada").uid)
     assert "signed_in" not in [event.verdict for event in store.events()]
 
 

@@ -18,12 +18,12 @@ from conftest import change_types
 from tampering import ENTRIES, Row, encrypt
 
 from facauth.errors import SetupProblem
-from facauth.records import schema
 from facauth.records.keys import KeyAccess
 from facauth.records.log import GENESIS
 from facauth.records.rekey import rotate
+from facauth.records.sqlite import schema
+from facauth.records.sqlite.upgrade import migrate
 from facauth.records.store import Store
-from facauth.records.upgrade import migrate
 from facauth.structs import Broken, PersonName
 
 BOTH = pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
@@ -227,8 +227,8 @@ def test_a_person_who_is_removed_leaves_a_whole_chain_without_a_name(
     kept = fresh(encrypted)
     with kept.open() as store:
         hers = [event.id for event in store.events() if event.person == "Łucja"]
-        with store.transaction(erasing=True):
-            store.remove(PersonName.parse("Łucja"))
+        with store.transaction() as change:
+            store.person("Łucja").remove(change)
         assert len(hers) > 5
         assert [event.person for event in store.events() if event.id in hers] == [None] * len(hers)
         assert {event.person for event in store.events()} == {"Ada", "Bob", None}
@@ -240,8 +240,8 @@ def test_a_person_who_is_removed_leaves_a_whole_chain_without_a_name(
 def test_a_new_name_is_shown_for_what_was_before(fresh: Fresh) -> None:
     kept = fresh(False)
     with kept.open() as store:
-        with store.transaction():
-            store.rename(PersonName.parse("Ada"), PersonName.parse("Ada King"))
+        with store.transaction() as change:
+            store.person("Ada").rename(change, PersonName.parse("Ada King"))
         assert {event.person for event in store.events()} == {"Ada King", "Bob", "Łucja", None}
     assert kept.broken() is None
 

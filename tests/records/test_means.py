@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from raw import database
 
 from facauth import admin
 from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, compare, require_match
 from facauth.errors import FacauthError, NoMatch, SetupProblem
 from facauth.records import means, rekey
-from facauth.records.database import Database
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.means import BLOCK_PEOPLE, NUMBERS, SCALE, Block, Memory
 from facauth.records.sealing import Template
+from facauth.records.sqlite.database import Database
 from facauth.records.store import Store
 from facauth.structs import Encoding, Match, PersonName
 
@@ -74,14 +75,14 @@ def name(number: int) -> PersonName:
 
 
 def enrol(store: Store, *numbers: int, contract: str = CONTRACT) -> None:
-    with store.transaction():
+    with store.transaction() as change:
         for number in numbers:
-            store.add(name(number), contract, [photo(number)])
+            store.person(name(number)).add(change, contract, [photo(number)])
 
 
 def remove(store: Store, number: int) -> None:
-    with store.transaction(erasing=True):
-        store.remove(name(number))
+    with store.transaction() as change:
+        store.person(name(number)).remove(change)
 
 
 def searched(store: Store, contract: str = CONTRACT) -> list[Block]:
@@ -97,7 +98,7 @@ def decide(store: Store, probe: NDArray[np.float64], fmr: float = FMR) -> Match:
     with store.snapshot():
         blocks = store.blocks(CONTRACT, Gallery.of)
         assert blocks is not None
-        crowd = Crowd(blocks.people, blocks, partial(store.encodings_of, CONTRACT))
+        crowd = Crowd(blocks.people, blocks, partial(store.encodings, CONTRACT))
         return compare(
             Encoding(CONTRACT, probe.astype(np.float32)), crowd, fmr, shipped().calibration
         )
@@ -152,10 +153,11 @@ def suppressed(work: Callable[..., object], *values: object) -> None:
 
 
 def replaced(store: Store, number: int) -> None:
-    store.known_as(name(number))
-    with store.transaction(erasing=True):
-        store.delete_templates(name(number))
-        store.add(name(number), CONTRACT, [photo(5000 + number)])
+    person = store.person(name(number))
+    assert person.name
+    with store.transaction() as change:
+        person.delete_templates(change)
+        person.add(change, CONTRACT, [photo(5000 + number)])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -213,9 +215,9 @@ def test_a_change_takes_one_block_away_and_a_search_brings_it_back(
 
 def test_a_block_of_nobody_is_not_written(store: Store, path: Path) -> None:
     enrol(store, *range(PEOPLE))
-    with store.transaction(erasing=True):
+    with store.transaction() as change:
         for number in range(BLOCK_PEOPLE):
-            store.remove(name(number))
+            store.person(name(number)).remove(change)
     assert decide(store, vector(299)).person == "Person 299"
     assert list(written(path)) == [(CONTRACT, 1)]
     assert decide(store, vector(299)).compared == len(store.people())
@@ -225,8 +227,8 @@ def test_what_was_taken_back_leaves_the_block(store: Store, path: Path) -> None:
     enrol(store, 1, 2, 3)
     decide(store, vector(1))
     before = written(path)
-    with pytest.raises(KeyboardInterrupt), store.transaction():
-        store.remove(name(1))
+    with pytest.raises(KeyboardInterrupt), store.transaction() as change:
+        store.person(name(1)).remove(change)
         raise KeyboardInterrupt
     assert written(path) == before
     assert decide(store, vector(1)).person == "Person 1"
@@ -250,16 +252,16 @@ def test_a_store_that_cannot_be_written_is_searched(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enrol(store, 1, 2, 3)
-    store._db._db.execute("PRAGMA query_only = ON")
+    database(store)._db.execute("PRAGMA query_only = ON")
     assert decide(store, vector(1)).person == "Person 1"
     assert written(path) == {}
 
 
 def test_others_are_waited_for_again(store: Store) -> None:
     enrol(store, 1, 2, 3)
-    (before,) = store._db.one("PRAGMA busy_timeout") or (0,)
+    (before,) = database(store).one("PRAGMA busy_timeout") or (0,)
     store.refresh(CONTRACT, Gallery.of)
-    assert store._db.one("PRAGMA busy_timeout") == (before,)
+    assert database(store).one("PRAGMA busy_timeout") == (before,)
     assert before >= 1000
 
 
@@ -452,7 +454,7 @@ def test_who_is_new_is_found_beside_what_is_in_memory(store: Store, path: Path) 
     store.memory = {}
     decide(store, vector(1))
     enrol(store, 1000)
-    store._db._db.execute("PRAGMA query_only = ON")
+    database(store)._db.execute("PRAGMA query_only = ON")
     for _ in range(2):
         found = decide(store, vector(1000))
         assert found == full(store, vector(1000))
@@ -506,8 +508,8 @@ def test_nothing_of_the_mean_of_who_was_removed_is_left(
     store: Store, path: Path, encrypted: bool, erase: Callable[[Store, int], None]
 ) -> None:
     enrol(store, *range(PEOPLE))
-    with store.transaction():
-        store.add(name(1), CONTRACT, [photo(1001)])
+    with store.transaction() as change:
+        store.person(name(1)).add(change, CONTRACT, [photo(1001)])
     decide(store, vector(1))
     gone, sealed = mean_of(1, 1001), [written(path)[CONTRACT, 0]] if encrypted else []
     assert (left(path, gone) > 20) is not encrypted

@@ -43,11 +43,11 @@ def template(seed: int) -> Template:
 def path(tmp_path: Path) -> Path:
     """A store, not encrypted, with people and a log."""
     path = tmp_path / "data" / "people.sqlite3"
-    with Store.open(path, create=True) as store, store.transaction():
+    with Store.open(path, create=True) as store, store.transaction() as change:
         for number in range(PEOPLE):
             name = PersonName.parse(f"person{number}")
-            store.add(name, CONTRACT, [template(number), template(number + 100)])
-            store.log("register", "registered", name=name.text)
+            store.person(name).add(change, CONTRACT, [template(number), template(number + 100)])
+            change.log("register", "registered", uid=store.person(name).uid)
     return path
 
 
@@ -55,7 +55,7 @@ def contents(path: Path) -> list[tuple[str, list[Template]]]:
     """Everybody with their photos, opened."""
     with Store.open(path, access(path)) as store:
         return [
-            (row.name, [photo for *_, photo in store.templates(PersonName.parse(row.name))])
+            (row.name, [photo for *_, photo in store.person(row.name).templates()])
             for row in store.people()
         ]
 
@@ -279,8 +279,8 @@ while time.monotonic() < end:
         with Store.open(path, access) as store, store.attempt(None) as attempt:
             with store.snapshot():
                 found = store.encodings("test/1")
-                kept = store.signatures("person3")
-            attempt.accept(store.uid("person3"))
+                kept = store.person("person3").signatures()
+            attempt.accept(store.person("person3").uid)
         answer = f"{len(found)} {len(kept)}"
     except FacauthError as error:
         answer = error.reasons[0].code
@@ -306,7 +306,7 @@ def test_sign_ins_while_the_key_changes(path: Path) -> None:
     assert answers[f"{2 * PEOPLE} 2"] > 0
     assert set(answers) <= {f"{2 * PEOPLE} 2", "store.changed"}
     with Store.open(path, access(path)) as store:
-        assert store.failures(None) < 5
+        assert store.failures() < 5
 
 
 def rotate_or_busy(path: Path) -> None:
@@ -384,7 +384,7 @@ def test_a_key_is_not_copied_if_its_event_cannot_be_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rekey.encrypt(path, KeyKind.FILE, access(path))
-    monkeypatch.setattr("facauth.records.connection.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("facauth.records.sqlite.connection.BUSY_TIMEOUT_S", 0.05)
     with Store.open(path, access(path)) as store:
         with closing(sqlite3.connect(path, isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")

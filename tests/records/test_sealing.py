@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from facauth.errors import SetupProblem
 from facauth.records import rekey
+from facauth.records.change import Change
 from facauth.records.keys import KeyAccess, KeyKind
 from facauth.records.sealing import (
-    Person,
+    SealedPerson,
     Template,
     new_key,
     open_key,
@@ -52,9 +53,9 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, str]:
     """The bytes of an encrypted store with three people, and its key file."""
     path = tmp_path_factory.mktemp("sealed") / "people.sqlite3"
     rekey.encrypt(path, KeyKind.FILE, access(path))
-    with Store.open(path, access(path)) as store, store.transaction():
+    with Store.open(path, access(path)) as store, store.transaction() as change:
         for name, seeds in PEOPLE.items():
-            store.add(PersonName.parse(name), CONTRACT, [template(seed) for seed in seeds])
+            store.person(name).add(change, CONTRACT, [template(seed) for seed in seeds])
     return path.read_bytes(), path.with_name("key").read_text()
 
 
@@ -85,7 +86,7 @@ def given_out(path: Path) -> dict[str, int]:
         for name, photo in found:
             assert photo in [encoding(seed) for seed in PEOPLE[name]], name
         for name in {name for name, _ in found}:
-            signatures = store.signatures(name)
+            signatures = store.person(name).signatures()
             assert signatures == [template(seed).signature for seed in PEOPLE[name]], name
     return dict(Counter(name for name, _ in found))
 
@@ -106,9 +107,9 @@ def test_of_one_person_alone_nobody_else_is_opened(path: Path, name: str) -> Non
     others = [other for other in PEOPLE if other != name]
     alter(path, f"UPDATE people SET wrapped_key = NULL WHERE name IN {tuple(others)}")
     with Store.open(path, access(path)) as store:
-        photos = store.encodings(CONTRACT, name)
+        photos = store.person(name).encodings(CONTRACT)
         assert photos == [(name, encoding(seed)) for seed in PEOPLE[name]]
-        assert store.encodings(CONTRACT, "Nobody") == []
+        assert store.person("Nobody").encodings(CONTRACT) == []
 
 
 SWAP = """UPDATE {table} SET {column} = (
@@ -239,24 +240,24 @@ def test_a_photo_of_another_contract_is_no_way_around_its_signature(
 @pytest.mark.parametrize(
     "act",
     [
-        lambda store: store.find(PersonName.parse("ada")),
-        lambda store: store.known_as(PersonName.parse("ada")),
-        lambda store: store.signatures("ada"),
-        lambda store: store.rename(PersonName.parse("ada"), PersonName.parse("Countess")),
-        lambda store: store.add(PersonName.parse("ada"), CONTRACT, [template(9)]),
-        lambda store: store.remove(PersonName.parse("ada")),
+        lambda store, _: store.person("ada").name,
+        lambda store, _: store.person("ada").uid,
+        lambda store, _: store.person("ada").signatures(),
+        lambda store, change: store.person("ada").rename(change, PersonName.parse("Countess")),
+        lambda store, change: store.person("ada").add(change, CONTRACT, [template(9)]),
+        lambda store, change: store.person("ada").remove(change),
     ],
 )
 @pytest.mark.parametrize("encrypted", [True, False])
 def test_nobody_answers_to_another_name(
-    path: Path, act: Callable[[Store], object], encrypted: bool
+    path: Path, act: Callable[[Store, Change], object], encrypted: bool
 ) -> None:
     """What names are found by is not sealed: a sign-in as Ada would be Bob's."""
     if not encrypted:
         path.unlink()
-        with Store.open(path, create=True) as store, store.transaction():
+        with Store.open(path, create=True) as store, store.transaction() as change:
             for name, seeds in PEOPLE.items():
-                store.add(PersonName.parse(name), CONTRACT, [template(seed) for seed in seeds])
+                store.person(name).add(change, CONTRACT, [template(seed) for seed in seeds])
     alter(
         path,
         "UPDATE people SET name_key = id",
@@ -266,9 +267,9 @@ def test_nobody_answers_to_another_name(
     with (
         Store.open(path, access(path)) as store,
         pytest.raises(SetupProblem) as refusal,
-        store.transaction(),
+        store.transaction() as change,
     ):
-        act(store)
+        act(store, change)
     assert refusal.value.reasons[0].code == "store.altered"
     assert path.read_bytes() == before
 
@@ -276,14 +277,14 @@ def test_nobody_answers_to_another_name(
 @pytest.mark.parametrize(
     "act",
     [
-        lambda store: store.rename(PersonName.parse("Ada"), PersonName.parse("Countess")),
-        lambda store: store.add(PersonName.parse("Ada"), CONTRACT, [template(9)]),
-        lambda store: store.reseal(Vault.new()),
+        lambda store, change: store.person("Ada").rename(change, PersonName.parse("Countess")),
+        lambda store, change: store.person("Ada").add(change, CONTRACT, [template(9)]),
+        lambda store, change: change.encrypt(store.lock(), Vault.new()),
     ],
 )
 @pytest.mark.parametrize("how", ["a photo deleted", "renamed in its case", "a key gone"])
 def test_what_was_altered_is_not_sealed_again(
-    path: Path, act: Callable[[Store], object], how: str
+    path: Path, act: Callable[[Store, Change], object], how: str
 ) -> None:
     """Else a rename would make sound what somebody else had put there."""
     alter(path, *ALTERED[how])
@@ -291,18 +292,18 @@ def test_what_was_altered_is_not_sealed_again(
     with (
         Store.open(path, access(path)) as store,
         pytest.raises(SetupProblem) as refusal,
-        store.transaction(),
+        store.transaction() as change,
     ):
-        act(store)
+        act(store, change)
     assert refusal.value.reasons[0].code == "store.altered"
     assert path.read_bytes() == before
 
 
 def test_who_was_altered_can_be_removed_and_enrolled_anew(path: Path) -> None:
     alter(path, *ALTERED["a photo deleted"])
-    with Store.open(path, access(path)) as store, store.transaction():
-        store.remove(PersonName.parse("Ada"))
-        store.add(PersonName.parse("Ada"), CONTRACT, [template(1), template(2)])
+    with Store.open(path, access(path)) as store, store.transaction() as change:
+        store.person("Ada").remove(change)
+        store.person("Ada").add(change, CONTRACT, [template(1), template(2)])
     assert given_out(path) == {"Ada": 2, "Bob": 2, "Eve": 1}
 
 
@@ -339,7 +340,7 @@ def test_every_flipped_bit_is_found(path: Path, table: str, column: str) -> None
 class Record:
     """A person as stored at one time, and what their photos hold."""
 
-    person: Person
+    person: SealedPerson
     templates: tuple[Template, ...]
     plain: tuple[Template, ...]
 
@@ -351,7 +352,7 @@ def record(number: int, uid: str, name: str, *seeds: int) -> Record:
     key = new_key(VAULT)
     plain = tuple(template(seed) for seed in seeds)
     stored = tuple(seal_template(key, uid, CONTRACT, each) for each in plain)
-    person = Person(number, uid, name, None)
+    person = SealedPerson(number, uid, name, None)
     wrapped = wrap_key(VAULT, key, person, [each.encoding for each in stored])
     return Record(replace(person, wrapped_key=wrapped), stored, plain)
 
@@ -370,7 +371,7 @@ cells = st.sampled_from(RECORDS)
 @st.composite
 def mixtures(draw: st.DrawFn) -> Record:
     one, other, third = draw(cells), draw(cells), draw(cells)
-    person = Person(
+    person = SealedPerson(
         one.person.id,
         draw(st.sampled_from([one, other])).person.uid,
         draw(st.sampled_from([one, other])).person.name,
@@ -433,11 +434,11 @@ def test_no_nonce_is_used_twice(path: Path) -> None:
     written = set(blobs(path))
     for number in range(300):
         with Store.open(path, access(path)) as store:
-            with store.transaction():
+            with store.transaction() as change:
                 name = PersonName.parse(f"Person {number // 3}")
-                store.add(name, CONTRACT, [template(number), template(number)])
+                store.person(name).add(change, CONTRACT, [template(number), template(number)])
                 if number % 3 == 2:
-                    store.rename(name, PersonName.parse(f"Renamed {number}"))
+                    store.person(name).rename(change, PersonName.parse(f"Renamed {number}"))
             if number % 50 == 49:
                 rekey.rotate(store, access(path))
         written |= set(blobs(path))

@@ -25,10 +25,10 @@ from older import make_older
 
 from facauth.decision.match import Gallery
 from facauth.errors import FacauthError, SetupProblem
-from facauth.records.schema import APPLICATION_ID, MIGRATIONS
 from facauth.records.sealing import Template
+from facauth.records.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from facauth.records.sqlite.upgrade import migrate
 from facauth.records.store import Store
-from facauth.records.upgrade import migrate
 from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
@@ -58,15 +58,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def made(path: Path, people: int = 10) -> Path:
-    with Store.open(path, create=True) as store, store.transaction():
+    with Store.open(path, create=True) as store, store.transaction() as change:
         for number in range(people):
             name = PersonName.parse(f"person{number}")
-            store.add(
-                name,
-                CONTRACT,
-                [Template(encoding(n), None, False) for n in (number, number + 1000)],
-            )
-            store.log("register", "registered", name=name.text)
+            templates = [Template(encoding(n), None, False) for n in (number, number + 1000)]
+            store.person(name).add(change, CONTRACT, templates)
+            change.log("register", "registered", uid=store.person(name).uid)
     return path
 
 
@@ -105,9 +102,9 @@ def in_child(
         "import json, os, sqlite3, sys\n"
         "from pathlib import Path\n"
         "from facauth.errors import FacauthError\n"
-        "from facauth.records.upgrade import migrate\n"
-        "from facauth.records import schema as module\n"
-        "from facauth.records.schema import MIGRATIONS\n"
+        "from facauth.records.sqlite.upgrade import migrate\n"
+        "from facauth.records.sqlite import schema as module\n"
+        "from facauth.records.sqlite.schema import MIGRATIONS\n"
         "from facauth.records.sealing import Template\n"
         "from facauth.records.store import Store\n"
         "from facauth.structs import PersonName\n"
@@ -314,7 +311,7 @@ def everything(path: Path) -> None:
     """All that a command reads of a store."""
     with Store.open(path) as store:
         store.people(CONTRACT)
-        store.find(PersonName.parse("person3"))
+        assert store.person("person3").name
         store.faults()
         Gallery.of(store.encodings(CONTRACT))
 
@@ -422,7 +419,7 @@ def test_a_store_that_another_process_holds(
     path: Path, monkeypatch: pytest.MonkeyPatch, locking: str, writing: bool, code: str
 ) -> None:
     """Readers pass a writer by; writers wait, and say so when they have waited enough."""
-    monkeypatch.setattr("facauth.records.connection.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("facauth.records.sqlite.connection.BUSY_TIMEOUT_S", 0.1)
     made(path)
     command = [sys.executable, "-c", "import sqlite3, sys\n" + HOLD, str(path), locking]
     with subprocess.Popen(
@@ -495,9 +492,9 @@ FILL = """
 path, done, code = Path(sys.argv[1]), 0, "ok"
 try:
     for number in range(400):
-        with Store.open(path, create=True) as store, store.transaction():
+        with Store.open(path, create=True) as store, store.transaction() as change:
             photo = Template(b"x" * 1024, None, False)
-            store.add(PersonName.parse(f"new{number}"), "test/1", [photo] * 3)
+            store.person(f"new{number}").add(change, "test/1", [photo] * 3)
         done += 1
 except FacauthError as error:
     code = error.reasons[0].code
@@ -600,7 +597,7 @@ def test_a_failed_upgrade_leaves_the_store_as_it_was(
 ) -> None:
     made(path)
     broken = (*MIGRATIONS, (NEXT, "CREATE TABLE people (again TEXT)"))
-    monkeypatch.setattr("facauth.records.schema.MIGRATIONS", broken)
+    monkeypatch.setattr("facauth.records.sqlite.schema.MIGRATIONS", broken)
     with pytest.raises(SetupProblem):
         migrate(path)
     assert upgraded(path) == (len(MIGRATIONS), False)
@@ -608,7 +605,7 @@ def test_a_failed_upgrade_leaves_the_store_as_it_was(
 
 def test_an_upgrade_keeps_everybody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(path)
-    monkeypatch.setattr("facauth.records.schema.MIGRATIONS", (*MIGRATIONS, (NEXT,)))
+    monkeypatch.setattr("facauth.records.sqlite.schema.MIGRATIONS", (*MIGRATIONS, (NEXT,)))
     migrate(path)
     with Store.open(path) as store:
         assert len(store.people()) == 10
@@ -620,8 +617,8 @@ def test_an_upgrade_of_a_held_store_waits_and_then_says_so(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(path)
-    monkeypatch.setattr("facauth.records.connection.BUSY_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("facauth.records.schema.MIGRATIONS", (*MIGRATIONS, (NEXT,)))
+    monkeypatch.setattr("facauth.records.sqlite.connection.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("facauth.records.sqlite.schema.MIGRATIONS", (*MIGRATIONS, (NEXT,)))
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(SetupProblem) as refusal:

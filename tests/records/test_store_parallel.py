@@ -18,10 +18,9 @@ from threading import Timer
 import pytest
 
 from facauth.files import alone
-from facauth.records.schema import MIGRATIONS
 from facauth.records.sealing import Template
+from facauth.records.sqlite.schema import MIGRATIONS
 from facauth.records.store import Store
-from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
 SAMPLES = TOP / "sample_images"
@@ -31,8 +30,8 @@ HEAD = """
 import os, sys, time
 from pathlib import Path
 from facauth.errors import FacauthError
-from facauth.records import schema as module
-from facauth.records.schema import MIGRATIONS
+from facauth.records.sqlite import schema as module
+from facauth.records.sqlite.schema import MIGRATIONS
 from facauth.records.sealing import Template
 from facauth.records.store import Store
 from facauth.structs import PersonName
@@ -73,10 +72,10 @@ def started(script: str, path: Path, processes: int) -> list[subprocess.Popen[st
 
 ENROL = """
 for number in range(5):
-    with Store.open(path, create=True) as store, store.transaction():
+    with Store.open(path, create=True) as store, store.transaction() as change:
         name = PersonName.parse(f"p{who}-{number}")
-        store.add(name, "test/1", [PHOTO] * 3)
-        store.log("register", "registered", name=name.text)
+        store.person(name).add(change, "test/1", [PHOTO] * 3)
+        change.log("register", "registered", uid=store.person(name).uid)
 """
 
 
@@ -127,8 +126,8 @@ def test_a_copy_that_becomes_a_store_is_waited_for(tmp_path: Path) -> None:
 
 
 ONE_NAME = """
-with Store.open(path, create=True) as store, store.transaction():
-    print(store.add(PersonName.parse("Ada"), "test/1", [PHOTO]))
+with Store.open(path, create=True) as store, store.transaction() as change:
+    print(store.person("Ada").add(change, "test/1", [PHOTO]))
 """
 
 
@@ -138,11 +137,11 @@ def test_photos_of_one_person_add_up(tmp_path: Path) -> None:
 
 
 FIRST_COME = """
-with Store.open(path, create=True) as store, store.transaction():
+with Store.open(path, create=True) as store, store.transaction() as change:
     taken = [row.name for row in store.people()]
     time.sleep(0.02)
     if not taken:
-        store.add(PersonName.parse("person" + who), "test/1", [PHOTO])
+        store.person("person" + who).add(change, "test/1", [PHOTO])
     print(*taken)
 """
 
@@ -154,7 +153,7 @@ def test_a_check_and_what_follows_from_it_are_one(tmp_path: Path) -> None:
 
 
 UPGRADE = """
-from facauth.records.upgrade import migrate
+from facauth.records.sqlite.upgrade import migrate
 module.MIGRATIONS = (*MIGRATIONS, ("ALTER TABLE people ADD COLUMN note TEXT",))
 migrate(path)
 with Store.open(path) as store:
@@ -164,8 +163,8 @@ with Store.open(path) as store:
 
 def test_one_upgrade_is_enough(tmp_path: Path) -> None:
     path = tmp_path / "people.sqlite3"
-    with Store.open(path, create=True) as store, store.transaction():
-        store.add(PersonName.parse("Ada"), "test/1", [PHOTO])
+    with Store.open(path, create=True) as store, store.transaction() as change:
+        store.person("Ada").add(change, "test/1", [PHOTO])
     assert at_once(UPGRADE, path) == [("1\n", "")] * PROCESSES
     assert rows(path, "PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
 
@@ -174,12 +173,12 @@ CHURN = """
 for number in range(10_000):
     name = PersonName.parse(f"p{who}-{number}")
     with Store.open(path, create=True) as store:
-        with store.transaction():
-            store.add(name, "test/1", [PHOTO] * 3)
-            store.log("register", "registered", name=name.text)
+        with store.transaction() as change:
+            store.person(name).add(change, "test/1", [PHOTO] * 3)
+            change.log("register", "registered", uid=store.person(name).uid)
         if number % 2:
-            with store.transaction(erasing=True):
-                store.remove(name)
+            with store.transaction() as change:
+                store.person(name).remove(change)
 """
 
 
@@ -199,8 +198,8 @@ def test_killed_processes_leave_whole_people_behind(tmp_path: Path) -> None:
         people = store.people()
         assert people
         assert {row.photos for row in people} == {3}
-        with store.transaction():  # and no lock stayed behind
-            store.add(PersonName.parse("last"), "test/1", [PHOTO])
+        with store.transaction() as change:  # and no lock stayed behind
+            store.person("last").add(change, "test/1", [PHOTO])
 
 
 READ = """
@@ -209,8 +208,8 @@ for _ in range(30):
     with Store.open(path) as store:
         seen.append(len(store.encodings("test/1")) % 3)
     if who < "4":
-        with Store.open(path) as store, store.transaction():
-            store.add(PersonName.parse(f"w{who}-{len(seen)}"), "test/1", [PHOTO] * 3)
+        with Store.open(path) as store, store.transaction() as change:
+            store.person(PersonName.parse(f"w{who}-{len(seen)}")).add(change, "test/1", [PHOTO] * 3)
 print(set(seen))
 """
 

@@ -40,8 +40,8 @@ def crowded(tmp_path: Path, networks: Networks) -> Site:
 
 
 def signed_in(site: Site, networks: Networks, photo: str = BARACK_AGAIN) -> str | None:
-    with Store.open(site.store) as store, store.transaction():
-        store.unlock(None)
+    with Store.open(site.store) as store, store.transaction() as change:
+        change.unlock(None)
     reply = jobs.sign_in(site, binding(networks), form=Form({}, (SAMPLES / photo).read_bytes()))
     person: str | None = reply.body["person"]
     assert (reply.status == 200) == (person is not None)

@@ -17,10 +17,11 @@ from typing import BinaryIO
 from facauth import files
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.files import alone, erase, new_private, reserve, sync, sync_folder
-from facauth.records.connection import connect_to, version_of, write_ahead
-from facauth.records.faults import RESTORE, explained, unfit
+from facauth.records.faults import RESTORE, unfit
 from facauth.records.files import in_use, logs, real, require_own_file, require_store_file
-from facauth.records.soundness import faults, recover
+from facauth.records.sqlite.connection import connect_to, version_of, write_ahead
+from facauth.records.sqlite.faults import explained
+from facauth.records.sqlite.soundness import faults, recover
 
 # What SQLite locks of a database, from its pending byte on (sqlite.org/fileformat2.html, 1.2.12):
 # whoever has all of it is alone, whatever the file holds.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from hashlib import blake2b
 
-from facauth.records.log import chain_old_events
+from facauth.records.log import FIELDS, GENESIS, entry_hash
 
 APPLICATION_ID = 0x66614175  # "faAu": tells a facauth store from any other SQLite file
 
@@ -33,6 +33,25 @@ PEOPLE_INDEXES = (
 )
 
 Step = str | Callable[[sqlite3.Connection], None]
+
+
+def chain_old_events(db: sqlite3.Connection) -> None:
+    """Migration to version 3: the events of an older store become the chain's first entries."""
+    last, count = GENESIS, 0
+    rows = db.execute(
+        """SELECT e.at, e.command, e.verdict, e.reason, p.uid
+        FROM old_events e LEFT JOIN people p ON p.id = e.person_id ORDER BY e.id"""
+    )
+    for count, row in enumerate(rows.fetchall(), start=1):
+        fields = (count, *row, None)
+        last = entry_hash(last, fields)
+        db.execute(
+            f"INSERT INTO events ({FIELDS}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            (*fields, last),
+        )
+    if count:
+        db.execute("INSERT INTO log_head VALUES (1, ?, ?, NULL)", (count, last))
+
 
 # Append only. Each entry is one version's steps; they and the version number are committed
 # together, so a killed process leaves the store at a whole version.

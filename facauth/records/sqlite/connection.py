@@ -12,9 +12,10 @@ from time import monotonic, sleep
 from urllib.parse import quote
 
 from facauth.files import BUSY_TIMEOUT_S
-from facauth.records import schema
-from facauth.records.faults import RESTORE, explained, unfit
+from facauth.records.faults import RESTORE, unfit
 from facauth.records.files import has_log, require_store_file, writable
+from facauth.records.sqlite import schema
+from facauth.records.sqlite.faults import explained
 
 # Of one value, read or written. The longest that facauth writes, but for a list of numbers that
 # says how many photos people have (records.means), is a block of means: 128 KB.

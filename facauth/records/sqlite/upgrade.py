@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facauth.files import erase
-from facauth.records import schema
-from facauth.records.backup import back_up
-from facauth.records.connection import connect_to, transaction, version_of, write_ahead
-from facauth.records.database import Database
-from facauth.records.faults import explained
-from facauth.records.keys import KeyAccess
-from facauth.records.soundness import recover
-from facauth.records.store import NO_KEYS, Store
+from facauth.records.change import Change
+from facauth.records.clock import binding
+from facauth.records.keys import NO_KEYS, KeyAccess
+from facauth.records.opened import Opened
+from facauth.records.sqlite import schema
+from facauth.records.sqlite.backup import back_up
+from facauth.records.sqlite.connection import connect_to, transaction, version_of, write_ahead
+from facauth.records.sqlite.database import Database
+from facauth.records.sqlite.engine import SqliteWriter
+from facauth.records.sqlite.faults import explained
+from facauth.records.sqlite.soundness import recover
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,10 @@ def _upgraded(db: sqlite3.Connection, path: Path, keys: KeyAccess) -> Migration:
             copy = back_up(path, found)
             with explained(path):
                 schema.make(db)
-                made = Database(db, path)
-            store = Store(made, keys)
-            store.vault()
-            store.log("migrate", "migrated")
+                writer = SqliteWriter(Database(db, path))
+            opened = Opened(writer, keys, binding.get())
+            opened.vault()
+            Change(opened, writer).log("migrate", "migrated")
     except BaseException:
         if copy:
             erase(copy)

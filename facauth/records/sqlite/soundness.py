@@ -15,10 +15,10 @@ from contextlib import closing
 from pathlib import Path
 
 from facauth.files import alone
-from facauth.records import schema
-from facauth.records.connection import connect_to
 from facauth.records.faults import RESTORE, unfit
 from facauth.records.files import has_log, in_use, writable
+from facauth.records.sqlite import schema
+from facauth.records.sqlite.connection import connect_to
 
 CORE = ("people", "tries", "key_lock", "log_head")  # tables without long values or long history
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_TOOBIG)
