@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PATIENCE_S, SAMPLES, Facauth
+from conftest import PATIENCE_S, ROOT, SAMPLES, Facauth
 from image_files import chunk, ifd, long, patched, png, saved, scene, short, tiff, zeros
 from PIL import Image, ImageCms
 
@@ -31,6 +31,8 @@ MAX_MB = 800.0  # of the whole program, whatever it is given; 130 MB with a usua
 MAX_S = 20.0  # of processor time on a busy machine; the largest pictures take a third of it
 REFUSED, NO_FACE, DAMAGED = "image.", "face.none", "image.damaged"
 LARGE, PARTS, FORMAT = "image.too_many_pixels", "image.too_many_parts", "image.format"
+
+HEIC = ROOT / "tests" / "faces" / "scene.heic"
 
 Made = tuple[Callable[[], bytes], str]
 
@@ -314,7 +316,7 @@ ODD = "\x1b]0;owned\x07\x1b[2J\r\n\u202e\u2066\u2028\x9b31m\udcff.jpg"
 @pytest.mark.parametrize("layout", ["plain", "json"])
 def test_no_file_name_steers_the_terminal(facauth: Facauth, layout: str) -> None:
     """Of a file that is damaged, empty, too large, no image, HEIC, a FIFO, a folder, or none."""
-    heic = patched((Path(__file__).parent / "faces" / "scene.heic").read_bytes(), b"mdat", 8, b"x")
+    heic = patched(HEIC.read_bytes(), b"mdat", 8, b"x")
     made = {"d": small("PNG")[:-60], "e": b"", "f": b"text", "h": heic, "l": bytes(2**26 + 1)}
     for letter, data in made.items():
         Path(letter + ODD).write_bytes(data)
