@@ -56,7 +56,7 @@ FRONT = {"admin", "envelope", "errors", "evidence", "pipeline", "settings", "str
 MEASURES = {"measure", "batch", "explain"}
 ALSO: dict[str, set[str]] = {
     "facauth.cli": {"facauth"},  # its version
-    "facauth.cli.bound": {"networks"},  # loaded ahead, before the rest is imported
+    "facauth.cli.bound": {"networks", "decision.calibration"},  # bound once, for every command
     "facauth.cli.calibrate": {"decision.calibration", *MEASURES},
     "facauth.cli.demo": {"demo"},
     "facauth.cli.doctor": {"doctor"},

@@ -29,9 +29,8 @@ PASSPHRASE = "correct horse battery staple"
 VARIABLE = "FACAUTH_EXPORT_PASSPHRASE"
 ERASURE = "facauth: facauth remove does not reach this file; delete it when you no longer need it\n"
 NOT_ENCRYPTED = "facauth: the file is not encrypted: anybody who can read it has these faces\n"
-NOBODY_TO_ASK = (
-    f"facauth: a passphrase for the export is needed, and there is nobody to ask; set {VARIABLE}\n"
-)
+NO_TERMINAL = "the export needs a passphrase, and there is no terminal to ask for it"
+NOBODY_TO_ASK = f"facauth: {NO_TERMINAL}; set {VARIABLE}\n"
 
 
 @pytest.fixture
