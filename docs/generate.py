@@ -20,6 +20,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,19 @@ def rooms() -> str:
     return "\n".join(lines)
 
 
+def folder(name: str) -> str:
+    """The rows of docs/README.md about the pages of a folder, with links from within it."""
+    rows = re.findall(
+        rf"(?m)^\| \[(.+?)\]\({name}/(.+?)\) \| (.+) \|$", (DOCS / "README.md").read_text()
+    )
+    lines = [f"| [{title}]({page}) | {about} |" for title, page, about in rows]
+    return "\n".join(["| page | content |", "|---|---|", *lines])
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "how-to": partial(folder, "how-to"),
+    "reference": partial(folder, "reference"),
+    "explanation": partial(folder, "explanation"),
     "command-line": command_line,
     "limits": limits,
     "rooms": rooms,
