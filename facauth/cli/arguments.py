@@ -27,9 +27,9 @@ from facauth.settings import (
 
 if TYPE_CHECKING:
     from facauth.cli.output import Answer
-    from facauth.records.keys import KeyAccess
-    from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
+    from facauth.store.keys import KeyAccess
+    from facauth.store.store import Store
     from facauth.system import Stages
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
@@ -111,7 +111,7 @@ def store_path(given: Path | None) -> Path:
 @contextmanager
 def opened(answer: Answer, store: Path | None) -> Iterator[Store]:
     """The store of a command that needs no key, with a note if others may change or read it."""
-    from facauth.records.store import Store
+    from facauth.store.store import Store
 
     with Store.open(store_path(store)) as records:
         answer.notes += records.warnings
@@ -126,7 +126,7 @@ def unlocked(
 
     Raises SetupProblem.
     """
-    from facauth.records.store import Store  # while networks are loaded, if there are any
+    from facauth.store.store import Store  # while networks are loaded, if there are any
 
     with Store.open(store_path(store), key_access(key_file), create=create) as records:
         answer.notes += records.warnings
@@ -136,7 +136,7 @@ def unlocked(
 
 def key_access(key_file: Path | None) -> KeyAccess:
     """Where the key of an encrypted store may come from."""
-    from facauth.records.keys import KeyAccess
+    from facauth.store.keys import KeyAccess
 
     return KeyAccess(named_key_file(key_file), default_key_file(), Passphrase())
 

@@ -38,8 +38,8 @@ from facauth.structs import NOTHING_COMPARED, Terms
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facauth.records.store import Store
     from facauth.spoof.signature import CaptureSignature
+    from facauth.store.store import Store
 
 
 def add_to(app: typer.Typer) -> None:

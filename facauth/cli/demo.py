@@ -12,8 +12,8 @@ from facauth import pipeline
 from facauth.cli.samples import sample
 from facauth.errors import ExitCode, FacauthError
 from facauth.networks import Checked, Networks
-from facauth.records.store import Store
 from facauth.settings import DEFAULT
+from facauth.store.store import Store
 from facauth.structs import EnrolmentTerms, PersonName, Terms
 from facauth.system import System, bind
 

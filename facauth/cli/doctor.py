@@ -20,10 +20,10 @@ from facauth.cli.samples import sample
 from facauth.errors import FacauthError, Reason, SetupProblem, shown
 from facauth.extras import pip_install
 from facauth.networks import Checked, Networks, opencv, read_manifest
-from facauth.records.faults import RESTORE
-from facauth.records.sqlite.exposure import fault_of
-from facauth.records.store import Store
 from facauth.settings import DEFAULT
+from facauth.store.faults import RESTORE
+from facauth.store.sqlite.exposure import fault_of
+from facauth.store.store import Store
 
 PACKAGES = (
     "typer",

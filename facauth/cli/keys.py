@@ -25,7 +25,7 @@ from facauth.errors import Reason, UsageProblem, shown
 from facauth.settings import default_key_file
 
 if TYPE_CHECKING:
-    from facauth.records.keys import KeyAccess, KeyKind, Lock
+    from facauth.store.keys import KeyAccess, KeyKind, Lock
 
 SUMMARY = "Encrypt the store, change its key, copy its key."
 FIELDS = ("kind", "generation", "key_file")
@@ -73,8 +73,8 @@ def init(
     The key is kept in a file, unless told otherwise. A passphrase is asked for, or taken from
     FACAUTH_PASSPHRASE. Names, times and counts stay readable.
     """
-    from facauth.records import rekey
-    from facauth.records.keys import KeyAccess
+    from facauth.store import rekey
+    from facauth.store.keys import KeyAccess
 
     with answering("key init", as_json=as_json, quiet=quiet) as answer:
         answer.more |= dict.fromkeys(FIELDS)
@@ -102,7 +102,7 @@ LOSS = {
 
 def kind_of(keyring: bool, passphrase: bool, key_file: Path | None) -> KeyKind:
     """Where the key is to be kept; raises UsageProblem for two places."""
-    from facauth.records.keys import KeyKind
+    from facauth.store.keys import KeyKind
 
     named = {"--keyring": keyring, "--passphrase": passphrase, "--key-file": key_file is not None}
     chosen = [option for option, given in named.items() if given]
@@ -135,8 +135,8 @@ def rotate(
 
     In place of a new passphrase's prompt FACAUTH_NEW_PASSPHRASE is taken.
     """
-    from facauth.records import rekey
-    from facauth.records.keys import KeyAccess
+    from facauth.store import rekey
+    from facauth.store.keys import KeyAccess
 
     with answering("key rotate", as_json=as_json, quiet=quiet) as answer:
         answer.more |= dict.fromkeys(FIELDS)
@@ -158,7 +158,7 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Copy the key to a new file that works as --key-file, whatever kind of key it is."""
-    from facauth.records import rekey
+    from facauth.store import rekey
 
     with answering("key export", as_json=as_json, quiet=quiet) as answer:
         answer.more |= dict.fromkeys(FIELDS)

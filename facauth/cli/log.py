@@ -17,8 +17,8 @@ from facauth.errors import Reason, UsageProblem, shown
 from facauth.structs import PersonName
 
 if TYPE_CHECKING:
-    from facauth.records.log import Event
-    from facauth.records.store import Store
+    from facauth.store.log import Event
+    from facauth.store.store import Store
 
 Whose = Annotated[
     str | None,
@@ -197,7 +197,7 @@ def verify(
     Keep the last hash elsewhere: a store that was put back to an earlier state is sound, but
     log --json does not show that hash any more.
     """
-    from facauth.records.log import broken_log
+    from facauth.store.log import broken_log
 
     with answering("log verify", as_json=as_json, quiet=quiet) as answer:
         answer.more |= {"entries": None, "head": None, "broken": None}

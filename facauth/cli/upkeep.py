@@ -26,7 +26,7 @@ from facauth.cli.people import ask, remark
 from facauth.errors import shown
 
 if TYPE_CHECKING:
-    from facauth.records.sqlite.upgrade import Migration
+    from facauth.store.sqlite.upgrade import Migration
     from facauth.structs import PersonRow
 
 
@@ -101,7 +101,7 @@ def migrate(
     Before anything is changed a copy is made beside the store, and verified.
     """
     from facauth.networks import Checked, Networks
-    from facauth.records.sqlite.upgrade import migrate as bring_up_to_date
+    from facauth.store.sqlite.upgrade import migrate as bring_up_to_date
 
     with answering("migrate", as_json=as_json, quiet=quiet) as answer:
         answer.more.update(migration=None, needs_new_photo=None)
@@ -142,7 +142,7 @@ def backup(out: Out, store: StorePath = None, as_json: Json = False, quiet: Quie
 
     No key is needed, and an encrypted store stays encrypted. The copy is checked.
     """
-    from facauth.records.sqlite.backup import write_backup
+    from facauth.store.sqlite.backup import write_backup
 
     with answering("backup", as_json=as_json, quiet=quiet) as answer:
         answer.more["enrolled"] = None
@@ -161,7 +161,7 @@ def restore(
     What was there is kept beside it. People who were removed since the copy was made are back, and
     failed sign-ins since then are forgotten. No key is needed.
     """
-    from facauth.records.sqlite.backup import restore as put_back
+    from facauth.store.sqlite.backup import restore as put_back
 
     with answering("restore", as_json=as_json, quiet=quiet) as answer:
         answer.more |= {"enrolled": None, "replaced": None}
