@@ -114,9 +114,10 @@ def logging(stores: dict[str, Path], keys: KeyAccess, events: int) -> None:
 
 def fill(store: Store, length: int) -> None:
     """As many events as that."""
+    uids = [store.person(row.name).uid for row in store.people()[:1000]]
     with store.transaction() as change:
         for number in range(sum(1 for _ in store.events()), length):
-            change.log("benchmark", "logged", uid=store.person(f"Person {number % 1000}").uid)
+            change.log("benchmark", "logged", uid=uids[number % len(uids)])
 
 
 def rotating(path: Path, keys: KeyAccess, asked: argparse.Namespace) -> None:
