@@ -284,6 +284,7 @@ def test_whose_photos_change_during_a_sign_in_is_compared_with_those_that_matche
     def slow(probe: Encoding, gallery: Gallery, fmr: float, calibration: Calibration) -> Match:
         with Store.open(scanned.store) as store, store.transaction() as change:
             changed(store.person("Barack"), change)
+            change.erasing = False  # the sign-in reads: the log cannot be emptied now
         return compare(probe, gallery, fmr, calibration)
 
     scanned.bind(compare=slow, liveness=alive)
