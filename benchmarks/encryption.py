@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from facauth.records import rekey
-from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.sealing import Template
-from facauth.records.store import Store
+from facauth.store import rekey
+from facauth.store.keys import KeyAccess, KeyKind
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 
 CONTRACT = "benchmark/1"
 PHOTOS = 3
@@ -114,9 +114,10 @@ def logging(stores: dict[str, Path], keys: KeyAccess, events: int) -> None:
 
 def fill(store: Store, length: int) -> None:
     """As many events as that."""
+    uids = [store.person(row.name).uid for row in store.people()[:1000]]
     with store.transaction() as change:
         for number in range(sum(1 for _ in store.events()), length):
-            change.log("benchmark", "logged", uid=store.person(f"Person {number % 1000}").uid)
+            change.log("benchmark", "logged", uid=uids[number % len(uids)])
 
 
 def rotating(path: Path, keys: KeyAccess, asked: argparse.Namespace) -> None:
