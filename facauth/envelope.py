@@ -8,6 +8,7 @@ from typing import Any
 
 from facauth.errors import ExitCode, FacauthError, LockedOut, Reason
 from facauth.evidence import Evidence, evidence_of
+from facauth.spoof.liveness import UNSURE
 from facauth.structs import Liveness, LiveVerdict, Match, Quality, Replay
 
 SCHEMA = "facauth/1"
@@ -56,6 +57,17 @@ def looked_at(evidence: Evidence) -> list[str]:
     if quality is not None and quality.faces > 1:
         notes.append(f"the photo shows {quality.faces} faces; the one that dominates counts")
     return notes
+
+
+def doubted(found: Sequence[Evidence]) -> list[str]:
+    """A note for each enrolled photo of which it is not sure that it shows a live face."""
+    judged = [(number, each.liveness) for number, each in enumerate(found, 1) if each.liveness]
+    return [
+        f"photo {number} of {len(found)} is enrolled in doubt: {reason.message}"
+        for number, liveness in judged
+        if not liveness.sure
+        for reason in liveness.reasons or (UNSURE,)
+    ]
 
 
 def envelope(answer: Answer) -> dict[str, Any]:

@@ -136,7 +136,9 @@ class Enrolment:
     def template(self, asked: EnrolmentTerms) -> Template:
         """What is stored of it."""
         signature = self.signature.to_bytes() if asked.keep_signatures else None
-        return Template(self.encoding.as_bytes(), signature, asked.accept_spoof)
+        liveness = self.look.evidence.liveness
+        doubtful = liveness is None or not liveness.sure
+        return Template(self.encoding.as_bytes(), signature, doubtful)
 
 
 class Look:

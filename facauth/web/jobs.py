@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import lru_cache
 
 from facauth import pipeline
-from facauth.envelope import Answer
+from facauth.envelope import Answer, doubted
 from facauth.errors import Conflict, NoMatch, Reason
 from facauth.evidence import evidence_of
 from facauth.networks import Networks
@@ -90,6 +90,7 @@ def register(site: Site, networks: Networks, form: Form) -> Reply:
                 EnrolmentTerms(site.policy, consent=agreed),
             )
         answer.show(*done.evidence)
+        answer.notes += doubted(done.evidence)
         answer.verdict, answer.person = "registered", done.person
         answer.more["photos"] = done.photos
 
@@ -104,7 +105,8 @@ def quality(site: Site, networks: Networks, form: Form) -> Reply:
         if purpose not in LIMITS:
             raise malformed("nothing takes such a photo", f"give one of {', '.join(LIMITS)}")
         stages = _stages(site, networks, form)
-        answer.show(pipeline.check_quality(stages, "upload", LIMITS[purpose]))
+        judgeable = purpose == "sign-in" or not site.policy.accept_doubt
+        answer.show(pipeline.check_quality(stages, "upload", LIMITS[purpose], judgeable=judgeable))
         answer.verdict = "usable"
 
     return answered("quality", job)
