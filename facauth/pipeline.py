@@ -101,7 +101,7 @@ def enrolment(stages: Stages, source: str, asked: EnrolmentTerms) -> Enrolment:
         subject = look.subject()
         require_quality(subject.quality, ENROLMENT_QUALITY)
         if not asked.accept_spoof:
-            liveness = look.liveness(subject, asked.policy.enrolling)
+            liveness = look.liveness(subject, asked.policy)
             require_enrollable(liveness, asked.policy)
         return Enrolment(look, look.encoding(subject), look.signature(subject))
 

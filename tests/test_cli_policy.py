@@ -75,7 +75,9 @@ BELOW = {limit: math.nextafter(limit, 0) for policy in POLICIES for limit in lim
         (STRICT.min_live_score, 0, 4, 0),
         (BELOW[DEFAULT.min_live_score], 4, 4, 0),
         (LENIENT.min_live_score, 4, 4, 0),
-        (BELOW[LENIENT.min_live_score], 3, 3, 3),
+        (BELOW[LENIENT.min_live_score], 4, 4, 4),
+        (DEFAULT.min_unsure_score, 4, 4, 4),
+        (math.nextafter(DEFAULT.min_unsure_score, 0), 3, 3, 3),
         (math.nan, 3, 3, 3),
     ],
 )
@@ -101,10 +103,8 @@ def test_a_policy_says_which_scores_pass(
         (STRICT.sure_live_score, 0, 0),
         (math.nextafter(STRICT.sure_live_score, 0), 0, 4),
         (DEFAULT.min_live_score, 0, 4),
-        (STRICT.min_enrol_score, 0, 4),
-        (math.nextafter(STRICT.min_enrol_score, 0), 0, 3),
-        (DEFAULT.min_enrol_score, 0, 3),
-        (math.nextafter(DEFAULT.min_enrol_score, 0), 3, 3),
+        (DEFAULT.min_unsure_score, 0, 4),
+        (math.nextafter(DEFAULT.min_unsure_score, 0), 3, 3),
         (0.0, 3, 3),
         (math.nan, 3, 3),
     ],
@@ -123,13 +123,13 @@ def test_register_refuses_what_is_clearly_a_recapture_and_strictly_every_doubt(
 def test_an_enrolled_doubt_is_told_and_remembered_and_no_sign_in(
     facauth: Facauth, photo: Photo, score: Score
 ) -> None:
-    score(DEFAULT.min_enrol_score)
+    score(DEFAULT.min_unsure_score)
     result = facauth("register", "Barack", photo(FIRST), photo(ANOTHER))
     doubt = "enrolled in doubt: it is not sure that this is a live face"
     told = [line for line in result.stderr.splitlines() if "in doubt" in line]
     assert told == [f"facauth: photo 1 of 2 is {doubt}", f"facauth: photo 2 of 2 is {doubt}"]
     assert facauth("list", "--json").json["people"][0]["accepted_spoof"] == 2
-    facauth("sign-in", photo(AGAIN), exit_code=3)
+    facauth("sign-in", photo(AGAIN), exit_code=4)
     score(SURE)
     facauth("sign-in", photo(AGAIN))
     facauth("register", "Barack", photo(AGAIN))

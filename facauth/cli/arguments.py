@@ -73,10 +73,13 @@ Fmr = Annotated[
 ]
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Refuse whatever leaves a doubt: 9 % of live faces, not 4 %."),
+    typer.Option("--strict", help="Refuse whatever leaves a doubt: 5 % of live selfies, not 3 %."),
 ]
 Lenient = Annotated[
-    bool, typer.Option("--lenient", help="Refuse 2 % of live faces, not 4 %; more attacks pass.")
+    bool,
+    typer.Option(
+        "--lenient", help="Refuse no live selfie, not 3 %; 15 % of screens pass, not 4 %."
+    ),
 ]
 Explain = Annotated[
     Path | None,

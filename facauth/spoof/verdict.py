@@ -37,7 +37,7 @@ def require_beyond_doubt(liveness: Liveness, replay: Replay | None, policy: Spoo
 def require_enrollable(liveness: Liveness, policy: SpoofPolicy) -> None:
     """Raises Attack for what is clearly a recapture, and under a strict policy for any doubt.
 
-    liveness: judged with `policy.enrolling`.
+    An operator adds portraits and scans, which no sign-in would accept.
     """
     if not (policy.accept_doubt and liveness.verdict is LiveVerdict.CANNOT_JUDGE):
         require_live(liveness)
