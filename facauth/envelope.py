@@ -8,7 +8,6 @@ from typing import Any
 
 from facauth.errors import ExitCode, FacauthError, LockedOut, Reason
 from facauth.evidence import Evidence, evidence_of
-from facauth.spoof.liveness import UNSURE
 from facauth.structs import Liveness, LiveVerdict, Match, Quality, Replay
 
 SCHEMA = "facauth/1"
@@ -65,8 +64,8 @@ def doubted(found: Sequence[Evidence]) -> list[str]:
     return [
         f"photo {number} of {len(found)} is enrolled in doubt: {reason.message}"
         for number, liveness in judged
-        if not liveness.sure
-        for reason in liveness.reasons or (UNSURE,)
+        if liveness.verdict is not LiveVerdict.LIVE
+        for reason in liveness.reasons
     ]
 
 
