@@ -73,10 +73,13 @@ Fmr = Annotated[
 ]
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Refuse whatever leaves a doubt: 9 % of live faces, not 4 %."),
+    typer.Option(
+        "--strict", help="Refuse whatever leaves a doubt: fewer screens pass, and live faces."
+    ),
 ]
 Lenient = Annotated[
-    bool, typer.Option("--lenient", help="Refuse 2 % of live faces, not 4 %; more attacks pass.")
+    bool,
+    typer.Option("--lenient", help="Refuse few live faces; twice as many photos of screens pass."),
 ]
 Explain = Annotated[
     Path | None,

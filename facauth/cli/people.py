@@ -29,6 +29,7 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.operator import lines
 from facauth.cli.output import Answer, answering, on_terminal, table
+from facauth.envelope import doubted
 from facauth.errors import ExitCode, FacauthError, Reason, UsageProblem, shown
 from facauth.settings import FNMR_WITH_PHOTOS
 from facauth.structs import Consent, EnrolmentTerms, PersonName
@@ -128,7 +129,7 @@ def register(
         answer.verdict, answer.person = "registered", done.person
         answer.more["photos"] = done.photos
         answer.lines.append(f"registered {done.person} ({counted(done.photos)})")
-        answer.notes += more_photos(done.photos)
+        answer.notes += doubted(done.evidence) + more_photos(done.photos)
 
 
 @contextmanager
