@@ -22,7 +22,7 @@ from facauth.several import each_of
 from facauth.spoof.liveness import require_judgeable, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.spoof.signature import CaptureSignature, read_signatures
-from facauth.spoof.verdict import require_beyond_doubt, weigh
+from facauth.spoof.verdict import require_beyond_doubt, require_enrollable, weigh
 from facauth.system import Enrolment
 
 if TYPE_CHECKING:
@@ -91,14 +91,13 @@ def register(
 
 
 def enrolment(stages: Stages, source: str, asked: EnrolmentTerms) -> Enrolment:
-    """A photo that is live and good enough to be compared with for years."""
+    """A photo that is no recapture and good enough to be compared with for years."""
     with stages.look(source) as look:
         subject = look.subject()
         require_quality(subject.quality, ENROLMENT_QUALITY)
         if not asked.accept_spoof:
             liveness = look.liveness(subject, asked.policy)
-            require_live(liveness)
-            require_beyond_doubt(liveness, None, asked.policy)
+            require_enrollable(liveness, asked.policy)
         return Enrolment(look, look.encoding(subject), look.signature(subject))
 
 
@@ -141,10 +140,11 @@ def spoof_check(
         return Checked(spoof.verdict, spoof.refusal, liveness, look.evidence)
 
 
-def check_quality(stages: Stages, source: str, limits: QualityLimits) -> Evidence:
-    """What a photo lacks, told before it is judged: nothing of who it shows or how alive."""
+def check_quality(stages: Stages, source: str, limits: QualityLimits, *, judged: bool) -> Evidence:
+    """What a photo lacks (to be judged live, too): nothing of who it shows or how alive."""
     with stages.look(source) as look:
         subject = look.subject()
         require_quality(subject.quality, limits)
-        require_judgeable(subject)
+        if judged:
+            require_judgeable(subject)
         return look.evidence

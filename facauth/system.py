@@ -24,7 +24,7 @@ from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.replay import judge as judge_replay
 from facauth.spoof.signature import CaptureSignature, signature
 from facauth.store.sealing import Template
-from facauth.structs import Subject
+from facauth.structs import LiveVerdict, Subject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,7 +165,9 @@ class Enrolment:
     def template(self, asked: EnrolmentTerms) -> Template:
         """What is stored of it."""
         signature = self.signature.to_bytes() if asked.keep_signatures else None
-        return Template(self.encoding.as_bytes(), signature, asked.accept_spoof)
+        liveness = self.look.evidence.liveness
+        doubtful = liveness is None or liveness.verdict is not LiveVerdict.LIVE
+        return Template(self.encoding.as_bytes(), signature, doubtful)
 
 
 class Look:

@@ -15,6 +15,7 @@ from conftest import ROOT, SAMPLES, TERMINAL_COLUMNS, Facauth, tree
 from PIL import Image
 from simulator import recapture
 
+from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy
 from facauth.store.store import Store
 
 EILEEN, JOE, GRACE = "collins.png", "biden_2010.jpg", "hopper_1984.jpg"
@@ -76,7 +77,7 @@ def spoof(facauth: Facauth, folder: Path, *options: str, exit_code: int = 0) -> 
 
 
 def test_the_rates_of_six_photos(facauth: Facauth, six: Path, scores: Say) -> None:
-    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
+    scores(0.05, 0.7, 0.02, 0.9, 0.06, 0.8)
     evaluation = spoof(facauth, six)["evaluation"]
     apcer = {row["name"]: row["apcer"] for row in evaluation["species"]}
     assert apcer["attack_screen"]["rate"] == 0.5
@@ -99,42 +100,51 @@ def test_the_rates_of_six_photos(facauth: Facauth, six: Path, scores: Say) -> No
             "species": "attack_screen",
             "live_score": 0.7,
         },
-        {"image": str(six / "live/Barack/2.jpg"), "species": None, "live_score": 0.15},
+        {"image": str(six / "live/Barack/2.jpg"), "species": None, "live_score": 0.06},
     ]
 
 
 def test_the_keys_of_the_json_object(facauth: Facauth, six: Path, scores: Say) -> None:
-    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
+    scores(0.05, 0.7, 0.02, 0.9, 0.06, 0.8)
     envelope = spoof(facauth, six)
     assert (envelope["command"], envelope["verdict"]) == ("evaluate spoof", "evaluated")
     evaluation = envelope["evaluation"]
     assert set(evaluation) == {
-        *("threshold", "worst_species", "species", "attack_groups", "live", "live_sources"),
+        *(
+            "threshold",
+            "attack_threshold",
+            "worst_species",
+            "species",
+            "attack_groups",
+            "live",
+            "live_sources",
+        ),
         *("live_groups", "errors", "unreadable", "intervals"),
     }
     species, live = evaluation["species"][0], evaluation["live"]
-    assert set(species) == {"name", "photos", "apcer", "apnrr", "iapar", "unjudged"}
-    assert set(live) == {"name", "photos", "bpcer", "bpnrr", "unjudged"}
+    assert set(species) == {"name", "photos", "apcer", "unsure", "apnrr", "iapar", "unjudged"}
+    assert set(live) == {"name", "photos", "bpcer", "unsure", "bpnrr", "unjudged"}
     for rate in (species["apcer"], species["apnrr"], live["bpcer"], live["bpnrr"]):
         assert set(rate) == RATE
     assert species["iapar"] is None
-    assert (evaluation["threshold"], evaluation["unreadable"]) == (0.3, [])
+    assert (evaluation["threshold"], evaluation["unreadable"]) == (DEFAULT.min_live_score, [])
 
 
 def test_plain_text_when_piped(facauth: Facauth, six: Path, scores: Say) -> None:
-    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
+    scores(0.05, 0.7, 0.02, 0.9, 0.06, 0.8)
     result = facauth("evaluate", "spoof", str(six))
+    limits = f"live from {DEFAULT.min_live_score:g}, attack below {DEFAULT.min_unsure_score:g}"
     assert result.stdout.splitlines() == [
-        "Attacks        n  judged  live  APCER            95 %  APNRR",
-        "attack_print   1       1     0   0.0%  0.0% to 100.0%   0.0%",
-        "attack_screen  2       2     1  50.0%   1.3% to 98.7%   0.0%",
+        "Attacks        n  judged  unsure  live  APCER            95 %  APNRR",
+        "attack_print   1       1       0     0   0.0%  0.0% to 100.0%   0.0%",
+        "attack_screen  2       2       0     1  50.0%   1.3% to 98.7%   0.0%",
         "worst species: attack_screen, APCER 50.0%, 1.3% to 98.7%",
         "",
-        "Live             n  judged  attack  BPCER           95 %  BPNRR",
-        "all live photos  3       3       1  33.3%  0.0% to 90.6%   0.0%",
-        "live/Barack      2       2       1  50.0%  1.3% to 98.7%   0.0%",
+        "Live             n  judged  unsure  attack  BPCER           95 %  BPNRR",
+        "all live photos  3       3       0       1  33.3%  0.0% to 90.6%   0.0%",
+        "live/Barack      2       2       0       1  50.0%  1.3% to 98.7%   0.0%",
         "",
-        "threshold 0.3; persons and set-ups without an error: see --json",
+        f"{limits}; persons and set-ups without an error: see --json",
     ]
     assert result.stderr == ""
 
@@ -142,7 +152,8 @@ def test_plain_text_when_piped(facauth: Facauth, six: Path, scores: Say) -> None
 def test_a_table_on_a_terminal(facauth: Facauth, six: Path) -> None:
     shown = facauth.on_terminal("evaluate", "spoof", str(six)).stdout
     lines = re.sub(r"\x1b\[\d*m", "", shown).splitlines()
-    assert lines[0].split() == ["Attacks", "n", "judged", "live", "APCER", "95", "%", "APNRR"]
+    columns = ["Attacks", "n", "judged", "unsure", "live", "APCER", "95", "%", "APNRR"]
+    assert lines[0].split() == columns
     assert max(map(len, lines)) <= TERMINAL_COLUMNS
 
 
@@ -152,7 +163,7 @@ def test_a_table_on_a_terminal(facauth: Facauth, six: Path) -> None:
 def test_another_threshold_on_the_same_scores(
     facauth: Facauth, six: Path, scores: Say, threshold: str, apcer: float, bpcer: float
 ) -> None:
-    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
+    scores(0.05, 0.7, 0.02, 0.9, 0.06, 0.8)
     evaluation = spoof(facauth, six, "--threshold", threshold)["evaluation"]
     assert evaluation["threshold"] == float(threshold)
     worst = max(row["apcer"]["rate"] for row in evaluation["species"])
@@ -181,7 +192,7 @@ def test_a_score_that_is_no_number_is_an_attack_at_any_threshold(
 def test_gates(
     facauth: Facauth, six: Path, scores: Say, options: tuple[str, ...], missed: list[str]
 ) -> None:
-    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
+    scores(0.05, 0.7, 0.02, 0.9, 0.06, 0.8)
     envelope = spoof(facauth, six, *options, exit_code=1 if missed else 0)
     assert envelope["verdict"] == ("gate_missed" if missed else "evaluated")
     assert [reason["code"] for reason in envelope["reasons"]] == missed
@@ -189,12 +200,30 @@ def test_gates(
 
 
 def test_a_missed_gate_still_prints_the_rates(facauth: Facauth, six: Path, scores: Say) -> None:
-    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
+    scores(0.05, 0.7, 0.02, 0.9, 0.06, 0.8)
     result = facauth("evaluate", "spoof", str(six), "--max-apcer", "0.05", exit_code=1)
     assert result.stdout.startswith("Attacks")
     assert result.stderr == (
         "facauth: the APCER of attack_screen is 50.0%, over 5.0%; see which photos with --json\n"
     )
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, STRICT, LENIENT], ids=lambda policy: policy.name)
+def test_a_policy_says_what_is_unsure_which_is_neither_right_nor_wrong(
+    facauth: Facauth, six: Path, scores: Say, policy: SpoofPolicy
+) -> None:
+    between = math.nextafter(DEFAULT.min_live_score, 0)
+    scores(between, 0.7, between, between, 0.05, 0.8)
+    more = [] if policy is DEFAULT else [f"--{policy.name}"]
+    evaluation = spoof(facauth, six, *more)["evaluation"]
+    limits = evaluation["threshold"], evaluation["attack_threshold"]
+    assert limits == (policy.min_live_score, policy.min_unsure_score)
+    accepted = between >= policy.min_live_score
+    live, species = evaluation["live"], evaluation["species"]
+    assert (live["unsure"]["count"], live["bpcer"]["count"]) == (0 if accepted else 1, 1)
+    assert (live["bpcer"]["of"], live["bpnrr"]["count"], live["unjudged"]) == (3, 0, {})
+    assert [row["unsure"]["count"] for row in species] == ([0, 0] if accepted else [1, 1])
+    assert [row["apcer"]["count"] for row in species] == ([1, 2] if accepted else [0, 1])
 
 
 def test_photos_without_an_answer_are_counted_apart(facauth: Facauth, laid: Laid) -> None:
@@ -230,7 +259,7 @@ def test_a_file_that_is_no_image_is_named_and_counts_nowhere(facauth: Facauth, l
 
 def test_sources_are_told_apart(facauth: Facauth, laid: Laid, scores: Say) -> None:
     folder = laid(a__attack__1=JOE, a__live__1=EILEEN, b__live__1=EILEEN)
-    scores(0.1, 0.9, 0.1)
+    scores(0.05, 0.9, 0.05)
     evaluation = spoof(facauth, folder)["evaluation"]
     assert [row["name"] for row in evaluation["species"]] == ["a/attack"]
     sources = {row["name"]: row["bpcer"]["rate"] for row in evaluation["live_sources"]}
@@ -280,7 +309,7 @@ def test_attacks_that_sign_in(
     folder = laid(attack__1=BARACK[2], attack__2=BARACK[1], attack__3=EILEEN, live__1=BARACK[2])
     before = tree(facauth.store.parent)
     # each attack is judged once for APCER and once more as it signs in
-    scores(0.9, 0.9, 0.1, 0.1, 0.9, 0.9, 0.9)
+    scores(0.9, 0.9, 0.05, 0.05, 0.9, 0.9, 0.9)
     evaluation = spoof(facauth, folder, "--store", str(facauth.store))["evaluation"]
     (species,) = evaluation["species"]
     assert species["apcer"]["count"] == 2  # Barack's photo and Eileen's are called live ...
@@ -306,10 +335,10 @@ def test_nothing_is_written_but_the_plot(
     facauth: Facauth, six: Path, scores: Say, tmp_path: Path
 ) -> None:
     before = tree(tmp_path)
-    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
+    scores(0.05, 0.7, 0.02, 0.9, 0.06, 0.8)
     spoof(facauth, six)
     assert tree(tmp_path) == before
-    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
+    scores(0.05, 0.7, 0.02, 0.9, 0.06, 0.8)
     spoof(facauth, six, "--plot", "out.png")
     after = tree(tmp_path)
     assert "here/out.png" in after.keys() - before.keys()
@@ -320,7 +349,7 @@ def test_nothing_is_written_but_the_plot(
 def test_a_plot_that_cannot_be_written_loses_no_rates(
     facauth: Facauth, six: Path, scores: Say
 ) -> None:
-    scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
+    scores(0.05, 0.7, 0.02, 0.9, 0.06, 0.8)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -63,11 +63,10 @@ def test_a_photo_of_the_registered_photo_does_not_sign_in(
         return Image.fromarray(recapture(np.asarray(image), medium=medium, seed=seed))
 
     attack = altered(ANOTHER, photographed)
-    assert enrolled("sign-in", attack, exit_code=3).stdout == ""
-    assert (
-        enrolled("sign-in", attack, "--as", "Barack", "--policy", "lenient", exit_code=3).stdout
-        == ""
-    )
+    unsure = medium == "print"  # the networks are unsure of these before replay is compared
+    assert enrolled("sign-in", attack, exit_code=4 if unsure else 3).stdout == ""
+    lenient = ("--as", "Barack", "--policy", "lenient")
+    assert enrolled("sign-in", attack, *lenient, exit_code=3).stdout == ""
     enrolled.bind(liveness=alive)
     alone = enrolled("sign-in", attack, exit_code=3)
     assert alone.stdout == ""
