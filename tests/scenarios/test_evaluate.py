@@ -214,7 +214,7 @@ def test_a_policy_says_what_is_unsure_which_is_neither_right_nor_wrong(
 ) -> None:
     between = math.nextafter(DEFAULT.min_live_score, 0)
     scores(between, 0.7, between, between, 0.05, 0.8)
-    more = [] if policy is DEFAULT else [f"--{policy.name}"]
+    more = [] if policy is DEFAULT else ["--policy", policy.name]
     evaluation = spoof(facauth, six, *more)["evaluation"]
     limits = evaluation["threshold"], evaluation["attack_threshold"]
     assert limits == (policy.min_live_score, policy.min_unsure_score)

@@ -117,7 +117,8 @@ def test_register_refuses_what_is_clearly_a_recapture_and_strictly_every_doubt(
     facauth: Facauth, photo: Photo, score: Score, live_score: float, default: int, strict: int
 ) -> None:
     score(live_score)
-    for more, exit_code in ((["--strict"], strict), ([], default), (["--lenient"], default)):
+    for policy, exit_code in (("strict", strict), ("default", default), ("lenient", default)):
+        more = ("--policy", policy)
         facauth("register", "Barack", photo(ANOTHER), "--replace", *more, exit_code=exit_code)
         assert facauth.names() == ({} if exit_code else {"Barack": 1})
         if not exit_code:
@@ -304,7 +305,7 @@ def test_a_scan_is_enrolled_if_asked_for_and_that_is_remembered(
     facauth: Facauth, photo: Photo, altered: Altered
 ) -> None:
     scan = altered(SCANNED, lambda image: image.convert("L"))
-    refused = facauth("register", "Grace", scan, "--strict", exit_code=4)
+    refused = facauth("register", "Grace", scan, "--policy", "strict", exit_code=4)
     assert "liveness cannot be judged: the photo has no colour" in refused.stderr
     noted = facauth("register", "Grace", scan)
     doubt = "photo 1 of 1 is enrolled in doubt: liveness cannot be judged: the photo has no colour"
