@@ -7,13 +7,11 @@ of the person has other detail everywhere, and so has a later frame, unless the 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from facauth.spoof.signature import ALIGNED_PX
 
 if TYPE_CHECKING:
-    import cv2
     import numpy as np
     from numpy.typing import NDArray
 
@@ -45,7 +43,10 @@ def _cells(still: Grey, moved: Grey) -> Floats:
     import cv2
     import numpy as np
 
-    flow = _flow().calc(still, moved, None)  # type: ignore[call-overload]  # None makes a new one
+    # Kroeger et al., Fast optical flow using dense inverse search, ECCV 2016. It keeps buffers of
+    # its own, so threads that shared one would crash.
+    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = dense.calc(still, moved, None)  # type: ignore[call-overload]  # None makes a new one
     down, across = np.indices(still.shape, np.float32)
     edge = cv2.BORDER_REPLICATE
     brought = cv2.remap(
@@ -54,14 +55,6 @@ def _cells(still: Grey, moved: Grey) -> Floats:
     first, second = (_in_cells(_band(np.asarray(each, np.uint8))) for each in (still, brought))
     lengths = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
     return np.asarray((first * second).sum(axis=1) / np.maximum(lengths, 1e-6))
-
-
-@cache
-def _flow() -> cv2.DISOpticalFlow:
-    """Kroeger et al., Fast optical flow using dense inverse search, ECCV 2016."""
-    import cv2
-
-    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
 
 def _band(grey: Grey) -> Floats:
