@@ -44,6 +44,18 @@ def turned(trace: Trace) -> list[str]:
     ]
 
 
+def doubted(trace: Trace) -> list[str]:
+    """A note for each photo that was enrolled though it may not show a live face."""
+    from facauth.spoof.verdict import in_doubt
+
+    every = trace.all(Liveness)
+    return [
+        f"photo {number} of {len(every)} is enrolled in doubt: {reason.message}"
+        for number, liveness in enumerate(every, 1)
+        for reason in in_doubt(liveness)
+    ]
+
+
 def envelope(answer: Answer) -> dict[str, Any]:
     """The documented JSON object of one answer; fields that do not apply are null."""
     trace = answer.trace

@@ -36,7 +36,7 @@ from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY
 from facauth.spoof.liveness import require_judgeable, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.spoof.signature import CaptureSignature, read_signatures
-from facauth.spoof.verdict import Spoof, require_beyond_doubt, weigh
+from facauth.spoof.verdict import Spoof, in_doubt, require_beyond_doubt, require_enrollable, weigh
 from facauth.structs import PersonName
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def register(
     look = partial(enrolment, stages, policy=policy, largest=largest, skip_liveness=accept_spoof)
     with store.recorded("register"):
         photos = [look(image) for image in images]
-        encodings, captures = [each for each, _ in photos], [each for _, each in photos]
+        encodings, captures = [each for each, *_ in photos], [each for _, each, _ in photos]
         require_one_person(encodings)
         with store.transaction(erasing=replace):
             enrolled = Gallery.of(store.encodings(stages.contract()))
@@ -129,8 +129,8 @@ def register(
             compared = [stages.replay(e, [*kept, *captures[:i]]) for i, e in enumerate(captures)]
             require_new_pictures(compared)
             templates = [
-                Template(e.as_bytes(), c.to_bytes() if keep_signatures else None, accept_spoof)
-                for e, c in photos
+                Template(e.as_bytes(), c.to_bytes() if keep_signatures else None, unchecked)
+                for e, c, unchecked in photos
             ]
             count = store.add(name, stages.contract(), templates, consent)
             store.log("register", "registered", name=known_as or name.text)
@@ -144,14 +144,18 @@ def enrolment(
     *,
     largest: bool = False,
     skip_liveness: bool = False,
-) -> tuple[Encoding, CaptureSignature]:
-    """What is kept of one photo, which is live and good enough to be compared with for years."""
+) -> tuple[Encoding, CaptureSignature, bool]:
+    """What is kept of one photo, which is good enough to be compared with for years.
+
+    The third is whether it is not known that the face is live.
+    """
     sighting, face, quality = usable(stages, image, ENROLMENT_QUALITY, largest=largest)
+    unchecked = skip_liveness
     if not skip_liveness:
-        liveness = stages.liveness(sighting, face, quality, policy)
-        require_live(liveness)
-        require_beyond_doubt(liveness, None, policy)
-    return stages.encode(sighting, face), stages.signature(sighting, face)
+        liveness = stages.liveness(sighting, face, quality, policy.enrolling)
+        require_enrollable(liveness, policy)
+        unchecked = bool(in_doubt(liveness))
+    return stages.encode(sighting, face), stages.signature(sighting, face), unchecked
 
 
 def usable(
@@ -165,9 +169,14 @@ def usable(
     return sighting, face, quality
 
 
-def check_quality(stages: Stages, image: str, limits: QualityLimits) -> None:
-    """What a photo lacks, told before it is judged: nothing of who it shows or how alive."""
-    require_judgeable(*usable(stages, image, limits))
+def check_quality(stages: Stages, image: str, limits: QualityLimits, *, judgeable: bool) -> None:
+    """What a photo lacks, told before it is judged: nothing of who it shows or how alive.
+
+    judgeable: its liveness has to be, too.
+    """
+    found = usable(stages, image, limits)
+    if judgeable:
+        require_judgeable(*found)
 
 
 def check_spoof(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facauth.errors import Reason, SetupProblem
@@ -84,6 +84,12 @@ class SpoofPolicy:
     min_live_score: float  # in [0, 1]; from it on live
     sure_live_score: float  # in [0, 1]; from min_live_score up to it live, but in doubt
     accept_doubt: bool  # a single doubt passes; two never do
+    min_enrol_score: float  # in [0, 1]; register refuses what scores below it as a recapture
+
+    @property
+    def enrolling(self) -> SpoofPolicy:
+        """The policy of register: an operator adds portraits, which no sign-in would accept."""
+        return replace(self, min_unsure_score=self.min_enrol_score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +164,9 @@ LIVENESS = LivenessLimits()
 # Of 1,068 live photos judged, every source left out of the training of what judges it: 1.6 % score
 # below .18 (worst person 10.0 %), 3.9 % below .3, 9.3 % below .5; of 622 attacks none scores .18.
 # But of attacks cut to 2.5 face boxes or less, as by who zooms in, many do, and fewer .3 (README).
-DEFAULT = SpoofPolicy("default", 0.18, 0.3, sure_live_score=0.5, accept_doubt=True)
-STRICT = SpoofPolicy("strict", 0.18, 0.3, sure_live_score=0.5, accept_doubt=False)
-LENIENT = SpoofPolicy("lenient", 0.18, 0.18, sure_live_score=0.5, accept_doubt=True)
+DEFAULT = SpoofPolicy("default", 0.18, 0.3, 0.5, accept_doubt=True, min_enrol_score=0.1)
+STRICT = SpoofPolicy("strict", 0.18, 0.3, 0.5, accept_doubt=False, min_enrol_score=0.18)
+LENIENT = SpoofPolicy("lenient", 0.18, 0.18, 0.5, accept_doubt=True, min_enrol_score=0.1)
 REPLAY = ReplayLimits()
 RATES = Rates()
 LEARNED = LearningRules()

@@ -92,7 +92,55 @@ def test_a_policy_says_which_scores_pass(
     for more, exit_code in (([], default), (["--strict"], strict), (["--lenient"], lenient)):
         enrolled("sign-in", photo(AGAIN), *more, exit_code=exit_code)
         enrolled("spoof-check", photo(AGAIN), *more, exit_code=exit_code)
-        enrolled("register", "Barack", photo(ANOTHER), "--replace", *more, exit_code=exit_code)
+
+
+@pytest.mark.parametrize(
+    ("live_score", "default", "strict"),
+    [
+        (1.0, 0, 0),
+        (STRICT.sure_live_score, 0, 0),
+        (math.nextafter(STRICT.sure_live_score, 0), 0, 4),
+        (DEFAULT.min_live_score, 0, 4),
+        (STRICT.min_enrol_score, 0, 4),
+        (math.nextafter(STRICT.min_enrol_score, 0), 0, 3),
+        (DEFAULT.min_enrol_score, 0, 3),
+        (math.nextafter(DEFAULT.min_enrol_score, 0), 3, 3),
+        (0.0, 3, 3),
+        (math.nan, 3, 3),
+    ],
+)
+def test_register_refuses_what_is_clearly_a_recapture_and_strictly_every_doubt(
+    facauth: Facauth, photo: Photo, score: Score, live_score: float, default: int, strict: int
+) -> None:
+    score(live_score)
+    for more, exit_code in ((["--strict"], strict), ([], default), (["--lenient"], default)):
+        facauth("register", "Barack", photo(ANOTHER), "--replace", *more, exit_code=exit_code)
+        assert facauth.names() == ({} if exit_code else {"Barack": 1})
+        if not exit_code:
+            facauth("remove", "Barack", "--yes")
+
+
+def test_an_enrolled_doubt_is_told_and_remembered_and_no_sign_in(
+    facauth: Facauth, photo: Photo, score: Score
+) -> None:
+    score(DEFAULT.min_enrol_score)
+    result = facauth("register", "Barack", photo(FIRST), photo(ANOTHER))
+    doubt = "enrolled in doubt: it is not sure that this is a live face"
+    told = [line for line in result.stderr.splitlines() if "in doubt" in line]
+    assert told == [f"facauth: photo 1 of 2 is {doubt}", f"facauth: photo 2 of 2 is {doubt}"]
+    assert facauth("list", "--json").json["people"][0]["accepted_spoof"] == 2
+    facauth("sign-in", photo(AGAIN), exit_code=3)
+    score(SURE)
+    facauth("sign-in", photo(AGAIN))
+    facauth("register", "Barack", photo(AGAIN))
+    assert facauth("list", "--json").json["people"][0]["accepted_spoof"] == 2
+
+
+def test_register_takes_nothing_else_for_a_doubt(facauth: Facauth, photo: Photo) -> None:
+    for odd, exit_code in ((judged(None, 1.0), 4), (judged("live", 1.0), 4), (lambda *_: None, 70)):
+        facauth.bind(liveness=odd)
+        facauth("register", "Barack", photo(FIRST), exit_code=exit_code)
+        assert facauth.names() == {}
 
 
 @pytest.mark.parametrize(
@@ -245,8 +293,12 @@ def test_a_scan_is_enrolled_if_asked_for_and_that_is_remembered(
     facauth: Facauth, photo: Photo, altered: Altered
 ) -> None:
     scan = altered(SCANNED, lambda image: image.convert("L"))
-    refused = facauth("register", "Grace", scan, exit_code=4)
+    refused = facauth("register", "Grace", scan, "--strict", exit_code=4)
     assert "liveness cannot be judged: the photo has no colour" in refused.stderr
+    noted = facauth("register", "Grace", scan)
+    doubt = "photo 1 of 1 is enrolled in doubt: liveness cannot be judged: the photo has no colour"
+    assert f"facauth: {doubt}\n" in noted.stderr
+    facauth("remove", "Grace", "--yes")
     result = facauth("register", "Grace", scan, "--accept-spoof")
     assert result.stdout == "registered Grace (1 photo)\n"
     assert "facauth: liveness was not checked (--accept-spoof)\n" in result.stderr

@@ -29,6 +29,7 @@ from facauth.cli.arguments import (
 )
 from facauth.cli.operator import lines
 from facauth.cli.output import answering, on_terminal, table
+from facauth.envelope import doubted
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.settings import FNMR_WITH_PHOTOS
 from facauth.structs import PersonName
@@ -123,7 +124,7 @@ def register(
         answer.verdict, answer.person = "registered", known_as
         answer.more["photos"] = photos
         answer.lines.append(f"registered {known_as} ({counted(photos)})")
-        answer.notes += more_photos(photos)
+        answer.notes += doubted(answer.trace) + more_photos(photos)
 
 
 def more_photos(photos: int) -> list[str]:
@@ -199,7 +200,7 @@ def remark(row: PersonRow) -> str:
 
 
 def unchecked(row: PersonRow) -> str:
-    """A mark for photos that were enrolled with --accept-spoof."""
+    """A mark for photos that may not show a live face: in doubt, or with --accept-spoof."""
     return f" ({row.accepted_spoof} unchecked)" if row.accepted_spoof else ""
 
 

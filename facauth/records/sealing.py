@@ -19,7 +19,7 @@ class Template:
 
     encoding: bytes
     signature: bytes | None  # None: the photo cannot be found again
-    accepted_spoof: bool  # enrolled without a look at liveness
+    accepted_spoof: bool  # enrolled without a look at liveness, or in doubt of it
     learned: bool = False  # added by a sign-in, not by register
 
 

@@ -34,6 +34,21 @@ def require_beyond_doubt(
         raise UnusableImage(*_doubts(liveness, replay or NOTHING_COMPARED))
 
 
+def require_enrollable(liveness: Liveness, policy: SpoofPolicy) -> None:
+    """Raises Attack for what is clearly a recapture, and under a strict policy for any doubt.
+
+    liveness: judged with `policy.enrolling`. A doubt that is accepted is `in_doubt`.
+    """
+    if not (policy.accept_doubt and liveness.verdict is LiveVerdict.CANNOT_JUDGE):
+        require_live(liveness)
+        require_beyond_doubt(liveness, None, policy)
+
+
+def in_doubt(liveness: Liveness) -> tuple[Reason, ...]:
+    """Why an enrolled photo is not surely that of a live face; empty if it is."""
+    return () if liveness.sure else liveness.reasons or (UNSURE,)
+
+
 def _doubts(liveness: Liveness | None, replay: Replay) -> Iterator[Reason]:
     yield from replay.reasons
     if liveness is None:

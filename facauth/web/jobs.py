@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 from facauth import pipeline
-from facauth.envelope import Answer, turned
+from facauth.envelope import Answer, doubted, turned
 from facauth.errors import Conflict, NoMatch, Reason
 from facauth.networks import Networks
 from facauth.records import people
@@ -96,7 +96,7 @@ def register(site: Site, upload: Upload, networks: Networks, *, allowed: Allowed
                 stages, store, name, ["upload"], site.policy, consent=agreed
             )
         answer.verdict = "registered"
-        answer.notes += turned(answer.trace)
+        answer.notes += doubted(answer.trace) + turned(answer.trace)
 
     return answered("register", job)
 
@@ -109,7 +109,9 @@ def quality(site: Site, upload: Upload, networks: Networks) -> Reply:
         purpose = form.text("for") or "sign-in"
         if purpose not in LIMITS:
             raise malformed("nothing takes such a photo", f"give one of {', '.join(LIMITS)}")
-        pipeline.check_quality(_stages(networks, answer, form), "upload", LIMITS[purpose])
+        judgeable = purpose == "sign-in" or not site.policy.accept_doubt
+        stages = _stages(networks, answer, form)
+        pipeline.check_quality(stages, "upload", LIMITS[purpose], judgeable=judgeable)
         answer.verdict = "usable"
 
     return answered("quality", job)
