@@ -16,6 +16,7 @@ from PIL import Image
 from simulator import recapture
 
 from facauth.records.store import Store
+from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy
 
 EILEEN, JOE, GRACE = "collins.png", "biden_2010.jpg", "hopper_1984.jpg"
 BARACK = ("obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg")
@@ -109,32 +110,41 @@ def test_the_keys_of_the_json_object(facauth: Facauth, six: Path, scores: Say) -
     assert (envelope["command"], envelope["verdict"]) == ("evaluate spoof", "evaluated")
     evaluation = envelope["evaluation"]
     assert set(evaluation) == {
-        *("threshold", "worst_species", "species", "attack_groups", "live", "live_sources"),
+        *(
+            "threshold",
+            "attack_threshold",
+            "worst_species",
+            "species",
+            "attack_groups",
+            "live",
+            "live_sources",
+        ),
         *("live_groups", "errors", "unreadable", "intervals"),
     }
     species, live = evaluation["species"][0], evaluation["live"]
-    assert set(species) == {"name", "photos", "apcer", "apnrr", "iapar", "unjudged"}
-    assert set(live) == {"name", "photos", "bpcer", "bpnrr", "unjudged"}
+    assert set(species) == {"name", "photos", "apcer", "unsure", "apnrr", "iapar", "unjudged"}
+    assert set(live) == {"name", "photos", "bpcer", "unsure", "bpnrr", "unjudged"}
     for rate in (species["apcer"], species["apnrr"], live["bpcer"], live["bpnrr"]):
         assert set(rate) == RATE
     assert species["iapar"] is None
-    assert (evaluation["threshold"], evaluation["unreadable"]) == (0.3, [])
+    assert (evaluation["threshold"], evaluation["unreadable"]) == (DEFAULT.min_live_score, [])
 
 
 def test_plain_text_when_piped(facauth: Facauth, six: Path, scores: Say) -> None:
     scores(0.05, 0.7, 0.1, 0.9, 0.15, 0.8)
     result = facauth("evaluate", "spoof", str(six))
+    limits = f"live from {DEFAULT.min_live_score:g}, attack below {DEFAULT.min_unsure_score:g}"
     assert result.stdout.splitlines() == [
-        "Attacks        n  judged  live  APCER            95 %  APNRR",
-        "attack_print   1       1     0   0.0%  0.0% to 100.0%   0.0%",
-        "attack_screen  2       2     1  50.0%   1.3% to 98.7%   0.0%",
+        "Attacks        n  judged  unsure  live  APCER            95 %  APNRR",
+        "attack_print   1       1       0     0   0.0%  0.0% to 100.0%   0.0%",
+        "attack_screen  2       2       0     1  50.0%   1.3% to 98.7%   0.0%",
         "worst species: attack_screen, APCER 50.0%, 1.3% to 98.7%",
         "",
-        "Live             n  judged  attack  BPCER           95 %  BPNRR",
-        "all live photos  3       3       1  33.3%  0.0% to 90.6%   0.0%",
-        "live/Barack      2       2       1  50.0%  1.3% to 98.7%   0.0%",
+        "Live             n  judged  unsure  attack  BPCER           95 %  BPNRR",
+        "all live photos  3       3       0       1  33.3%  0.0% to 90.6%   0.0%",
+        "live/Barack      2       2       0       1  50.0%  1.3% to 98.7%   0.0%",
         "",
-        "threshold 0.3; persons and set-ups without an error: see --json",
+        f"{limits}; persons and set-ups without an error: see --json",
     ]
     assert result.stderr == ""
 
@@ -142,7 +152,8 @@ def test_plain_text_when_piped(facauth: Facauth, six: Path, scores: Say) -> None
 def test_a_table_on_a_terminal(facauth: Facauth, six: Path) -> None:
     shown = facauth.on_terminal("evaluate", "spoof", str(six)).stdout
     lines = re.sub(r"\x1b\[\d*m", "", shown).splitlines()
-    assert lines[0].split() == ["Attacks", "n", "judged", "live", "APCER", "95", "%", "APNRR"]
+    columns = ["Attacks", "n", "judged", "unsure", "live", "APCER", "95", "%", "APNRR"]
+    assert lines[0].split() == columns
     assert max(map(len, lines)) <= TERMINAL_COLUMNS
 
 
@@ -195,6 +206,24 @@ def test_a_missed_gate_still_prints_the_rates(facauth: Facauth, six: Path, score
     assert result.stderr == (
         "facauth: the APCER of attack_screen is 50.0%, over 5.0%; see which photos with --json\n"
     )
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, STRICT, LENIENT], ids=lambda policy: policy.name)
+def test_a_policy_says_what_is_unsure_which_is_neither_right_nor_wrong(
+    facauth: Facauth, six: Path, scores: Say, policy: SpoofPolicy
+) -> None:
+    between = math.nextafter(DEFAULT.min_live_score, 0)
+    scores(between, 0.7, between, between, 0.05, 0.8)
+    more = [] if policy is DEFAULT else [f"--{policy.name}"]
+    evaluation = spoof(facauth, six, *more)["evaluation"]
+    limits = evaluation["threshold"], evaluation["attack_threshold"]
+    assert limits == (policy.min_live_score, policy.min_unsure_score)
+    accepted = between >= policy.min_live_score
+    live, species = evaluation["live"], evaluation["species"]
+    assert (live["unsure"]["count"], live["bpcer"]["count"]) == (0 if accepted else 1, 1)
+    assert (live["bpcer"]["of"], live["bpnrr"]["count"], live["unjudged"]) == (3, 0, {})
+    assert [row["unsure"]["count"] for row in species] == ([0, 0] if accepted else [1, 1])
+    assert [row["apcer"]["count"] for row in species] == ([1, 2] if accepted else [0, 1])
 
 
 def test_photos_without_an_answer_are_counted_apart(facauth: Facauth, laid: Laid) -> None:

@@ -17,8 +17,11 @@ from facauth.cli.arguments import (
     Json,
     KeyFile,
     Largest,
+    Lenient,
     Quiet,
+    Strict,
     key_access,
+    policy_of,
     require_picture,
     stages,
 )
@@ -171,6 +174,8 @@ def spoof(
     max_bpcer: MaxBpcer = None,
     plot: Plot = None,
     largest: Largest = False,
+    strict: Strict = False,
+    lenient: Lenient = False,
     jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -178,9 +183,9 @@ def spoof(
     """Measure how often photos of photos are called live, and live faces attacks.
 
     Each attack* folder is one species of attack; the folders in it, and in live, are persons or
-    set-ups. APCER and BPCER are shares of the photos that were judged; the others are counted
-    apart. R is a share from 0 to 1; a missed limit is exit code 1, and otherwise files that are
-    no images 8.
+    set-ups. APCER and BPCER are shares of the photos that were judged; those that could not be
+    are counted apart, and so are the judged ones of which it is not sure. R is a share from 0 to
+    1; a missed limit is exit code 1, and otherwise files that are no images 8.
     """
     with answering("evaluate spoof", as_json=as_json, quiet=quiet) as answer:
         answer.more["evaluation"] = None
@@ -195,14 +200,15 @@ def spoof(
             pad.require_enrolled(store, keys)
         photos = folders.presentations(folder)
         require_picture(plot, [photo.path for photo in photos])
-        policy, made = pad.at_threshold(threshold), stages_of(LIVENESS + ENCODERS * bool(store))
+        policy = pad.at_threshold(policy_of(answer, strict, lenient), threshold)
+        made = stages_of(LIVENESS + ENCODERS * bool(store))
         look = partial(pad.Look, made, policy, store, keys, largest)
         trials = list(zip(photos, run(look, photos, jobs, quiet=as_json or quiet), strict=True))
-        found, used = pad.evaluate(trials), policy.min_live_score
-        answer.more["evaluation"] = measured.spoof_fields(found, used)
-        answer.lines += measured.spoof_lines(found, used)
+        found = pad.evaluate(trials)
+        answer.more["evaluation"] = measured.spoof_fields(found, policy)
+        answer.lines += measured.spoof_lines(found, policy)
         if plot:
-            plots.draw(trials, used, plot)
+            plots.draw(trials, policy.min_live_score, plot)
         conclude(answer, pad.missed(found, max_apcer, max_bpcer), len(found.unreadable))
 
 
