@@ -11,6 +11,8 @@ early layers they share: the original and the fine-tuned one err on different ph
 
 from __future__ import annotations
 
+import math
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +27,9 @@ CROP_PX = 80
 CLASSES = 3
 NORM_EPSILON = 1e-5  # torch.nn.BatchNorm1d and 2d, eps
 STAGES = (("conv_23", "conv_3", 4), ("conv_34", "conv_4", 6), ("conv_45", "conv_5", 2))
-SHARED = 1  # stages before the tails
+SHARED = ("conv1", "conv2_dw", "conv_23", "conv_3", "conv_34", "conv_4")  # before the tails
+OWN = ("conv_45", "conv_5")  # of each tail, and what follows them
+SHARED_SHAPE = (128, 10, 10)  # of what they make of a crop: channels, rows, columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +60,48 @@ class Weights:
         return plain.then(*self.norm(norm))
 
 
-def liveness(state: dict[str, NDArray[Any]], fine_tuned: dict[str, NDArray[Any]]) -> bytes:
-    """ONNX of a network with two tails, the original and the fine-tuned one.
+def liveness(state: dict[str, NDArray[Any]], *fine_tuned: dict[str, NDArray[Any]]) -> bytes:
+    """ONNX of a network with several tails, the original one and then the fine-tuned ones.
 
-    `image` N x 3 x 80 x 80 BGR 0..255 -> `probabilities` N x 6, three classes of each tail, of
+    `image` N x 3 x 80 x 80 BGR 0..255 -> `probabilities` N x 3 for each tail: three classes, of
     which the second is "live".
     """
     graph, original = Graph(), Weights(state)
-    value = _rectified(graph, original, "image", "conv1", stride=2, padding=1)
-    value = _rectified(graph, original, value, "conv2_dw", padding=1)
-    value = _staged(graph, original, value, *STAGES[:SHARED])
-    tails = [_tail(graph, each, value) for each in (original, Weights(state | fine_tuned))]
+    value = _shared(graph, original)
+    tails = [_tail(graph, Weights(state | each), value) for each in ({}, *fine_tuned)]
     graph.add("Concat", *tails, axis=1)
-    return graph.to_bytes("minifasnet", (3, CROP_PX, CROP_PX), "probabilities", 2 * CLASSES)
+    size = (3, CROP_PX, CROP_PX)
+    return graph.to_bytes("minifasnet", size, "probabilities", CLASSES * len(tails))
 
 
-def _staged(graph: Graph, weights: Weights, value: str, *stages: tuple[str, str, int]) -> str:
-    for narrowing, chain, length in stages:
-        value = _bottleneck(graph, weights, value, narrowing, stride=2)
-        for index in range(length):
+def early_layers(state: dict[str, NDArray[Any]]) -> bytes:
+    """ONNX of the layers before the tails alone: `image` as above -> `features`, N x 12800."""
+    graph = Graph()
+    graph.add("Flatten", _shared(graph, Weights(state)))
+    size = (3, CROP_PX, CROP_PX)
+    return graph.to_bytes("minifasnet_early", size, "features", math.prod(SHARED_SHAPE))
+
+
+def _shared(graph: Graph, weights: Weights) -> str:
+    value = _rectified(graph, weights, "image", "conv1", stride=2, padding=1)
+    value = _rectified(graph, weights, value, "conv2_dw", padding=1)
+    return _staged(graph, weights, value, SHARED)
+
+
+def _staged(graph: Graph, weights: Weights, value: str, layers: Container[str]) -> str:
+    """The stages, or the parts of them, that are among these layers."""
+    for narrowing, chain, length in STAGES:
+        if narrowing in layers:
+            value = _bottleneck(graph, weights, value, narrowing, stride=2)
+        for index in range(length if chain in layers else 0):
             value = _residual(graph, weights, value, f"{chain}.model.{index}")
     return value
 
 
 def _tail(graph: Graph, weights: Weights, value: str) -> str:
     """Probabilities of the three classes, from what the shared layers saw."""
-    value = _rectified(
-        graph, weights, _staged(graph, weights, value, *STAGES[SHARED:]), "conv_6_sep"
-    )
+    value = _staged(graph, weights, value, OWN)
+    value = _rectified(graph, weights, value, "conv_6_sep")
     logits = graph.add("Flatten", graph.convolve(value, _head(weights)))
     return graph.add("Softmax", logits, axis=1)
 
