@@ -1,8 +1,10 @@
 """Fine-tunes the networks: PYTHONPATH=benchmarks python -m weights.train_liveness DATA [options].
 
 DATA is laid out as `shown.py` says, which makes the crops. The result is one .npz with what
-changed: the later layers of the networks. `compile` joins them with Silent-Face's own, which stay
-as a second opinion.
+changed: the later layers of the networks, as tail/name, for each of TAILS. `from_minifasnet`
+joins such tails with Silent-Face's own, which stay as a second opinion. None of them ships:
+docs/measurements.md says what they are worth. `fine_tuned.npz`, which ships, is of an earlier
+version of this file.
 
 --leave-out SOURCE (or SOURCE:PERSON,PERSON; several times) trains without it, to be judged by it.
 The crops are made once and can be kept (--views FILE). One thread; the same machine gives the same
@@ -218,7 +220,7 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, required=True, help="holds the three packages")
     parser.add_argument("--views", type=Path, help="keep the crops here, or take them from here")
     parser.add_argument("--leave-out", action="append", default=[], metavar="SOURCE[:PERSON,...]")
-    parser.add_argument("--out", type=Path, default=compiling.FINE_TUNED)
+    parser.add_argument("--out", type=Path, required=True, help="a new .npz")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         views = shown.kept(given.views or Path(folder) / "views.npz", given.data)
