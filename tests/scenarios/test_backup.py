@@ -56,6 +56,7 @@ def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
     return facauth
 
 
+@pytest.mark.slow
 def test_a_backup_brings_everything_back(enrolled: Facauth, photo: Photo) -> None:
     out = enrolled.here / "copy"
     result = enrolled("backup", str(out))

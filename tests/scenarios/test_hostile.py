@@ -170,6 +170,7 @@ def test_what_is_no_image_file(facauth: Facauth, source: str, exit_code: int) ->
     require_one_line(said.stdout, said.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "exit_code"),
     [
@@ -342,6 +343,7 @@ def test_no_file_name_in_a_folder_steers_the_terminal(facauth: Facauth) -> None:
     assert len(said.stdout.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_no_text_within_an_image_reaches_the_terminal(facauth: Facauth) -> None:
     """Neither EXIF nor a PNG's texts nor the name of a profile is ever shown."""
     said = b"\x1b[31mOWNED\x07"

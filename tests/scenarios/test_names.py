@@ -39,6 +39,7 @@ IMPOSSIBLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ORDINARY)
 def test_an_ordinary_name_is_just_a_name(facauth: Facauth, photo: Photo, name: str) -> None:
     facauth("register", "--", name, photo(FIRST))

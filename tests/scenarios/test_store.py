@@ -128,6 +128,7 @@ def test_numbers_are_never_used_again(facauth: Facauth, photo: Photo) -> None:
     assert numbers == [(1, 1), (2, 2), (3, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_stores_of_every_version_can_be_migrated(
     facauth: Facauth, photo: Photo, version: int

@@ -124,6 +124,7 @@ def test_a_result_that_cannot_be_written_has_a_code_and_a_message(
     assert enrolled.names() == {"Joe": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nowhere", ["2>/dev/full", "2>&-"])
 def test_lost_notes_change_no_answer(enrolled: Facauth, photo: Photo, nowhere: str) -> None:
     for call, exit_code, stdout in (

@@ -464,6 +464,7 @@ sys.addaudithook(hook)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "before", "after"),
     [

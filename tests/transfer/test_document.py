@@ -163,6 +163,7 @@ def store_at(folder: Path, name: str, encrypted: bool) -> Store:
     return Store.open(folder / name, keys, create=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to_encrypted", [False, True], ids=["to plain", "to encrypted"])
 @pytest.mark.parametrize("of_encrypted", [False, True], ids=["of plain", "of encrypted"])
 @settings(max_examples=20, deadline=None)
