@@ -119,7 +119,7 @@ def test_a_result_that_cannot_be_written_has_a_code_and_a_message(
         result = enrolled.shell(f'"$@" {arguments} {nowhere}', exit_code=74)
         said = f"{done}the result could not be written ({NOWHERE[nowhere]}); "
         last = result.stderr.splitlines()[-1]
-        assert last == f"facauth: {said}have stdout lead to where there is room"
+        assert last == f"facauth: {said}redirect stdout to a file that can be written"
         assert "internal" not in result.stderr
     assert enrolled.names() == {"Joe": 1}
 

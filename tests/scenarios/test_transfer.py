@@ -28,7 +28,10 @@ EILEEN, JOE, BARACK, AGAIN = "collins.png", "biden_2010.jpg", "obama_2012.jpg", 
 PASSPHRASE = "correct horse battery staple"
 VARIABLE = "FACAUTH_EXPORT_PASSPHRASE"
 ERASURE = "facauth: facauth remove does not reach this file; delete it when you no longer need it\n"
-NOT_ENCRYPTED = "facauth: the file is not encrypted: anybody who can read it has these faces\n"
+NOT_ENCRYPTED = (
+    "facauth: the file is not encrypted: anybody who can read it gets the biometric data of"
+    " these people\n"
+)
 NO_TERMINAL = "the export needs a passphrase, and there is no terminal to ask for it"
 NOBODY_TO_ASK = f"facauth: {NO_TERMINAL}; set {VARIABLE}\n"
 
@@ -449,7 +452,7 @@ def test_photos_of_other_networks_come_along_and_need_new_ones(
     enrolled.store.unlink()
     result = enrolled("import", "all.json")
     assert result.stderr == (
-        "facauth: some people need a new photo: other networks encoded theirs\n"
+        "facauth: some people need a new photo: their photos were encoded by other networks\n"
     )
     people = enrolled("list", "--json").json["people"]
     assert [(row["name"], row["needs_new_photo"]) for row in people] == [
