@@ -30,7 +30,7 @@ BehindProxy = Annotated[
     bool,
     typer.Option(
         "--behind-proxy",
-        help="Serve only requests of a proxy that accepts HTTPS and adds X-Forwarded-For.",
+        help="Trust X-Forwarded-For of a proxy with HTTPS, through which all requests come.",
     ),
 ]
 TlsCert = Annotated[

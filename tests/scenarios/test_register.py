@@ -84,7 +84,7 @@ def test_every_photo_that_fails_is_named(facauth: Facauth, photo: Photo) -> None
     assert [line.partition(";")[0] for line in result.stderr.splitlines()] == [
         f"facauth: {none}: no face was found",
         "facauth: absent.jpg does not exist",
-        f"facauth: {two}: 2 faces of like size were found",
+        f"facauth: {two}: 2 faces of similar size were found",
     ]
     answer = facauth("register", "Barack", *images, "--json", exit_code=2)
     assert answer.codes == ["face.none", "image.missing", "face.several"]
@@ -222,7 +222,7 @@ def test_a_photo_of_two_people_is_refused(facauth: Facauth, photo: Photo) -> Non
     result = facauth("register", "Eileen", photo(TWO), exit_code=4)
     assert result.stdout == ""
     assert result.stderr == (
-        "facauth: 2 faces of like size were found; give a photo of one person\n"
+        "facauth: 2 faces of similar size were found; give a photo of one person\n"
     )
     assert facauth.names() == {}
 

@@ -32,8 +32,8 @@ FIRST, AGAIN, ANOTHER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
 SHOWN = "simulated_recapture.jpg"  # shows ANOTHER
 JOE = "biden_2010.jpg"
 PAD = ROOT.parent / "shared" / "data" / "pad"
-WHY = "this is the enrolled photo again, or was made from it"
-REFUSAL = f"facauth: {WHY}; take the photo again, from another place\n"
+WHY = "this is an enrolled photo, or was made from one"
+REFUSAL = f"facauth: {WHY}; take a new photo in another place\n"
 
 
 @pytest.fixture

@@ -404,7 +404,7 @@ def test_a_wrong_passphrase_and_an_altered_file_open_nothing(
         result = enrolled("import", "all.json", exit_code=7)
         assert result.stderr == (
             "facauth: all.json is not opened by this passphrase, or was altered;"
-            " enter the passphrase that it was exported with\n"
+            " enter the passphrase of the export\n"
         )
         assert not path.exists()
 
@@ -483,7 +483,7 @@ def test_consent_and_times_are_kept(enrolled: Facauth) -> None:
         (b"", "it is not JSON"),
         (b"dear diary", "it is not JSON"),
         (b'{"format": "facauth-export/1", "people": [{"name": "\\u001b[2J"}]}', "people[0] is not"),
-        (b'{"format": "facauth-export/1", "people": []}', "it holds nobody"),
+        (b'{"format": "facauth-export/1", "people": []}', "it holds no people"),
     ],
 )
 def test_what_is_no_export_is_refused_in_one_line(
@@ -491,7 +491,7 @@ def test_what_is_no_export_is_refused_in_one_line(
 ) -> None:
     (facauth.here / "x\x1b[2J.json").write_bytes(content)
     result = facauth("import", "x\x1b[2J.json", exit_code=7)
-    assert result.stderr.startswith(f"facauth: x\\x1b[2J.json is no sound export: {message}")
+    assert result.stderr.startswith(f"facauth: x\\x1b[2J.json is not a sound export: {message}")
     assert result.stderr.endswith("; nothing was imported; export it again\n")
     assert result.stderr.count("\n") == 1
     assert facauth("import", "-", "--json", stdin=content, exit_code=7).codes == ["import.unsound"]
@@ -522,7 +522,7 @@ def test_a_file_without_end_is_not_read_to_its_end(
     with file.open("wb") as sparse:
         sparse.truncate(2**40)
     result = facauth("import", "sparse.json", exit_code=7)
-    assert "sparse.json is no sound export: it is too large" in result.stderr
+    assert "sparse.json is not a sound export: it is too large" in result.stderr
 
 
 # --- encrypted stores ----------------------------------------------------------------------------
