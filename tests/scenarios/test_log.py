@@ -171,7 +171,7 @@ def test_without_a_store_there_is_no_log_and_none_is_made(facauth: Facauth) -> N
     result = facauth("log", exit_code=7)
     assert (result.stdout, result.stderr) == (
         "",
-        f"facauth: there is no store at {facauth.store}; facauth register makes one\n",
+        f"facauth: there is no store at {facauth.store}; facauth register creates it\n",
     )
     for options in ((), ("--verify",), ("--prune-older-than", "1d", "--yes")):
         assert facauth("log", *options, "--json", exit_code=7).codes == ["store.missing"]
@@ -330,7 +330,7 @@ def test_a_store_that_is_not_there_is_not_waited_for(facauth: Facauth) -> None:
     """It may be on a disk that is not mounted."""
     result = facauth("log", "--follow", exit_code=7)
     assert result.stderr == (
-        f"facauth: there is no store at {facauth.store}; facauth register makes one\n"
+        f"facauth: there is no store at {facauth.store}; facauth register creates it\n"
     )
     assert not facauth.store.parent.exists()
     cheap.enrol(facauth, "Ada")

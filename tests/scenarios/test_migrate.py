@@ -206,7 +206,7 @@ def test_a_store_that_is_not_there(facauth: Facauth) -> None:
     facauth.store.parent.mkdir()
     refused(facauth, "store.missing")
     assert facauth("migrate", exit_code=7).stderr == (
-        f"facauth: there is no store at {facauth.store}; facauth register makes one\n"
+        f"facauth: there is no store at {facauth.store}; facauth register creates it\n"
     )
 
 

@@ -257,7 +257,7 @@ def test_nobody_is_exported_who_is_not_there(
         for whom in ("--all", "Ada"):
             result = enrolled("export", whom, "x.json", exit_code=7)
             assert result.stderr == (
-                f"facauth: there is no store at {path}; facauth register makes one\n"
+                f"facauth: there is no store at {path}; facauth register creates it\n"
             )
             assert not path.exists()
         Store.open(path, create=True).close()
@@ -385,7 +385,7 @@ def test_a_short_passphrase_is_refused(enrolled: Facauth, monkeypatch: pytest.Mo
     for short in ("", "hunter2"):
         monkeypatch.setenv(VARIABLE, short)
         result = enrolled("export", "--all", "all.json", exit_code=2)
-        assert "that passphrase is too short; use 15 characters or more" in result.stderr
+        assert "the passphrase is too short; use 15 characters or more" in result.stderr
     assert tree(enrolled.here) == {}
 
 
