@@ -6,8 +6,8 @@ Each input is a whole image of some kind (the small ones of tests/mutations.py, 
 pictures) after one to four mutations. It goes through `read_image` and `decode`; the pixels of a
 sample picture, and of every tenth small one, also go through detection and quality. A finding is a
 process that died, a hang, an error that is not a refusal, exhausted memory, more processor time
-than --slow-s, or a line that a library wrote to stderr. Input number i of a seed is always the same.
---keep writes inputs with a finding to a folder; nothing else is written.
+than --slow-s, or a line that a library wrote to stderr. Input number i of a seed is always the
+same. --keep writes inputs with a finding to a folder; nothing else is written.
 """
 
 from __future__ import annotations

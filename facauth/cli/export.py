@@ -25,6 +25,9 @@ NameAndOut = Annotated[
     ),
 ]
 Everybody = Annotated[bool, typer.Option("--all", help="Export everybody in the store.")]
+NOT_ENCRYPTED = (
+    "the file is not encrypted: anybody who can read it gets the biometric data of these people"
+)
 Plain = Annotated[bool, typer.Option("--plain", help="Do not encrypt the file.")]
 
 
@@ -63,10 +66,7 @@ def export(
         answer.verdict, answer.person = "exported", copies[0].name.text if name else None
         answer.more["people"] = numbers(copies)
         if plain:
-            answer.notes.append(
-                "the file is not encrypted: anybody who can read it gets the biometric data of"
-                " these people"
-            )
+            answer.notes.append(NOT_ENCRYPTED)
         answer.notes.append(UNREACHED)
 
 

@@ -282,7 +282,7 @@ def test_to_verify_or_prune_takes_no_filter(
     assert result.stdout == ""
     other = "--follow" if option[0] == "-f" else option[0]
     assert result.stderr == (
-        f"facauth: {purpose[0]} and {other} contradict each other; see facauth --help\n"
+        f"facauth: {purpose[0]} and {other} contradict each other; choose one\n"
     )
     assert busy.events() == before
 

@@ -42,8 +42,8 @@ def test_an_older_store_is_brought_up_to_date(older: Facauth, photo: Photo) -> N
         f"the older store is kept as {backup(older)}\n"
     )
     assert result.stderr == (
-        f"facauth: {backup(older)} holds the older store; delete it when all is well "
-        "(remove, purge, register --replace and key init do)\n"
+        f"facauth: {backup(older)} holds the older store; delete it when you no longer "
+        "need it; remove, purge, register --replace and key init also delete it\n"
     )
     assert older.rows("SELECT id, name, name_key, enrolled_at FROM people") == people
     assert older.rows(f"SELECT {PHOTOS} FROM templates") == photos

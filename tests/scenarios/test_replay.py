@@ -159,7 +159,7 @@ def test_a_signature_of_facauth_0_1_is_compared_as_far_as_it_can_be(
     scanned.change(f"UPDATE templates SET signature = {older}")
     note = (
         "facauth: the replay signature of 1 photo of Barack is of an older version, "
-        "so an edited copy is found less surely; register again with --replace\n"
+        "which detects edited copies less reliably; register again with --replace\n"
     )
     scanned.bind(liveness=alive)
     scanned("sign-in", photo(ANOTHER), exit_code=3)
@@ -225,7 +225,7 @@ def test_without_a_signature_a_replay_is_not_found_and_that_is_said(
     assert result.stderr == (
         "facauth: no replay signature of Barack is stored; "
         "reuse of such a photo cannot be detected\n"
-        "facauth: 1 in 1,000 strangers would pass as somebody enrolled here\n"
+        "facauth: 1 in 1,000 strangers would pass as an enrolled person\n"
     )
     assert facauth("sign-in", photo(AGAIN), "--json").json["replay"]["verdict"] == "not_compared"
     assert facauth("list", "--json").json["people"][0]["without_signature"] == 1

@@ -18,7 +18,7 @@ from facauth.structs import Face, Match, Sighting
 
 EILEEN, JOE, NOBODY, TWO = "collins.png", "biden_2010.jpg", "no_face.png", "two_faces.jpg"
 BARACK = ("obama_2009.jpg", "obama_2010.jpg")
-PASSES = "facauth: 1 in 1,000 strangers would pass as somebody enrolled here\n"
+PASSES = "facauth: 1 in 1,000 strangers would pass as an enrolled person\n"
 SIMULATED = "simulated_recapture.jpg"  # of a phone that shows Barack
 
 

@@ -75,7 +75,7 @@ def test_a_process_says_what_a_call_says(enrolled: Facauth, photo: Photo) -> Non
 
 def test_a_photo_comes_through_a_pipe(enrolled: Facauth, photo: Photo) -> None:
     result = enrolled.process("sign-in", "-", stdin=Path(photo(AGAIN)).read_bytes())
-    said = "facauth: 1 in 1,000 strangers would pass as somebody enrolled here\n"
+    said = "facauth: 1 in 1,000 strangers would pass as an enrolled person\n"
     assert (result.stdout, result.stderr) == ("Barack\n", said)
 
 
@@ -167,7 +167,7 @@ def test_without_a_terminal_nothing_is_removed_unless_confirmed(enrolled: Facaut
 
 def test_at_a_terminal_somebody_is_asked_first(enrolled: Facauth) -> None:
     declined = enrolled.on_terminal("remove", "barack", typed=b"n\n", exit_code=2)
-    assert declined.stderr.startswith("Delete Barack for good? [y/N]: ")
+    assert declined.stderr.startswith("Permanently delete Barack? [y/N]: ")
     assert "nothing was deleted" in declined.stderr
     assert enrolled.names() == {"Barack": 1}
     agreed = enrolled.on_terminal("remove", "barack", typed=b"y\n")

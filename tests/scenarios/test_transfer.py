@@ -420,7 +420,7 @@ def test_a_name_that_is_there_is_refused_with_everybody_else(enrolled: Facauth) 
     assert result.stdout == ""
     assert result.stderr == (
         "facauth: barack is enrolled already;"
-        " nobody was imported; rename or remove that one first\n"
+        " nobody was imported; rename or remove the enrolled person first\n"
     )
     assert enrolled.enrolled() == before
     assert events(enrolled, "import") == [("conflict", None, "name.taken")]
