@@ -79,8 +79,11 @@ WRONG = (
 )
 
 
+ADVICE = ("; see facauth --help", "; choose one", "; give a folder, or --show alone")
+
+
 @pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
-def test_a_wrong_call_is_said_in_one_line(
+def test_a_wrong_command_line_is_refused_in_one_line(
     facauth: Facauth, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     before = tree(tmp_path)
@@ -88,8 +91,11 @@ def test_a_wrong_call_is_said_in_one_line(
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     assert line.startswith("facauth: ")
-    assert line.endswith("; see facauth --help")
+    assert line.endswith(ADVICE)
     assert tree(tmp_path) == before
+
+
+ADVICE = ("; see facauth --help", "; choose one", "; give a folder, or --show alone")
 
 
 @pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
@@ -171,9 +177,9 @@ def test_the_help_names_every_command_in_its_section(facauth: Facauth) -> None:
     assert tuple(re.findall(r"^  ([a-z-]+)  ", listed, re.MULTILINE)) == COMMANDS
 
 
-def test_the_help_of_sign_in_says_what_a_photo_cannot_show(facauth: Facauth) -> None:
+def test_the_help_of_sign_in_names_the_limit_of_a_photo(facauth: Facauth) -> None:
     text = " ".join(facauth("sign-in", "--help").stdout.split())
-    assert "cannot show whether it is a real photo of the person taken by somebody else" in text
+    assert "does not show who took it: another real photo of the person passes" in text
 
 
 def test_the_version_is_shown(facauth: Facauth) -> None:
