@@ -27,11 +27,11 @@ from serving import Served, serving
 
 from facauth.decision.match import Gallery
 from facauth.networks import Checked, Networks
-from facauth.records.store import Store
+from facauth.store.store import Store
 
 # Runs as the server's process starts.
 FORGETFUL = """
-from facauth.records.store import Store
+from facauth.store.store import Store
 Store.memory = property(lambda self: None, lambda self, value: None)
 """
 

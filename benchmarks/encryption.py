@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from facauth.records import rekey
-from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.sealing import Template
-from facauth.records.store import Store
+from facauth.store import rekey
+from facauth.store.keys import KeyAccess, KeyKind
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 
 CONTRACT = "benchmark/1"
 PHOTOS = 3

@@ -24,9 +24,9 @@ import numpy as np
 
 from facauth.errors import FacauthError, NoMatch, Reason
 from facauth.networks import Checked, Networks
-from facauth.records.keys import KeyAccess
-from facauth.records.sealing import Template
-from facauth.records.store import Store
+from facauth.store.keys import KeyAccess
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 from facauth.structs import PersonName
 from facauth.transfer.document import PersonCopy, Photo, write
 

@@ -58,17 +58,17 @@ from facauth.decision.calibration import shipped
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
 from facauth.pipeline import register, sign_in
-from facauth.records import means, rekey
-from facauth.records.clock import SYSTEM
-from facauth.records.keys import KeyAccess, KeyKind, create, forget
-from facauth.records.limits import GRAVEST
-from facauth.records.log import FIELDS, entry_hash
-from facauth.records.sealing import Template
-from facauth.records.sqlite import backup, upgrade
-from facauth.records.sqlite.schema import APPLICATION_ID, MIGRATIONS
-from facauth.records.store import Store
 from facauth.settings import DEFAULT, LIMITS
 from facauth.spoof.signature import CaptureSignature, Part
+from facauth.store import means, rekey
+from facauth.store.clock import SYSTEM
+from facauth.store.keys import KeyAccess, KeyKind, create, forget
+from facauth.store.limits import GRAVEST
+from facauth.store.log import FIELDS, entry_hash
+from facauth.store.sealing import Template
+from facauth.store.sqlite import backup, upgrade
+from facauth.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from facauth.store.store import Store
 from facauth.structs import (
     Encoding,
     EnrolmentTerms,

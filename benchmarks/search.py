@@ -41,10 +41,10 @@ from numpy.typing import NDArray
 from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, compare
 from facauth.networks import Checked, Networks
-from facauth.records import rekey
-from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.sealing import SealedPerson, Template, new_key, seal_template, wrap_key
-from facauth.records.store import Store
+from facauth.store import rekey
+from facauth.store.keys import KeyAccess, KeyKind
+from facauth.store.sealing import SealedPerson, Template, new_key, seal_template, wrap_key
+from facauth.store.store import Store
 from facauth.structs import Encoding, PersonName
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"

@@ -29,11 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from facauth.errors import NoMatch, Reason
-from facauth.records import rekey
-from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.log import GENESIS, entry_hash
-from facauth.records.sealing import Template
-from facauth.records.store import Store
+from facauth.store import rekey
+from facauth.store.keys import KeyAccess, KeyKind
+from facauth.store.log import GENESIS, entry_hash
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 
 ENTRIES = 30
 PEOPLE = ("Ada", "Bob", "Łucja")

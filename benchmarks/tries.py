@@ -32,11 +32,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from facauth.errors import LockedOut, NoMatch, Reason
-from facauth.records import limits
-from facauth.records.clock import Clock
-from facauth.records.sealing import Template
-from facauth.records.store import Store
 from facauth.settings import LIMITS, AttemptLimits
+from facauth.store import limits
+from facauth.store.clock import Clock
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 
 NAME = "Ada"
 FAST = 72_000.0  # an hour in a twentieth of a second

@@ -27,8 +27,8 @@ from typing import Any
 import typer.main
 
 from facauth import cli, settings
-from facauth.records.keys import KeyAccess
-from facauth.records.sqlite import schema
+from facauth.store.keys import KeyAccess
+from facauth.store.sqlite import schema
 from facauth.web.app import make_app
 from facauth.web.site import Site, WebLimits
 from facauth.web.workers import Workers

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from facauth.errors import Conflict, Reason, SetupProblem, UsageProblem, shown
 from facauth.names import looks
 from facauth.networks import Checked, Networks
-from facauth.records.faults import unfit
-from facauth.records.keys import NO_KEYS
-from facauth.records.keys import KeyAccess as KeyAccess
-from facauth.records.keys import KeyKind as KeyKind
-from facauth.records.keys import Lock as Lock
-from facauth.records.log import Event as Event
-from facauth.records.log import broken_log as broken_log
-from facauth.records.person import unknown
-from facauth.records.sqlite.exposure import fault_of as fault_of
-from facauth.records.store import Store as Store
+from facauth.store.faults import unfit
+from facauth.store.keys import NO_KEYS
+from facauth.store.keys import KeyAccess as KeyAccess
+from facauth.store.keys import KeyKind as KeyKind
+from facauth.store.keys import Lock as Lock
+from facauth.store.log import Event as Event
+from facauth.store.log import broken_log as broken_log
+from facauth.store.person import unknown
+from facauth.store.sqlite.exposure import fault_of as fault_of
+from facauth.store.store import Store as Store
 from facauth.structs import (
     LogState,
     PersonName,
@@ -36,10 +36,10 @@ from facauth.structs import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facauth.records.change import Change
-    from facauth.records.person import Person
-    from facauth.records.sqlite.upgrade import Migration as Migration
     from facauth.spoof.signature import CaptureSignature as CaptureSignature
+    from facauth.store.change import Change
+    from facauth.store.person import Person
+    from facauth.store.sqlite.upgrade import Migration as Migration
     from facauth.system import System
     from facauth.transfer.document import Ask, Kdf
     from facauth.transfer.document import PersonCopy as PersonCopy
@@ -80,14 +80,14 @@ def backup(path: Path, out: Path) -> int:
 
     Raises UsageProblem if `out` exists, SetupProblem for a damaged store.
     """
-    from facauth.records.sqlite.backup import write_backup
+    from facauth.store.sqlite.backup import write_backup
 
     return write_backup(path, out)
 
 
 def restore(path: Path, source: Path) -> Restored:
     """Replace the store with a copy. Raises SetupProblem; then nothing has changed."""
-    from facauth.records.sqlite.backup import restore as put_back
+    from facauth.store.sqlite.backup import restore as put_back
 
     return Restored(*put_back(path, source))
 
@@ -97,7 +97,7 @@ def migrate(path: Path, keys: KeyAccess = NO_KEYS) -> Migration:
 
     Raises SetupProblem; then nothing has changed.
     """
-    from facauth.records.sqlite.upgrade import migrate as bring_up_to_date
+    from facauth.store.sqlite.upgrade import migrate as bring_up_to_date
 
     return bring_up_to_date(path, keys)
 
@@ -112,21 +112,21 @@ def outdated(store: Store) -> list[str]:
 
 def encrypt(path: Path, kind: KeyKind, keys: KeyAccess) -> Lock:
     """Encrypt the store, or create one. Raises Conflict if it is encrypted, SetupProblem."""
-    from facauth.records import rekey
+    from facauth.store import rekey
 
     return rekey.encrypt(path, kind, keys)
 
 
 def rotate(store: Store, keys: KeyAccess) -> Lock:
     """Give an encrypted store a new key of the same kind. Raises SetupProblem."""
-    from facauth.records import rekey
+    from facauth.store import rekey
 
     return rekey.rotate(store, keys)
 
 
 def export_key(store: Store, out: Path) -> Lock:
     """Copy the key into a new key file. Raises SetupProblem, UsageProblem if `out` exists."""
-    from facauth.records import rekey
+    from facauth.store import rekey
 
     return rekey.export(store, out)
 
@@ -365,7 +365,7 @@ def import_(
     """
     from facauth.decision.enrolment import require_newcomer, require_newcomers_apart
     from facauth.decision.match import Gallery
-    from facauth.records.arrivals import sealed
+    from facauth.store.arrivals import sealed
 
     store, calibration = system.store, system.calibration
     contract = system.stages.contract()

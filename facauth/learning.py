@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from facauth.decision.learning import CHANGED, match_doubts, spoof_doubts
 from facauth.decision.match import Gallery
 from facauth.faces.quality import judgements
-from facauth.records.sealing import Template
 from facauth.settings import ENROLMENT_QUALITY
+from facauth.store.sealing import Template
 from facauth.structs import Learned
 
 if TYPE_CHECKING:
     from facauth.decision.calibration import Calibration
     from facauth.errors import Reason
     from facauth.evidence import Evidence
-    from facauth.records.change import Change
-    from facauth.records.person import Person
-    from facauth.records.store import Store
+    from facauth.store.change import Change
+    from facauth.store.person import Person
+    from facauth.store.store import Store
 
 Photos = Sequence[tuple[str, str, Template]]  # contract, time of enrolment, template
 

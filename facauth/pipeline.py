@@ -26,8 +26,8 @@ from facauth.spoof.verdict import require_beyond_doubt, weigh
 from facauth.system import Enrolment
 
 if TYPE_CHECKING:
-    from facauth.records.person import Person
     from facauth.settings import QualityLimits, SpoofPolicy
+    from facauth.store.person import Person
     from facauth.structs import EnrolmentTerms, PersonName, PersonRow, Terms
     from facauth.system import Stages, System
 

@@ -19,11 +19,11 @@ from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
 from facauth.faces.image import strict as strict  # for processes that decode in several threads
 from facauth.faces.quality import measure
-from facauth.records.sealing import Template
 from facauth.settings import IMAGE
 from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.replay import judge as judge_replay
 from facauth.spoof.signature import CaptureSignature, signature
+from facauth.store.sealing import Template
 from facauth.structs import Subject
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from facauth.decision.calibration import Calibration
     from facauth.networks import Networks
-    from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
+    from facauth.store.store import Store
     from facauth.structs import (
         Encoding,
         EnrolmentTerms,

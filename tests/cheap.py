@@ -14,11 +14,11 @@ import numpy as np
 from conftest import Facauth
 from numpy.typing import NDArray
 
-from facauth.records.sealing import Template
-from facauth.records.store import Store
 from facauth.settings import DEFAULT
 from facauth.spoof.liveness import verdict_on
 from facauth.spoof.signature import CaptureSignature, Part
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 from facauth.structs import (
     NOTHING_COMPARED,
     Encoding,

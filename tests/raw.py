@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from facauth.records.sqlite.database import Database
-from facauth.records.sqlite.engine import SqliteEngine
-from facauth.records.store import Store
+from facauth.store.sqlite.database import Database
+from facauth.store.sqlite.engine import SqliteEngine
+from facauth.store.store import Store
 
 
 def database(store: Store) -> Database:

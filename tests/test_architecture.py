@@ -23,7 +23,7 @@ FLOORS = (
     {"facauth.settings", "facauth.samples"},
     {"facauth.structs"},
     {"facauth.networks"},
-    {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
+    {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.store"},  # the wings
     {"facauth.evidence", "facauth.several"},
     {"facauth.batch", "facauth.envelope", "facauth.explain", "facauth.learning"},
     {"facauth.system"},
@@ -37,9 +37,9 @@ FLOORS = (
 LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # Which of the libraries that matter may be imported where.
 DOORKEEPERS = {
-    "sqlite3": {"facauth.records"},
-    "cryptography": {"facauth.records"},
-    "keyring": {"facauth.records"},
+    "sqlite3": {"facauth.store"},
+    "cryptography": {"facauth.store"},
+    "keyring": {"facauth.store"},
     "typer": {"facauth.cli"},
     "rich": {"facauth.cli"},
     "matplotlib": {"facauth.measure"},
@@ -74,7 +74,7 @@ ALSO: dict[str, set[str]] = {
     "facauth.web.ended_sessions": {"files"},
     "facauth.web.token": {"files"},
 }
-SQLITE = "facauth.records.sqlite"
+SQLITE = "facauth.store.sqlite"
 SQL = r"\s*(SELECT|INSERT|UPDATE|DELETE FROM|REPLACE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT)\b[^a-z]"
 # What reads a weight file, and the name of their folder.
 OPENERS = ("readNet", "FaceDetectorYN.create", "FaceDetectorYN_create", "np.load", "WEIGHTS")
@@ -183,7 +183,7 @@ def test_libraries_are_imported_where_they_belong(name: str) -> None:
 @pytest.mark.parametrize("name", SOURCES)
 def test_sql_stands_in_the_engine_alone(name: str) -> None:
     """The rules of the store hold with any engine."""
-    if name.startswith("facauth.records.sqlite"):
+    if name.startswith("facauth.store.sqlite"):
         return
     assert "sqlite3" not in {each.split(".")[0] for each in imports(TREES[name])}
     texts = (node.value for node in ast.walk(TREES[name]) if isinstance(node, ast.Constant))
@@ -193,9 +193,9 @@ def test_sql_stands_in_the_engine_alone(name: str) -> None:
 
 def test_the_rules_of_the_store_open_one_engine_and_know_no_other_part_of_it() -> None:
     """Only where a store is opened stands which engine that is."""
-    rules = [name for name in SOURCES if room_of(name) == "facauth.records" and SQLITE not in name]
+    rules = [name for name in SOURCES if room_of(name) == "facauth.store" and SQLITE not in name]
     known = {(name, each) for name in rules for each in our_imports(name) if SQLITE in each}
-    assert known == {("facauth.records.store", "facauth.records.sqlite.engine")}
+    assert known == {("facauth.store.store", "facauth.store.sqlite.engine")}
 
 
 @pytest.mark.parametrize("name", SOURCES)

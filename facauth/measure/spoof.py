@@ -21,10 +21,10 @@ from facauth.errors import ExitCode, FacauthError, Reason, UnusableImage, UsageP
 from facauth.measure import gates
 from facauth.measure.rates import Rate, rate, worst
 from facauth.networks import Checked, Networks
-from facauth.records.keys import KeyAccess
-from facauth.records.store import Store
 from facauth.settings import DEFAULT
 from facauth.spoof.liveness import UNSURE
+from facauth.store.keys import KeyAccess
+from facauth.store.store import Store
 from facauth.structs import LiveVerdict, Terms
 from facauth.system import System
 

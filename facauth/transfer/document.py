@@ -26,8 +26,9 @@ from typing import Any, NoReturn, Self
 
 from facauth.decision.enrolment import Newcomer
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.records.arrivals import Arrival
-from facauth.records.keys import (
+from facauth.spoof.signature import CaptureSignature
+from facauth.store.arrivals import Arrival
+from facauth.store.keys import (
     SALT_BYTES,
     SCRYPT_N,
     SCRYPT_P,
@@ -37,9 +38,8 @@ from facauth.records.keys import (
     Lock,
     create,
 )
-from facauth.records.sealing import Template
-from facauth.records.vault import SealBroken, seal, unseal
-from facauth.spoof.signature import CaptureSignature
+from facauth.store.sealing import Template
+from facauth.store.vault import SealBroken, seal, unseal
 from facauth.structs import MAX_CONSENT_CHARACTERS, Consent, Encoding, PersonName, PersonRow
 
 Ask = Callable[[str], str | None]  # prompt -> passphrase

@@ -20,8 +20,8 @@ WRITER = """
 import os, signal, sys
 import numpy as np
 from pathlib import Path
-from facauth.records.sealing import Template
-from facauth.records.store import Store
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 from facauth.structs import PersonName
 path, first, count, end = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 store = Store.open(path)

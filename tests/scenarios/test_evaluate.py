@@ -15,7 +15,7 @@ from conftest import ROOT, SAMPLES, TERMINAL_COLUMNS, Facauth, tree
 from PIL import Image
 from simulator import recapture
 
-from facauth.records.store import Store
+from facauth.store.store import Store
 
 EILEEN, JOE, GRACE = "collins.png", "biden_2010.jpg", "hopper_1984.jpg"
 BARACK = ("obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg")

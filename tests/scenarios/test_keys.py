@@ -18,7 +18,7 @@ import pytest
 from conftest import Facauth, Photo, killing, tree
 from keyring.backend import KeyringBackend
 
-from facauth.records.keys import MIN_PASSPHRASE_CHARACTERS
+from facauth.store.keys import MIN_PASSPHRASE_CHARACTERS
 
 PASSPHRASE = "correct horse battery staple"
 ANOTHER = "another horse battery staple"

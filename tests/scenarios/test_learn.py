@@ -15,9 +15,9 @@ from tampering import encrypt
 
 from facauth.decision.calibration import shipped
 from facauth.errors import Reason, SetupProblem
-from facauth.records.keys import KeyAccess
-from facauth.records.person import Person
 from facauth.spoof.signature import CaptureSignature
+from facauth.store.keys import KeyAccess
+from facauth.store.person import Person
 from facauth.structs import (
     NOTHING_COMPARED,
     Encoding,

@@ -11,9 +11,9 @@ import pytest
 from conftest import Facauth, tree
 from tampering import encrypt
 
-from facauth.records.clock import Clock, binding
-from facauth.records.keys import KeyAccess
-from facauth.records.store import Store
+from facauth.store.clock import Clock, binding
+from facauth.store.keys import KeyAccess
+from facauth.store.store import Store
 
 DAY_S = 86_400.0
 

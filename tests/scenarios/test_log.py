@@ -18,8 +18,8 @@ import pytest
 from conftest import PATIENCE_S, Facauth, tree
 from tampering import encrypt
 
-from facauth.records.clock import Clock, binding
-from facauth.records.keys import KeyAccess
+from facauth.store.clock import Clock, binding
+from facauth.store.keys import KeyAccess
 
 EVENT = {"id", "at", "command", "verdict", "reasons", "person", "error_rate", "hash"}
 

@@ -14,7 +14,7 @@ from conftest import Facauth, Photo, fragments, tree
 from older import make_older
 
 from facauth.errors import Reason, SetupProblem
-from facauth.records.sqlite.schema import MIGRATIONS
+from facauth.store.sqlite.schema import MIGRATIONS
 
 PHOTOS = "person_id, contract, encoding, signature, accepted_spoof, enrolled_at"
 EILEEN, BARACK, AGAIN, JOE = "collins.png", "obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg"
@@ -60,7 +60,7 @@ def test_the_migration_is_logged_after_what_was_logged_before(older: Facauth) ->
     older("migrate")
     after = older.rows("SELECT command, verdict FROM events ORDER BY id")
     assert after == [*before, ("migrate", "migrated")]
-    from facauth.records.store import Store
+    from facauth.store.store import Store
 
     with Store.open(older.store) as store:
         assert store.verify_log() == (len(after), None)
@@ -247,7 +247,7 @@ def test_a_copy_that_is_not_sound_stops_it(older: Facauth, monkeypatch: pytest.M
     def unsound(*_: object) -> None:
         raise SetupProblem(Reason("store.backup", "it is no sound copy", "check the disk"))
 
-    monkeypatch.setattr("facauth.records.sqlite.backup._require_sound", unsound)
+    monkeypatch.setattr("facauth.store.sqlite.backup._require_sound", unsound)
     refused(older, "store.backup")
 
 
@@ -255,12 +255,12 @@ def test_a_migration_that_fails_leaves_no_copy(
     older: Facauth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = (*MIGRATIONS, ("CREATE TABLE people (again TEXT)",))
-    monkeypatch.setattr("facauth.records.sqlite.schema.MIGRATIONS", broken)
+    monkeypatch.setattr("facauth.store.sqlite.schema.MIGRATIONS", broken)
     refused(older, "store.unusable")
 
 
 def test_a_store_that_is_being_written(older: Facauth, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facauth.records.sqlite.connection.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("facauth.store.sqlite.connection.BUSY_TIMEOUT_S", 0.1)
     with closing(sqlite3.connect(older.store, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         result = older("migrate", "--json", exit_code=7)

@@ -8,9 +8,9 @@ from importlib import import_module
 import pytest
 from conftest import Facauth, Photo, fragments, tree
 
-from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.rekey import encrypt
-from facauth.records.store import Store
+from facauth.store.keys import KeyAccess, KeyKind
+from facauth.store.rekey import encrypt
+from facauth.store.store import Store
 
 EILEEN, JOE, BARACK, AGAIN = "collins.png", "biden_2010.jpg", "obama_2012.jpg", "obama_2010.jpg"
 

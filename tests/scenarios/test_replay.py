@@ -22,10 +22,10 @@ from simulator import SAMPLES, Medium, recapture
 from facauth.decision.calibration import Calibration
 from facauth.decision.match import Gallery, compare
 from facauth.networks import Checked, Networks
-from facauth.records.change import Change
-from facauth.records.person import Person
-from facauth.records.sealing import Template
-from facauth.records.store import Store
+from facauth.store.change import Change
+from facauth.store.person import Person
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 from facauth.structs import Encoding, Match, PersonName
 
 FIRST, AGAIN, ANOTHER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"

@@ -10,11 +10,11 @@ import pytest
 from conftest import Facauth
 from tampering import encrypt
 
-from facauth.records import means
-from facauth.records.keys import KeyAccess
-from facauth.records.sealing import Template
-from facauth.records.store import Store
 from facauth.settings import default_key_file
+from facauth.store import means
+from facauth.store.keys import KeyAccess
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 from facauth.structs import Encoding
 
 

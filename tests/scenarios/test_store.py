@@ -10,9 +10,9 @@ import pytest
 from conftest import Facauth, Photo, change_types, tree
 from older import make_older
 
-from facauth.records.clock import SYSTEM
-from facauth.records.person import Person
-from facauth.records.sqlite.schema import MIGRATIONS
+from facauth.store.clock import SYSTEM
+from facauth.store.person import Person
+from facauth.store.sqlite.schema import MIGRATIONS
 
 EILEEN, BARACK, AGAIN, JOE = "collins.png", "obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg"
 
@@ -114,7 +114,7 @@ def test_a_new_store_is_known_without_another_made_in_memory(
     facauth: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facauth.knows(Ada=photo(EILEEN))
-    monkeypatch.setattr("facauth.records.sqlite.schema._take", None)
+    monkeypatch.setattr("facauth.store.sqlite.schema._take", None)
     assert facauth("list").stdout.startswith("Ada\t")
 
 

@@ -19,9 +19,9 @@ import pytest
 from conftest import PATIENCE_S, Facauth, Photo, Result, expected, fragments, killing, tree
 
 from facauth.decision.enrolment import like_somebody
-from facauth.records.keys import SCRYPT_N, KeyAccess, KeyKind
-from facauth.records.rekey import encrypt
-from facauth.records.store import Store
+from facauth.store.keys import SCRYPT_N, KeyAccess, KeyKind
+from facauth.store.rekey import encrypt
+from facauth.store.store import Store
 from facauth.transfer import document
 
 EILEEN, JOE, BARACK, AGAIN = "collins.png", "biden_2010.jpg", "obama_2012.jpg", "obama_2010.jpg"

@@ -22,13 +22,13 @@ from facauth.admin import export, import_
 from facauth.decision.calibration import Calibration, shipped
 from facauth.errors import Conflict, ExitCode, FacauthError, SetupProblem, UsageProblem
 from facauth.networks import Checked, Networks
-from facauth.records.keys import SCRYPT_N, KeyAccess, KeyKind
-from facauth.records.rekey import encrypt
-from facauth.records.sealing import Template
-from facauth.records.sqlite.database import Database
-from facauth.records.store import Store
-from facauth.records.vault import seal
 from facauth.spoof.signature import CaptureSignature, Part
+from facauth.store.keys import SCRYPT_N, KeyAccess, KeyKind
+from facauth.store.rekey import encrypt
+from facauth.store.sealing import Template
+from facauth.store.sqlite.database import Database
+from facauth.store.store import Store
+from facauth.store.vault import seal
 from facauth.structs import Consent, PersonName
 from facauth.system import System, bind
 from facauth.transfer import document

@@ -14,8 +14,8 @@ from conftest import SAMPLES
 from serving import BARACK, BARACK_AGAIN, BARACK_LATER, SITE, Served, command, serving
 
 from facauth.networks import Networks
-from facauth.records.means import SEARCHED_FROM
-from facauth.records.store import Store
+from facauth.store.means import SEARCHED_FROM
+from facauth.store.store import Store
 from facauth.system import bind_photo
 from facauth.web import jobs
 from facauth.web.form import Form

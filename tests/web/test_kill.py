@@ -11,8 +11,8 @@ import pytest
 import server_kills
 from server_kills import STAYS, Comer
 
-from facauth.records.sealing import Template
-from facauth.records.store import Store
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 
 
 @pytest.mark.slow
