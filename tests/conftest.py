@@ -167,7 +167,7 @@ class Facauth:
         result = self(*arguments, exit_code=7)
         assert result.stdout == ""
         assert result.stderr == (
-            f"facauth: there is no store at {self.store}; facauth register makes one\n"
+            f"facauth: there is no store at {self.store}; facauth register creates it\n"
         )
         assert not self.store.parent.exists()
 

@@ -1,4 +1,4 @@
-"""Whether one face is made of the other's pixels, wherever an editor has moved them.
+"""Whether a face consists of another face's pixels, wherever an editor moved them.
 
 Dense flow brings the aligned faces together, cell by cell; then their fine detail is compared. A
 warp, a move or a drawn pair of glasses leaves the pixels of some cells as they were. Another photo
@@ -24,11 +24,11 @@ CELL_PX = 16
 CELLS = 4  # along the middle of the face, which is what a face swap leaves of it
 FINE_PX, COARSE_PX = 1.0, 2.0  # standard deviations: finer detail is noise, coarser everybody's
 MARGIN_PX = 8  # that the wider blur reaches
-SHARE = 90  # percentile of the cells: the best one or two of them tell
+SHARE = 90  # percentile of the cells: the best one or two decide
 
 
 def fine_detail(probe: Grey, enrolled: Grey) -> float:
-    """In [-1, 1]: correlation of what the best cells show, free of light, contrast and place.
+    """In [-1, 1]: correlation of the best cells, independent of light, contrast and place.
 
     Both are (ALIGNED_PX, ALIGNED_PX). The mean of the flow from one to the other and back.
     """

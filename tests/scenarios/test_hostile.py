@@ -232,7 +232,7 @@ def largest() -> dict[str, Made]:
         ),
         "tiff of 16 bits": (wide_tiff, NOBODY),
         "100,000 faces": (lambda: montage(SIDE, 22), NOBODY),
-        "several hundred faces": (lambda: montage(800, 36), "faces of like size were found"),
+        "several hundred faces": (lambda: montage(800, 36), "faces of similar size were found"),
         "64 MB of fill": (lambda: b"\xff\xd8" + b"\xff" * (IMAGE.max_bytes - 2), "too many parts"),
         "png of zeros": (bombs()["png of zeros"][0], "64 megapixels"),
         "tiff tile": (bombs()["tiff tile"][0], "64 megapixels"),

@@ -182,9 +182,9 @@ def test_a_refused_doubt_is_logged_and_tells_what_to_do(
     result = enrolled("sign-in", photo(AGAIN), exit_code=4)
     assert result.stdout == ""
     assert result.stderr == (
-        "facauth: this photo was taken where and when an enrolled one was; "
+        "facauth: this photo was taken in the same sitting as an enrolled photo; "
         "take a photo at another time or place\n"
-        "facauth: it is not sure that this is a live face; take a new photo in other light\n"
+        "facauth: the face is not surely live; take a new photo in other light\n"
     )
     assert enrolled.events()[-1] == (
         "sign-in",

@@ -45,7 +45,7 @@ def readers(photo: Photo) -> list[tuple[str, ...]]:
 def test_a_store_that_is_not_there_is_not_an_empty_one(facauth: Facauth, photo: Photo) -> None:
     for command in readers(photo):
         result = facauth(*command, exit_code=7)
-        said = f"facauth: there is no store at {facauth.store}; facauth register makes one\n"
+        said = f"facauth: there is no store at {facauth.store}; facauth register creates it\n"
         assert (result.stdout, result.stderr) == ("", said), command
     assert not facauth.store.parent.exists()
     assert tree(facauth.here) == {}
