@@ -60,7 +60,7 @@ def looked_at(evidence: Evidence) -> list[str]:
 
 
 def doubted(found: Sequence[Evidence]) -> list[str]:
-    """A note for each enrolled photo of which it is not sure that it shows a live face."""
+    """A note for each enrolled photo whose face is not surely live."""
     judged = [(number, each.liveness) for number, each in enumerate(found, 1) if each.liveness]
     return [
         f"photo {number} of {len(found)} is enrolled in doubt: {reason.message}"

@@ -130,7 +130,7 @@ def test_an_enrolled_doubt_is_told_and_remembered_and_no_sign_in(
 ) -> None:
     score(DEFAULT.min_unsure_score)
     result = facauth("register", "Barack", photo(FIRST), photo(ANOTHER))
-    doubt = "enrolled in doubt: it is not sure that this is a live face"
+    doubt = "enrolled in doubt: the face is not surely live"
     told = [line for line in result.stderr.splitlines() if "in doubt" in line]
     assert told == [f"facauth: photo 1 of 2 is {doubt}", f"facauth: photo 2 of 2 is {doubt}"]
     assert facauth("list", "--json").json["people"][0]["accepted_spoof"] == 2
