@@ -91,7 +91,7 @@ def test_a_rate_that_few_pairs_show_is_null_with_a_word(facauth: Facauth, people
     last = match(facauth, people)["evaluation"]["rows"][0]["set_here"][-1]
     assert last["pairs"] < 30
     assert (last["threshold"], last["fnmr"]) == (None, None)
-    assert last["unknown"] == "not shown by so few"
+    assert last["unknown"] == "not shown by so few pairs"
 
 
 def test_plain_text_when_piped(facauth: Facauth, people: Path) -> None:
