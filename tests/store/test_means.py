@@ -362,7 +362,7 @@ def test_a_sealed_block_fits_in_its_place_only(
     store.refresh(CONTRACT, Gallery.of)
     if what == "contract":  # the same people, and as many photos of each
         alter(path, "UPDATE means SET contract = ?", OTHER)
-        with pytest.raises(SetupProblem, match="does not fit"):
+        with pytest.raises(SetupProblem, match="do not fit"):
             searched(store, OTHER)
         return
     if what == "block":
