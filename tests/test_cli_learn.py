@@ -28,7 +28,7 @@ from facauth.structs import (
     Sighting,
 )
 
-PASSES = "facauth: 1 in 1,000 strangers would pass as somebody enrolled here\n"
+PASSES = "facauth: matched at a false match rate of 1 in 1,000\n"
 LEARNED = PASSES + "facauth: learned: Ada now has {} photos\n"
 OLD = "2020-01-01T00:00:00+00:00"
 COPY = Reason("replay.enrolled_picture", "it is the enrolled picture", "take another photo")
