@@ -61,7 +61,8 @@ def lesson(store: Store, found: Evidence, calibration: Calibration) -> Lesson:
     with found.timed("learn"):
         with store.snapshot():
             photos, surplus = store.templates(name), store.surplus(name)
-            others = Gallery.of(store.encodings(contract)).without(found.match.person)
+            everybody = Gallery.of(store.encodings(contract), calibration.space)
+        others = everybody.without(found.match.person)
         doubts = _doubts(found, photos, others, calibration)
     encoding, signature = found.encoding.as_bytes(), found.signature.to_bytes()
     template = Template(encoding, signature, accepted_spoof=False, learned=True)
@@ -80,15 +81,12 @@ def _doubts(
     ]
     registered = [kept for kept in compared if not kept.learned]
     checks = judgements(found.quality, ENROLMENT_QUALITY)
+    whole, enrolled = (
+        Gallery.of([("", photo.encoding) for photo in some], calibration.space)
+        for some in (compared, registered)
+    )
     return (
         *spoof_doubts(found.liveness, found.replay, len(photos)),
         *(reason for passed, reason in checks if not passed),
-        *match_doubts(
-            encoding, _gallery(compared), _gallery(registered), others, match.fmr, calibration
-        ),
+        *match_doubts(encoding, whole, enrolled, others, match.fmr, calibration),
     )
-
-
-def _gallery(photos: Sequence[Template]) -> Gallery:
-    """Of one person."""
-    return Gallery.of([("", photo.encoding) for photo in photos])

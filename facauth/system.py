@@ -137,15 +137,16 @@ class System:
 
         Raises NoMatch where there is nobody.
         """
-        store, contract = self.store, self.stages.contract()
+        store, contract, space = self.store, self.stages.contract(), self.calibration.space
+        averages = partial(Gallery.of, space=space)
         if claimed is None:
-            store.refresh(contract, Gallery.of)
+            store.refresh(contract, averages, space.name)
         with store.snapshot():
-            if claimed is None and (blocks := store.blocks(contract, Gallery.of)):
-                yield Crowd(blocks.people, blocks, partial(store.encodings_of, contract))
+            if claimed is None and (blocks := store.blocks(contract, averages, space.name)):
+                yield Crowd(blocks.people, blocks, partial(store.encodings_of, contract), space)
                 return
             name = None if claimed is None else store.known_as(PersonName.parse(claimed))
-            gallery = Gallery.of(store.encodings(contract, name))
+            gallery = Gallery.of(store.encodings(contract, name), space)
             if name is not None:
                 require_current(gallery, name)
             require_anybody(gallery, store.path)

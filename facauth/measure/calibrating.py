@@ -164,14 +164,16 @@ class Row:
 
     photos: int | None  # None: the limit of ever more
     people: int  # enrolled
-    shown: float  # the lowest measured rate
+    shown: float | Floats  # the lowest measured rate; (FMRS,) where groups decide
     similarity: Floats
     interval: Floats  # (2, FMRS), of the similarity
     fmr_interval: Floats  # (2, FMRS): of the rate that the similarity really has
     pairs: Ints  # of people that match falsely there
+    groups: tuple[str, ...] = ()  # (FMRS,): which group decides, where there are groups
 
     def as_json(self) -> dict[str, object]:
         """As the file has it."""
+        shown = np.broadcast_to(self.shown, FMRS.shape)
         points = [
             {
                 "fmr": fmr,
@@ -179,7 +181,8 @@ class Row:
                 "interval": [round(float(x), 5) for x in self.interval[:, i]],
                 "fmr_interval": [float(f"{x:.2g}") for x in self.fmr_interval[:, i]],
                 "pairs": int(self.pairs[i]),
-                "basis": "measured" if fmr >= self.shown else "extrapolated",
+                "basis": "measured" if fmr >= shown[i] else "extrapolated",
+                **({"group": self.groups[i]} if self.groups else {}),
             }
             for i, fmr in enumerate(FMRS.tolist())
         ]
@@ -198,6 +201,54 @@ def rates_at(similarity: Floats, thresholds: Floats) -> Floats:
 def ends(resampled: Floats) -> Floats:
     """(2, ...): of the 95 % interval, over the first axis."""
     return np.asarray(np.quantile(resampled, [0.025, 0.975], axis=0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupMap:
+    """The map of one group of people, and what resamples of these people give; see strictest."""
+
+    name: str
+    people: Ints  # (rows,): enrolled
+    shown: Floats  # (rows,): the lowest measured rate
+    similarity: Floats  # (rows, FMRS)
+    resampled: Floats  # (resamples, rows, FMRS): curves
+    tails: dict[int, ImpostorTail]  # by number of photos
+
+
+def strictest(maps: Sequence[GroupMap], photos: Sequence[int | None]) -> list[Row]:
+    """At each point the similarity of the group that asks for most.
+
+    photos: of each row. More photos and lower rates never ask for less.
+    """
+    rows: list[Row] = []
+    asked = np.stack([each.similarity for each in maps])
+    deciding = asked.argmax(0)
+    points = np.arange(len(FMRS))
+    for place, k in enumerate(photos):
+        chosen = [maps[one] for one in deciding[place]]
+        least = rows[-1].similarity if rows else 0.0
+        similarity = np.maximum(np.maximum.accumulate(asked[deciding[place], place, points]), least)
+        rates = {
+            id(each): np.stack([rates_at(similarity, one) for one in each.resampled[:, place]])
+            for each in set(chosen)
+        }
+        pairs = [
+            matching_pairs(each.tails[k], value) if k in each.tails else 0
+            for each, value in zip(chosen, similarity.tolist(), strict=True)
+        ]
+        rows.append(
+            Row(
+                k,
+                max(int(each.people[place]) for each in maps),
+                np.array([each.shown[place] for each in chosen]),
+                similarity,
+                np.stack([ends(e.resampled[:, place, i]) for i, e in enumerate(chosen)], axis=1),
+                np.stack([ends(rates[id(e)][:, i]) for i, e in enumerate(chosen)], axis=1),
+                np.array(pairs),
+                tuple(each.name for each in chosen),
+            )
+        )
+    return rows
 
 
 # --- a local map ----------------------------------------------------------------------------
@@ -229,7 +280,7 @@ def local_map(vectors: NDArray[np.float32], person: Ints, shipped: InForce) -> L
     people = int(person.max(initial=-1)) + 1
     require_people(people)
     chosen = fair_share(person)
-    vectors, person = vectors[chosen], person[chosen]
+    vectors, person = shipped.calibration.space.of(vectors[chosen]), person[chosen]
     enough = {k: (np.bincount(person) >= k).sum() >= MIN_PEOPLE for k in PHOTOS}
     share = FLOOR_FMR if people < MANY else FLOOR_FMR_OF_MANY
     data = {
@@ -313,6 +364,7 @@ def as_document(made: Local, shipped: InForce, when: str) -> dict[str, Any]:
         "weighing": shipped.document["weighing"],
         "intervals": f"95 %, {RESAMPLES} resamples of people",
         "min_fmr": shipped.calibration.min_fmr,
+        "space": shipped.document.get("space"),
         "made": when,
         "facauth": __version__,
         "moved_from": shipped.document["name"],

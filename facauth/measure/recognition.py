@@ -273,6 +273,7 @@ def evaluate(
 
     count_fta: a photo that a sign-in refuses is one that misses its person.
     """
+    found = replace(found, vectors=calibration.space.of(found.vectors))
     numbers = numbers_of_photos(found, photos)
     made = {k: gallery_of(found, k, count_fta=count_fta) for k in numbers}
     own = made[photos]

@@ -87,6 +87,12 @@ class Templates:
     contract: str
     read: Callable[[int, int], Rows]  # those of people from one id to another, verified
     average: Average
+    space: str = ""  # in which the means are; "" is that of the templates
+
+    @property
+    def kind(self) -> str:
+        """Which means these are; those of another space are never used."""
+        return f"{self.contract} in {self.space}" if self.space else self.contract
 
     def many(self) -> bool:
         """Whether there are so many people that it is worth it."""
@@ -99,7 +105,7 @@ class Templates:
 
     def written(self) -> dict[int, int]:
         """The id of each block that there is."""
-        return dict(self.db.all("SELECT block, id FROM means WHERE contract = ?", self.contract))
+        return dict(self.db.all("SELECT block, id FROM means WHERE contract = ?", self.kind))
 
     def numbers(self) -> range:
         """Of all blocks that can have people."""
@@ -154,9 +160,10 @@ class Templates:
         vectors = np.rint(block.means * SCALE).astype("<i2").tobytes()
         if self.vault:
             vectors = self.vault.seal_means(vectors, self._bound(number, block.photos))
+        self.db.write("DELETE FROM means WHERE block = ? AND contract <> ?", number, self.kind)
         self.db.write(  # another process may have been first
             "INSERT OR IGNORE INTO means VALUES (?, ?, ?, ?)",
-            *(secrets.randbits(63), number, self.contract, vectors),
+            *(secrets.randbits(63), number, self.kind, vectors),
         )
 
     def found(self, number: int, photos: NDArray[np.intp], identifier: int) -> Block | None:
@@ -191,7 +198,7 @@ class Templates:
         return unfit("store.damaged", self.db.path, what, RESTORE)
 
     def _bound(self, number: int, photos: NDArray[np.intp]) -> Bound:
-        return ["means", self.contract, number, photos.astype("<i4").tobytes().hex()]
+        return ["means", self.kind, number, photos.astype("<i4").tobytes().hex()]
 
 
 class Blocks:

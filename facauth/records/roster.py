@@ -89,20 +89,20 @@ class Roster(ABC):
         found = self._encodings(contract, f"WHERE p.id IN ({marks})", *people)
         return [(whose, encoding) for _, whose, encoding in found]
 
-    def blocks(self, contract: str, average: means.Average) -> means.Blocks | None:
+    def blocks(self, contract: str, average: means.Average, space: str = "") -> means.Blocks | None:
         """What this store is searched by; None where there are so few that all can be read.
 
-        Call it within a snapshot.
+        space: names the one in which `average` gives means. Call it within a snapshot.
         """
-        templates = self._source(contract, average)
+        templates = self._source(contract, average, space)
         return means.Blocks(templates, self.memory) if templates.many() else None
 
-    def refresh(self, contract: str, average: means.Average) -> None:
+    def refresh(self, contract: str, average: means.Average, space: str = "") -> None:
         """Write down what a large store is searched by, as far as it is missing; or do not.
 
         Learned templates that have expired go first, for blocks hold everything that there is.
         """
-        templates = self._source(contract, average)
+        templates = self._source(contract, average, space)
         if not templates.many():
             return
         if self._expired():
@@ -110,11 +110,11 @@ class Roster(ABC):
                 self.forget_expired()
         means.refresh(templates)
 
-    def _source(self, contract: str, average: means.Average) -> means.Templates:
+    def _source(self, contract: str, average: means.Average, space: str) -> means.Templates:
         def read(first: int, last: int) -> list[tuple[int, str, bytes]]:
             return self._encodings(contract, "WHERE p.id BETWEEN ? AND ?", first, last)
 
-        return means.Templates(self._db, self.vault(), contract, read, average)
+        return means.Templates(self._db, self.vault(), contract, read, average, space)
 
     def _encodings(
         self, contract: str, where: str, *values: object
