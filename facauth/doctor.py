@@ -54,6 +54,7 @@ def examine(store: Path) -> Iterator[Finding]:
         yield _looked(check, look)
     yield from _store(store)
     yield Finding("limits", True, "a still cannot show another real photo of the victim")
+    yield Finding("not known", True, "error rates for children, twins and other populations")
 
 
 def _package(name: str) -> Finding:
@@ -159,7 +160,7 @@ def _calibration() -> str:
     from facauth.decision.calibration import in_force
 
     used = in_force()
-    return f"{used.kind}: {used.source}; {used.file}"
+    return "; ".join([f"{used.kind}: {used.source}", *used.group_rates(), used.file])
 
 
 def _store(path: Path) -> Iterator[Finding]:

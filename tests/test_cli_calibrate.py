@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, Facauth, Photo, piped, tree
 from numpy.typing import NDArray
+from plain import PLAIN
 
-from facauth.decision.calibration import FILE, shipped
+from facauth.decision.calibration import FILE, in_force, shipped
 from facauth.files import read_trusted
 from facauth.settings import local_calibration
 from facauth.structs import Encoding
@@ -40,8 +42,9 @@ def vector(image: str) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def folder(facauth: Facauth) -> Folder:
+def folder(facauth: Facauth, monkeypatch: pytest.MonkeyPatch) -> Folder:
     """Makes a folder of people whose faces are told by their names."""
+    monkeypatch.setattr("facauth.decision.calibration.shipped", lambda: PLAIN)
     cheap.bind_to(
         facauth,
         contract=lambda: shipped().document["contract"],
@@ -206,6 +209,23 @@ def test_a_cache_spares_a_second_look(facauth: Facauth, folder: Folder) -> None:
     assert again["rows"] == first["rows"]
 
 
+def test_groups_are_measured_each_and_the_strictest_decides(
+    facauth: Facauth, folder: Folder
+) -> None:
+    made = folder(60)
+    names = ["many" if number < 30 else "few" if number < 40 else "rest" for number in range(60)]
+    rows = [f"{number},{group}" for number, group in enumerate(names) if group != "rest"]
+    (made / "groups.csv").write_text("\n".join(["person,group", *rows]))
+    answer = calibrate(facauth, "ordinary")
+    told = answer["calibration"]
+    assert told["local_groups"] == {"everybody": 60, "many": 30}
+    assert {each["group"] for each in told["rows"][0]["points"]} <= {"everybody", "many"}
+    assert any("the group few has 10 people" in note for note in answer["notes"])
+    text = facauth("calibrate", "--show").stdout
+    assert re.search(r"\((everybody|many)\)$", text, re.MULTILINE)
+    facauth("calibrate", "ordinary", "--groups", "absent.csv", exit_code=2)
+
+
 def test_too_few_people_are_refused_before_any_photo_is_looked_at(
     facauth: Facauth, folder: Folder
 ) -> None:
@@ -329,7 +349,9 @@ def test_a_command_decides_by_one_reading_of_it(
     facauth: Facauth, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     """So no two thresholds of one decision come from two files."""
-    cheap.bind_to(facauth, signature=cheap.capture)
+    monkeypatch.setattr("facauth.decision.calibration.shipped", lambda: PLAIN)
+    read_anew = {"calibration": lambda: in_force().calibration}
+    cheap.bind_to(facauth, signature=cheap.capture, **read_anew)
     cheap.enrol(facauth, "Ada")
     if command[0] == "import":
         facauth("export", *command[1:], "Ada", "--plain")
@@ -338,7 +360,7 @@ def test_a_command_decides_by_one_reading_of_it(
     assert path
     path.parent.mkdir(mode=0o700, parents=True)
     path.touch(mode=0o600)
-    path.write_text(json.dumps(shipped().document | {"made": "2026-11-23", "facauth": "0"}))
+    path.write_text(json.dumps(PLAIN.document | {"made": "2026-11-23", "facauth": "0"}))
     read: list[Path] = []
 
     def noted(file: Path, max_bytes: int) -> bytes:

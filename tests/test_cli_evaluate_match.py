@@ -13,6 +13,7 @@ import pytest
 from cheap import CONTRACT, FACE, GOOD
 from conftest import SAMPLES, TERMINAL_COLUMNS, Facauth, piped, tree
 from PIL import Image
+from plain import PLAIN
 from portraits import filled, vector
 
 from facauth.errors import Reason, UnusableImage
@@ -46,6 +47,7 @@ def people(facauth: Facauth) -> Path:
     """Twelve people with four photos each, of whom the names tell what they show."""
     facauth.bind(
         contract=lambda: CONTRACT,
+        calibration=lambda: PLAIN.calibration,
         decode=decode,
         sight=sight,
         measure=lambda *_: GOOD,
@@ -359,7 +361,11 @@ def test_nothing_is_written_unasked(facauth: Facauth, people: Path, tmp_path: Pa
 def test_with_a_cache_the_second_run_looks_at_nothing(facauth: Facauth, people: Path) -> None:
     filled(people, "p00/nobody.jpg")
     first = match(facauth, people, "--cache", "cache")["evaluation"]
-    facauth.bind(contract=lambda: CONTRACT, decode=lambda _: pytest.fail("a photo was looked at"))
+    facauth.bind(
+        contract=lambda: CONTRACT,
+        calibration=lambda: PLAIN.calibration,
+        decode=lambda _: pytest.fail("a photo was looked at"),
+    )
     assert match(facauth, people, "--cache", "cache")["evaluation"] == first
     cache = facauth.here / "cache"
     assert cache.stat().st_mode & 0o777 == 0o600

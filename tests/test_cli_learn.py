@@ -11,9 +11,9 @@ import cheap
 import numpy as np
 import pytest
 from conftest import Facauth, Photo, fragments
+from plain import PLAIN
 from tampering import encrypt
 
-from facauth.decision.calibration import shipped
 from facauth.errors import Reason, SetupProblem
 from facauth.records.keys import KeyAccess
 from facauth.records.store import Store
@@ -85,7 +85,7 @@ def threshold(facauth: Facauth, image: str) -> float:
 
 
 def threshold_of(photos: int) -> float:
-    return round(float(shipped().calibration.min_similarity(1e-4, np.array([photos]))[0]), 4)
+    return round(float(PLAIN.calibration.min_similarity(1e-4, np.array([photos]))[0]), 4)
 
 
 # --- what is learned -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import typer
 
 from facauth.cli.bound import ENCODERS, stages
 from facauth.cli.measuring import encoded_photos
-from facauth.cli.options import CacheFile, Call, Jobs, named
+from facauth.cli.options import CacheFile, Call, Groups, Jobs, named
 from facauth.cli.output import answering
 from facauth.cli.tables import lines
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
@@ -20,8 +20,8 @@ from facauth.settings import RATES, local_calibration
 if TYPE_CHECKING:
     from facauth.decision.calibration import InForce
     from facauth.envelope import Answer
-    from facauth.measure.calibrating import Local
     from facauth.measure.encoded import Encodings
+    from facauth.measure.local import Local
 
 Folder = Annotated[
     Path | None,
@@ -50,6 +50,7 @@ def calibrate(
     folder: Folder = None,
     show: Show = False,
     out: Out = None,
+    groups: Groups = None,
     cache: CacheFile = None,
     jobs: Jobs = None,
 ) -> None:
@@ -57,56 +58,71 @@ def calibrate(
 
     Error rates are then those of your people and camera, not of the photos that facauth was
     released with. Take the photos as those of a sign-in are taken. Few people prove little: where
-    they leave a doubt, the stricter threshold is used. The calibration holds numbers only. It is in
-    force until you delete it.
+    they leave a doubt, the stricter threshold is used. With groups, each group of 25 people or more
+    is measured, and the strictest threshold is used; without, no threshold gets looser than the
+    released one. The calibration holds numbers and the names of groups. It is in force until you
+    delete it.
 
     Example: facauth calibrate portraits/
     """
     with answering(call, "calibration") as answer:
         from facauth.decision.calibration import in_force
 
-        if (folder is None) != show or (show and (out or cache)):
+        if (folder is None) != show or (show and (out or cache or groups)):
             message = "calibrate takes either a folder or --show"
             raise UsageProblem(Reason("usage", message, "see facauth --help"))
         if folder is None:
             explain(answer, in_force())
         else:
             answer.more["suspects"] = answer.more["failures"] = None
-            from facauth.measure.calibrating import require_people
-            from facauth.measure.folders import portraits
+            from facauth.measure.groups import grouped
+            from facauth.measure.local import require_people
 
-            target, photos = target_of(out), portraits(folder)
+            target = target_of(out)
+            photos, group_of = grouped(folder, groups)
             require_people(len({photo.person for photo in photos}))
             made = partial(stages, *ENCODERS)
             found = encoded_photos(call, made, folder, photos, cache, jobs=jobs)
-            make(answer, found, target, in_force=out is None)
+            make(answer, found, target, group_of, in_force=out is None)
 
 
-def make(answer: Answer, found: Encodings, target: Path, *, in_force: bool) -> None:
+def make(
+    answer: Answer,
+    found: Encodings,
+    target: Path,
+    group_of: dict[str, str] | None,
+    *,
+    in_force: bool,
+) -> None:
     """Calibrate and write the file; raises UsageProblem."""
     from facauth.decision.calibration import Calibration, InForce, fault_of, shipped
-    from facauth.measure import calibrating
+    from facauth.measure import local
 
-    made = calibrating.local_map(found.vectors, found.person, shipped())
+    group = None if group_of is None else [group_of.get(file) for file in found.files]
+    made = local.local_map(found.vectors, found.person, shipped(), group)
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    document = calibrating.as_document(made, shipped(), when)
+    document = local.as_document(made, shipped(), when)
     own = InForce(Calibration.of(document), document, target)
     fault = fault_of(own)
     if fault:
         message = f"these photos make no calibration: it {fault}"
         raise UsageProblem(Reason("calibrate.unfit", message, "see whether each shows its person"))
-    calibrating.keep(document, target)
+    local.keep(document, target)
     answer.verdict = "calibrated"
     answer.more["calibration"] = fields(own)
     answer.more["suspects"] = suspects_of(made, found)
     answer.more["failures"] = found.failures
     answer.lines += made_lines(own, in_force=in_force)
-    answer.notes += [*few(own), *doubts(answer.more["suspects"], len(found.failed))]
+    answer.notes += [
+        *few(own),
+        *small(made.few),
+        *doubts(answer.more["suspects"], len(found.failed)),
+    ]
 
 
 def target_of(out: Path | None) -> Path:
     """Where the file is to be; raises UsageProblem or SetupProblem where it cannot be."""
-    from facauth.measure.calibrating import require_target
+    from facauth.measure.local import require_target
 
     if out is not None:
         require_target(out)
@@ -159,6 +175,15 @@ def few(own: InForce) -> list[str]:
     return [f"{doubt} because they are few; add more, or delete it"]
 
 
+def small(groups: dict[str, int]) -> list[str]:
+    """Groups that could not be measured by themselves."""
+    return [
+        f"the group {shown(name)} has {people} people with usable photos, too few to be measured; "
+        "its error rate is not known"
+        for name, people in groups.items()
+    ]
+
+
 def at_verify_fmr(of: InForce) -> dict[str, Any]:
     """The point of single photos at the default rate of sign-in --as."""
     return next(p for _, p in shown_points(of, (1,)) if p["fmr"] == RATES.verify_fmr)
@@ -202,9 +227,29 @@ def explain(answer: Answer, used: InForce) -> None:
             [cells(row, point) for row, point in shown_points(used, (1, 2, 3, 5))],
             header=True,
         ),
+        *group_lines(used),
         f"lowest rate of a comparison: {lowest:.0e}",
         f"at {RATES.identify_fpir:.0e} for a sign-in: enough for {people} people in a store",
     ]
+
+
+def group_lines(used: InForce) -> list[str]:
+    """The rates of each group that the calibration was measured on."""
+    measured = used.document.get("groups", [])
+    columns = ("Group", "Photos", "Rate", "FMR (95 %)", "Pairs", "FNMR (95 %)", "People")
+    rows = [
+        (
+            each["group"],
+            str(each["photos"]),
+            f"{each['asked_fmr']:.0e}",
+            "{:.1e} ({:.1e} to {:.1e})".format(each["fmr"], *each["fmr_interval"]),
+            f"{each['matched']} of {each['pairs']}",
+            "{:.2%} ({:.2%} to {:.2%})".format(each["fnmr"], *each["fnmr_interval"]),
+            str(each["people"]),
+        )
+        for each in measured
+    ]
+    return lines(columns, rows, header=True) if rows else []
 
 
 def fields(used: InForce) -> dict[str, Any]:
@@ -237,6 +282,8 @@ def cells(row: dict[str, Any], point: dict[str, Any]) -> tuple[str, ...]:
     basis = point["basis"]
     if basis == "measured":
         basis += f", {point['pairs']} pairs of people"
+    if "group" in point:
+        basis += f" ({shown(point['group'])})"
     return (
         str(row["photos"]),
         f"{point['fmr']:.0e}",

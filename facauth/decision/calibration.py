@@ -131,6 +131,19 @@ class InForce:
         """How many a store may hold at the default rate of a sign-in without --as."""
         return int(RATES.identify_fpir / self.calibration.min_fmr * (1 + ROUNDING))
 
+    def group_rates(self) -> list[str]:
+        """What was measured in each group at the default rate of sign-in --as, with one photo.
+
+        The thresholds were made without the people measured.
+        """
+        measured = [
+            each
+            for each in self.document.get("groups", [])
+            if each["photos"] == 1 and each["asked_fmr"] == RATES.verify_fmr
+        ]
+        told = "{group}: FMR {fmr:.1e} ({0:.1e} to {1:.1e}, {matched} of {pairs} pairs)"
+        return [told.format(*each["fmr_interval"], **each) for each in measured]
+
     def fmr_intervals(self, place: int) -> Floats:
         """(2, fmrs): of the rates that the similarities of the row in this place really have."""
         import numpy as np

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from plain import PLAIN
 
 from facauth.decision import match as decision
-from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, fmr_of_each, require_match
 from facauth.errors import FacauthError, NoMatch, SetupProblem, UsageProblem
 from facauth.settings import DEFAULT, MIN_MARGIN, RATES, asked_rate
 from facauth.structs import Encoding, Match, Terms
 
-CALIBRATION = shipped().calibration
+CALIBRATION = PLAIN.calibration
 compare = partial(decision.compare, calibration=CALIBRATION)
 
 Vector = NDArray[np.float32]

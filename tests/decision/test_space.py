@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from plain import stored as made_up
 
 from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, compare
@@ -52,6 +53,12 @@ def test_how_the_halves_are_weighted_where_they_are_stored_does_not_matter() -> 
     rows = stored(5)
     heavier = unit(np.hstack([0.1 * rows[:, :HALF], 3 * rows[:, HALF:]]).astype(np.float64))
     assert SPACE.of(heavier.astype(np.float32)) == pytest.approx(SPACE.of(rows), abs=1e-6)
+
+
+def test_made_up_encodings_are_as_similar_as_wanted() -> None:
+    wanted = unit(np.random.default_rng(5).normal(size=(6, HALF)))
+    found = SPACE.of(made_up(wanted, SPACE))
+    assert found @ found.T == pytest.approx(wanted @ wanted.T, abs=1e-5)
 
 
 def test_without_a_centre_nothing_is_moved() -> None:

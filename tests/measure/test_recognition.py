@@ -8,9 +8,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+from plain import PLAIN
 from portraits import encodings
 
-from facauth.decision.calibration import shipped
 from facauth.measure import recognition
 from facauth.measure.comparisons import EDGES, floor_for, impostor_spread, reached
 from facauth.measure.encoded import Encodings
@@ -19,7 +19,7 @@ from facauth.measure.matching import MIN_PAIRS
 from facauth.measure.rates import Method, estimate
 from facauth.measure.recognition import FMRS, MatchEvaluation, Row
 
-CALIBRATION = shipped().calibration
+CALIBRATION = PLAIN.calibration
 
 UNEVEN = [1, 2, 3, 4] * 6  # photos of 24 people
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from plain import PLAIN
 
 from facauth import admin
-from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, compare, require_match
 from facauth.decision.space import Space
 from facauth.errors import FacauthError, NoMatch, SetupProblem
@@ -99,15 +99,13 @@ def decide(store: Store, probe: NDArray[np.float64], fmr: float = FMR) -> Match:
         blocks = store.blocks(CONTRACT, Gallery.of)
         assert blocks is not None
         crowd = Crowd(blocks.people, blocks, partial(store.encodings_of, CONTRACT))
-        return compare(
-            Encoding(CONTRACT, probe.astype(np.float32)), crowd, fmr, shipped().calibration
-        )
+        return compare(Encoding(CONTRACT, probe.astype(np.float32)), crowd, fmr, PLAIN.calibration)
 
 
 def full(store: Store, probe: NDArray[np.float64], fmr: float = FMR) -> Match:
     """By all templates."""
     encoding = Encoding(CONTRACT, probe.astype(np.float32))
-    return compare(encoding, Gallery.of(store.encodings(CONTRACT)), fmr, shipped().calibration)
+    return compare(encoding, Gallery.of(store.encodings(CONTRACT)), fmr, PLAIN.calibration)
 
 
 def written(path: Path) -> dict[tuple[str, int], bytes]:
