@@ -1,6 +1,6 @@
 """The map from similarity to false match rate that facauth ships, and whether it keeps its word.
 
-    python benchmarks/calibration.py FOLDER [--cache FILE] [--processes N] [--write]
+    python benchmarks/calibration.py FOLDER [--cache FILE] [--processes N] [--at-most N] [--write]
 
 FOLDER holds PERSON/IMAGE, such as LFW; encodings come from recognition.py, whose cache it shares.
 With --write it replaces facauth/decision/calibration.json, and its hash in the manifest. The tables
@@ -20,6 +20,8 @@ in facauth/measure/calibrating.py:
   everybody's if that is steeper, for it is measured further down. The alternative, a
   generalised Pareto tail (J. Pickands, Annals of Statistics 3, 1975), is fitted too: table
   "Beyond the data".
+- A rate is hardly more than MAX_FACTOR times the one asked: the similarity is at least the upper
+  end of the interval that the rate MAX_FACTOR times higher has.
 - The means of ever more photos of a person approach a limit, linearly in 1 / photos: the last row.
 - Intervals: 95 %, people resampled.
 """
@@ -31,7 +33,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, groupby
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +87,7 @@ from facauth.settings import CALIBRATION
 FIT_FROM = 1e-2
 # Chosen after looking at this data's tables, as was the line: from 6 % of the people 3.5 decades
 # down, "Beyond the data" has 1.8 times the rate asked on average, on two or three pairs of people.
-MAX_DECADES = 3.0  # below the lowest measured rate of any row
+MAX_DECADES = 3.0  # below the lowest rate that everybody together shows
 MAX_FACTOR = 10.0  # the upper end of a rate's interval over the rate, where one is supported
 HALVINGS = 30
 SPACE_DLIB_WEIGHT = 0.15  # of the similarity; see worst_group.py
@@ -171,6 +173,15 @@ def map_of(single: Impostors) -> Floats:
     return curve(tail, everybody, FMRS, shown, slope_of(tail, everybody, shown))
 
 
+def sure(similarity: Floats, resampled: Floats) -> Floats:
+    """(rows, FMRS): at least the upper end that a rate MAX_FACTOR times higher has."""
+    steps = int(np.flatnonzero(np.isclose(FMRS[0] / FMRS, MAX_FACTOR)).item())
+    upper = np.quantile(resampled, 0.975, axis=0)
+    made = similarity.copy()
+    made[:, steps:] = np.maximum(made[:, steps:], upper[:, :-steps])
+    return made
+
+
 def group_map(name: str, data: dict[int, Impostors], part: Bools, least: float) -> GroupMap:
     """For PHOTOS, then for the limit: of these people among each other; least: slope."""
     tails = {k: each.among(part).tail for k, each in data.items()}
@@ -178,13 +189,15 @@ def group_map(name: str, data: dict[int, Impostors], part: Bools, least: float) 
     shown = {k: lowest_shown(tail, part.astype(np.int64)) for k, tail in tails.items()}
     random = np.random.default_rng(SEED)
     draws = (members[random.integers(len(members), size=len(members))] for _ in range(RESAMPLES))
-    resampled = [curves(tails, np.bincount(d, minlength=number), shown, least) for d in draws]
+    resampled = np.stack(
+        [curves(tails, np.bincount(d, minlength=number), shown, least) for d in draws]
+    )
     return GroupMap(
         name,
         np.array([*(int(tails[k].enrollable.sum()) for k in PHOTOS), 0]),
         np.array([*(shown[k] for k in PHOTOS), np.inf]),
-        curves(tails, part.astype(np.int64), shown, least),
-        np.stack(resampled),
+        sure(curves(tails, part.astype(np.int64), shown, least), resampled),
+        resampled,
         tails,
     )
 
@@ -200,11 +213,14 @@ def all_rows(data: dict[int, Impostors], groups: dict[str, Bools]) -> list[Row]:
     return strictest(maps, [*PHOTOS, None])
 
 
-def lowest_supported(rows: list[Row]) -> float:
-    """The lowest rate that may be asked for; see MAX_DECADES and MAX_FACTOR."""
-    deepest = 0.99 * min(np.min(row.shown) for row in rows) / 10**MAX_DECADES
-    sure = np.all([row.fmr_interval[1] <= MAX_FACTOR * FMRS for row in rows], axis=0)
-    return float(FMRS[sure & (deepest <= FMRS)].min())
+def lowest_supported(rows: list[Row], shown: float) -> float:
+    """The lowest rate that may be asked for; see MAX_DECADES and MAX_FACTOR.
+
+    shown: the lowest one that everybody together shows, whose slope is the least of all maps.
+    """
+    deepest = 0.99 * shown / 10**MAX_DECADES
+    kept = np.all([row.fmr_interval[1] <= 1.01 * MAX_FACTOR * FMRS for row in rows], axis=0)
+    return float(FMRS[kept & (deepest <= FMRS)].min())
 
 
 # --- does it keep its word? -----------------------------------------------------------------
@@ -528,6 +544,7 @@ def as_json(
     rows: list[Row],
     space: Space,
     groups: list[dict[str, Any]],
+    min_fmr: float,
 ) -> dict[str, object]:
     """What the file holds."""
     looked_at = named(people, found)
@@ -545,7 +562,7 @@ def as_json(
         "space": space.as_document(),
         "weighing": "every ordered pair of people the same",
         "intervals": f"95 %, {RESAMPLES} resamples of people",
-        "min_fmr": lowest_supported(rows),
+        "min_fmr": min_fmr,
         "excluded": excluded,
         "suspected_and_kept": [pair for pair in looked_at if pair not in WRONG_LABELS],
         "groups": groups,
@@ -580,15 +597,33 @@ def show_labels(people: list[str], found: dict[tuple[int, int], float]) -> None:
         print(f"  {similarity:.4f}  {' / '.join(pair)}: {verdict}")
 
 
+def at_most(photos: Encoded, number: int) -> Encoded:
+    """Some photos of each person, at random: more of the same people say little."""
+    random, chosen = np.random.default_rng(1), list[str]()
+    for _, files in groupby(photos.files, lambda file: file.partition("/")[0]):
+        theirs = list(files)
+        chosen += random.permutation(theirs)[:number].tolist()
+        random.random(len(theirs))
+    kept = np.isin(photos.files, chosen)
+    return Encoded(
+        tuple(np.array(photos.files)[kept].tolist()),
+        photos.found[kept],
+        photos.dlib[kept],
+        photos.sface[kept],
+        photos.quality[kept],
+    )
+
+
 def main() -> None:
     """Make the map, test it, print everything."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="holds PERSON/IMAGE")
     parser.add_argument("--cache", type=Path, help="npz file to keep the encodings in")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--at-most", type=int, default=6, help="photos of a person, at random")
     parser.add_argument("--write", action="store_true", help="replace the shipped map")
     chosen = parser.parse_args()
-    photos = encoded(chosen.folder, chosen.cache, chosen.processes)
+    photos = at_most(encoded(chosen.folder, chosen.cache, chosen.processes), chosen.at_most)
     names = [file.split("/")[0] for file in np.array(photos.files)[photos.found].tolist()]
     people, person = np.unique(names, return_inverse=True)
     raw_dlib, sface = photos.dlib[photos.found], photos.sface[photos.found]
@@ -605,7 +640,8 @@ def main() -> None:
     rows = all_rows(data, groups)
     tops = deep_enough(data, rows)
     by_group = group_rates(tops, groups)
-    document = as_json(photos, people.tolist(), found, rows, space, by_group)
+    lowest = lowest_supported(rows, lowest_shown(data[1].tail, np.ones(len(people), np.int64)))
+    document = as_json(photos, people.tolist(), found, rows, space, by_group, lowest)
     made = json.dumps(document, indent=1) + "\n"
     same = shipped.FILE.is_file() and shipped.FILE.read_text() == made
     if chosen.write:
@@ -618,7 +654,7 @@ def main() -> None:
     print("the shipped map is", "this one" if same else "written" if chosen.write else "ANOTHER")
     show_labels(people.tolist(), found)
     show_rows(rows)
-    print(f"  lowest rate supported: {lowest_supported(rows):g}")
+    print(f"  lowest rate supported: {document['min_fmr']:g}")
     show_more(fused, person, rows)
     show_groups(by_group)
     show_promises(tops, raw_dlib, groups)
