@@ -368,6 +368,8 @@ def show_more(fused: NDArray[np.float32], person: Ints, rows: list[Row]) -> None
     print("\nMore photos than measured: FMR over the rate asked, [pairs of people]")
     last, beyond = rows[len(PHOTOS) - 1], rows[-1]
     for photos in (8, 10, 15, 20):
+        if not (np.bincount(person) > photos).any():
+            break
         gallery = mean_templates(fused, person, photos)
         tail = impostors(gallery, float(last.similarity[FMRS == FIT_FROM][0])).tail
         share = PHOTOS[-1] / photos

@@ -83,17 +83,26 @@ def point(calibration: dict[str, Any], fmr: float = 1e-4, row: int = 0) -> dict[
 def test_show_explains_the_one_that_is_shipped(facauth: Facauth) -> None:
     said = facauth("calibrate", "--show").stdout.splitlines()
     assert said[0].startswith("shipped calibration: Labeled Faces in the Wild")
-    assert "2339 people, 5166 photos" in said[0]
+    assert "2339 people, 3963 photos" in said[0]
     assert shipped().document["contract"] in said[1]
     assert str(FILE) in said[2]
-    columns, *rows = (line.split("\t") for line in said[3:-2])
+    columns, *rows = (line.split("\t") for line in said[3:32])
     assert columns == ["Photos", "Rate", "Similarity", "True rate (95 %)", "Basis"]
     assert [row[:2] for row in rows] == [
         [photos, f"1e-0{n}"] for photos in "1235" for n in range(2, 9)
     ]
-    assert rows[2] == ["1", "1e-04", "0.7899", "8.2e-05 to 1.2e-04", rows[2][4]]
-    assert rows[2][4] == "measured, 792 pairs of people"
-    assert rows[4][4] == "extrapolated"
+    assert rows[2] == ["1", "1e-04", "0.4107", "5.3e-05 to 2.1e-04", rows[2][4]]
+    assert rows[2][4] == "measured, 43 pairs of people (women)"
+    assert rows[4][4] == "extrapolated (women)"
+    columns, *rows = (line.split("\t") for line in said[32:-2])
+    assert columns[:4] == ["Group", "Photos", "Rate", "FMR (95 %)"]
+    assert [row[:3] for row in rows] == [
+        [group, photos, f"1e-0{n}"]
+        for photos in "13"
+        for group in ("everybody", "women", "men")
+        for n in (3, 4, 5)
+    ]
+    assert rows[4][3:5] == ["9.6e-05 (3.9e-05 to 1.9e-04)", "42 of 171991"]
     assert said[-2:] == [
         "lowest rate of a comparison: 1e-08",
         "at 1e-03 for a sign-in: enough for 100000 people in a store",
@@ -311,7 +320,7 @@ def damaged(facauth: Facauth, photo: Photo) -> Path:
     assert path
     path.parent.mkdir(mode=0o700, parents=True)
     path.touch(mode=0o600)
-    text = FILE.read_text().replace("0.78985", "NaN")
+    text = FILE.read_text().replace("0.41068", "NaN")
     assert "NaN" in text
     path.write_text(text)
     return path
@@ -400,6 +409,7 @@ def test_doctor_says_which_is_in_force(
     found = checked(0)
     assert found["ok"]
     assert found["detail"].startswith("shipped: Labeled Faces in the Wild")
+    assert "women: FMR 9.6e-05 (3.9e-05 to 1.9e-04, 42 of 171991 pairs)" in found["detail"]
 
 
 # ---- real photos
