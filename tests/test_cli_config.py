@@ -45,10 +45,10 @@ def test_without_a_file_there_are_defaults(
     file = home / "config" / "facauth" / "config.toml"
     rows = {
         "settings file": f"none; it would be {file}",
-        "store": f"{home / 'share' / 'facauth' / 'facauth.sqlite3'} (default)",
-        "key_file": f"{home / 'config' / 'facauth' / 'facauth.key'} (default)",
-        "fmr": "0.0001 with --as, 0.001 without (default)",
-        "spoof_policy": "default (default)",
+        "setting store": f"{home / 'share' / 'facauth' / 'facauth.sqlite3'} (default)",
+        "setting key_file": f"{home / 'config' / 'facauth' / 'facauth.key'} (default)",
+        "setting fmr": "0.0001 with --as, 0.001 without (default)",
+        "setting spoof_policy": "default (default)",
     }
     assert result.stdout.splitlines() == [f"ok\t{key}\t{said}\t" for key, said in rows.items()]
     assert result.stderr == ""

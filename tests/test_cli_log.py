@@ -140,7 +140,7 @@ def test_a_time_that_cannot_be_is_a_wrong_call(busy: Facauth, option: str, text:
     result = busy("log", option, text, exit_code=2)
     assert result.stdout == ""
     assert result.stderr.startswith(f"facauth: {option} ")
-    assert result.stderr.endswith("is no time; write it as 2026-11-22 or 2026-11-22T09:30\n")
+    assert result.stderr.endswith("is not a time; write it as 2026-11-22 or 2026-11-22T09:30\n")
     assert "\x1b" not in result.stderr
     answer = busy("log", option, text, "--json", exit_code=2)
     assert (answer.codes, answer.json["events"]) == (["time.impossible"], None)
@@ -156,7 +156,7 @@ def test_where_nothing_is_to_be_shown_a_note_says_so(busy: Facauth) -> None:
     result = busy("log", "--verdict", "attack")
     assert (result.stdout, result.stderr) == (
         "",
-        f"facauth: there are no such entries in {busy.store}\n",
+        f"facauth: the log of {busy.store} has no such entries\n",
     )
     assert busy("log", "--verdict", "attack", "--quiet").stderr == ""
 
@@ -212,11 +212,11 @@ def test_a_sound_log_says_how_far_it_goes(busy: Facauth) -> None:
     result = busy("log", "--verify")
     assert result.stdout == f"sound\t6\t{last}\n"
     assert result.stderr == (
-        "facauth: without encryption, who can write the store can make such a log anew\n"
+        "facauth: the store is not encrypted: anybody who can write it can also forge its log\n"
     )
     assert busy("log", "--verify", "--quiet").stderr == ""
     found = busy("log", "--verify", "--json").json
-    assert (found["command"], found["ok"], found["verdict"]) == ("log verify", True, "sound")
+    assert (found["command"], found["ok"], found["verdict"]) == ("log", True, "sound")
     assert (found["entries"], found["head"], found["broken"]) == (6, last, None)
 
 
@@ -342,5 +342,5 @@ def test_whom_to_follow_must_be_known(busy: Facauth) -> None:
 
 def test_the_help_says_what_follow_prints(facauth: Facauth) -> None:
     text = " ".join(facauth("log", "--help").stdout.split())
-    assert "with --json one object per line" in text
+    assert "with --json print one object per line" in text
     assert "local unless it names a zone" in text

@@ -53,7 +53,8 @@ class Call(typer.Context):
 
     def origin(self, option: str) -> str:
         """COMMANDLINE, ENVIRONMENT or DEFAULT."""
-        found = self.get_parameter_source(option) or self.find_root().get_parameter_source(option)
+        root = self.find_root()
+        found = (root if option in root.params else self).get_parameter_source(option)
         return found.name if found else "DEFAULT"
 
     def _shared(self, option: str) -> Any:
