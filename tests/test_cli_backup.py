@@ -60,7 +60,7 @@ def test_a_backup_brings_everything_back(enrolled: Facauth, photo: Photo) -> Non
     out = enrolled.here / "copy"
     result = enrolled("backup", str(out))
     assert result.stdout == f"backed up {enrolled.store} (1 person)\n"
-    assert "delete it when it has served" in result.stderr
+    assert "delete it when you no longer need it" in result.stderr
     assert set(tree(enrolled.here)) == {"copy"}
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     before = enrolled.enrolled()

@@ -243,8 +243,8 @@ def test_sources_are_told_apart(facauth: Facauth, laid: Laid, scores: Say) -> No
         (("--threshold", "1.5"), "--threshold is not between 0 and 1"),
         (("--max-apcer", "nan"), "--max-apcer is not between 0 and 1"),
         (("--max-bpcer", "-1"), "--max-bpcer is not between 0 and 1"),
-        (("--plot", "out.jpg"), "out.jpg cannot be written: it is not called .png"),
-        (("--plot", "absent/out.png"), "it is in no folder that can be written"),
+        (("--plot", "out.jpg"), "out.jpg cannot be written: its name does not end in .png"),
+        (("--plot", "absent/out.png"), "its folder cannot be written"),
         (("--jobs", "0"), "invalid value for '--jobs'"),
     ],
 )

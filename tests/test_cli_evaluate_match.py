@@ -216,7 +216,7 @@ def test_gates(facauth: Facauth, people: Path, options: tuple[str, ...], codes: 
         (("--gallery", "12"), "a gallery of 12 leaves nobody outside of 12 people"),
         (("--gallery", "0"), "invalid value for '--gallery'"),
         (("--photos", "0"), "invalid value for '--photos'"),
-        (("--plot", "out.jpg"), "it is not called .png"),
+        (("--plot", "out.jpg"), "its name does not end in .png"),
         (("--cache", "absent/cache"), "it is in no folder that can be written"),
         (("--cache", "."), "it is no regular file"),
     ],

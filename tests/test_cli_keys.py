@@ -58,7 +58,7 @@ def test_init_encrypts_what_is_there(ada: Facauth, photo: Photo) -> None:
     result = ada("key", "init")
     assert result.stdout == f"encrypted {ada.store}\n"
     assert f"the key is in {default_key(ada)}" in result.stderr
-    assert "without its key file nobody can open the store again" in result.stderr
+    assert "without its key file the store cannot be opened again" in result.stderr
     assert "key export" in result.stderr
     assert stat.S_IMODE(default_key(ada).stat().st_mode) == 0o600
     assert sign_in(ada, photo) == "Ada\n"
@@ -291,7 +291,7 @@ def test_the_old_key_opens_nothing_after_a_rotation(
     locked("key", "export", str(copy))
     assert sign_in(locked, photo, "--key-file", str(copy)) == "Ada\n"
     said = locked("key", "rotate").stderr
-    assert "copies of the old key open it no more" in said
+    assert "copies of the old key no longer open the store" in said
     sign_in(locked, photo, "--key-file", str(copy), exit_code=7)
     store, generation, _ = default_key(locked).read_text().split()[1:]
     copy.write_text(f"facauth-key/1 {store} {generation} {copy.read_text().split()[3]}\n")

@@ -42,7 +42,7 @@ def test_an_older_store_is_brought_up_to_date(older: Facauth, photo: Photo) -> N
         f"the older store is kept as {backup(older)}\n"
     )
     assert result.stderr == (
-        f"facauth: {backup(older)} holds everybody as before; delete it when all is well "
+        f"facauth: {backup(older)} holds the older store; delete it when all is well "
         "(remove, purge, register --replace and key init do)\n"
     )
     assert older.rows("SELECT id, name, name_key, enrolled_at FROM people") == people

@@ -81,7 +81,7 @@ def test_a_dry_run_lists_and_deletes_nothing(enrolled: Facauth) -> None:
 def test_where_nobody_is_to_go_nothing_is_written(enrolled: Facauth) -> None:
     before = tree(enrolled.store.parent)
     result = enrolled("purge", "--unused-for", "3y")  # and nobody has to confirm it
-    assert (result.stdout, result.stderr) == ("", "facauth: everybody was used within 3y\n")
+    assert (result.stdout, result.stderr) == ("", "facauth: nobody has been inactive for 3y\n")
     assert enrolled("purge", "--unused-for", "3y", "--quiet").stderr == ""
     answer = enrolled("purge", "--unused-for", "3y", "--json").json
     assert (answer["verdict"], answer["people"]) == ("purged", [])

@@ -341,12 +341,12 @@ def test_where_nothing_was_compared_nothing_is_drawn(facauth: Facauth, photo: Ph
 @pytest.mark.parametrize(
     ("out", "why"),
     [
-        (".", "it is not called .png"),
-        ("/dev/null", "it is not called .png"),
-        ("store.sqlite3", "it is not called .png"),
-        ("link.png", "it is no regular file"),
-        ("absent/why.png", "it is in no folder that can be written"),
-        (f"{'x' * 300}/why.png", "it is in no folder that can be written"),
+        (".", "its name does not end in .png"),
+        ("/dev/null", "its name does not end in .png"),
+        ("store.sqlite3", "its name does not end in .png"),
+        ("link.png", "it is not a regular file"),
+        ("absent/why.png", "its folder cannot be written"),
+        (f"{'x' * 300}/why.png", "its folder cannot be written"),
         ("photo.png", "it is one of the photos"),
         ("same.png", "it is one of the photos"),
     ],

@@ -26,11 +26,9 @@ from facauth.transfer import document
 EILEEN, JOE, BARACK, AGAIN = "collins.png", "biden_2010.jpg", "obama_2012.jpg", "obama_2010.jpg"
 PASSPHRASE = "correct horse battery staple"
 VARIABLE = "FACAUTH_EXPORT_PASSPHRASE"
-ERASURE = "facauth: facauth remove does not reach this file: delete it when it has served\n"
-NOT_ENCRYPTED = "facauth: the file is not encrypted: whoever can read it has these faces\n"
-NOBODY_TO_ASK = (
-    f"facauth: a passphrase for the export is needed, and there is nobody to ask; set {VARIABLE}\n"
-)
+ERASURE = "facauth: facauth remove does not reach this file; delete it when you no longer need it\n"
+NOT_ENCRYPTED = "facauth: the file is not encrypted: anybody who can read it has these faces\n"
+NOBODY_TO_ASK = f"facauth: the export needs a passphrase, and there is no terminal to ask for it; set {VARIABLE}\n"
 
 
 @pytest.fixture
@@ -336,7 +334,7 @@ def test_at_a_terminal_the_passphrase_is_asked_for_twice_and_not_shown(enrolled:
     assert PASSPHRASE not in shown
     enrolled.store.unlink()
     shown = at_a_terminal(enrolled, [PASSPHRASE], "import", "all.json")
-    assert "passphrase for the export: " in shown
+    assert "passphrase of the export: " in shown
     assert "imported 2 people (2 photos)" in shown
     assert sorted(enrolled.names()) == ["Eileen", "barack"]
 
@@ -442,7 +440,9 @@ def test_photos_of_other_networks_come_along_and_need_new_ones(
     enrolled("export", "--all", "all.json")
     enrolled.store.unlink()
     result = enrolled("import", "all.json")
-    assert result.stderr == ("facauth: some need a new photo: theirs were made by other networks\n")
+    assert result.stderr == (
+        "facauth: some people need a new photo: other networks encoded theirs\n"
+    )
     people = enrolled("list", "--json").json["people"]
     assert [(row["name"], row["needs_new_photo"]) for row in people] == [
         ("barack", 0),
