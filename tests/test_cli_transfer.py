@@ -28,7 +28,10 @@ PASSPHRASE = "correct horse battery staple"
 VARIABLE = "FACAUTH_EXPORT_PASSPHRASE"
 ERASURE = "facauth: facauth remove does not reach this file; delete it when you no longer need it\n"
 NOT_ENCRYPTED = "facauth: the file is not encrypted: anybody who can read it has these faces\n"
-NOBODY_TO_ASK = f"facauth: the export needs a passphrase, and there is no terminal to ask for it; set {VARIABLE}\n"
+NOBODY_TO_ASK = (
+    "facauth: the export needs a passphrase, and there is no terminal to ask for it; "
+    f"set {VARIABLE}\n"
+)
 
 
 @pytest.fixture
