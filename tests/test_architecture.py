@@ -16,14 +16,21 @@ MAX_PIPELINE_LINES = 200
 
 # Every import goes to a lower floor, or stays within its own package.
 FLOORS = (
-    {"facauth", "facauth.errors", "facauth.extras", "facauth.names", "facauth.trusted"},
+    {
+        "facauth",
+        "facauth.errors",
+        "facauth.extras",
+        "facauth.files",
+        "facauth.names",
+        "facauth.trusted",
+    },
     {"facauth.structs", "facauth.settings", "facauth.trace"},
     {"facauth.networks", "facauth.envelope"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
     {"facauth.learning", "facauth.several"},
     {"facauth.stages"},
     {"facauth.pipeline"},
-    {"facauth.transfer"},
+    {"facauth.admin", "facauth.transfer"},
     {"facauth.measure"},
     {"facauth.web"},
     {"facauth.cli"},
@@ -48,6 +55,10 @@ DOORKEEPERS = {
 }
 # What reads a weight file, and the name of their folder.
 OPENERS = ("readNet", "FaceDetectorYN.create", "FaceDetectorYN_create", "np.load", "WEIGHTS")
+# What opens, makes private and keeps files by hand. Where the program's own streams go is apart.
+BY_HAND = ("os.open", "O_EXCL", "O_NOFOLLOW", "fchmod", "fsync", "os.link", "mkstemp")
+STREAMS = "os.open(os.devnull"
+BY_HAND_STILL = {"facauth.cli.explain", "facauth.cli.transfer"}
 HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition", "matplotlib"}
 
 
@@ -128,6 +139,13 @@ def test_weights_are_opened_in_one_place(name: str) -> None:
     text = ast.unparse(TREES[name])
     used = [opener for opener in OPENERS if opener in text]
     assert bool(used) == (name == "facauth.networks"), used
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_private_files_have_one_home(name: str) -> None:
+    text = ast.unparse(TREES[name]).replace(STREAMS, "")
+    used = [each for each in BY_HAND if each in text]
+    assert bool(used) == (name == "facauth.files" or name in BY_HAND_STILL), used
 
 
 def at_import(tree: ast.Module) -> Iterator[ast.stmt]:
