@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from facauth.errors import Reason, SetupProblem
-from facauth.faces.align import SFACE_CHIP_PX, SFACE_TEMPLATE, similarity_transform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from facauth.structs import Face, Pixels
 
     Grey = NDArray[np.uint8]  # (h, w)
+    Floats = NDArray[np.float64]
 
 # What makes a signature. Change any of these and MAGIC with it.
 MAGIC = b"fCS2"
@@ -40,7 +40,15 @@ UNIT = 512  # descriptor levels per 1 of a unit vector; above 255 clips
 DETAIL_PX = 1.5  # standard deviation of the blur that detail is measured with
 STEPS = 65535  # position steps over a part's side
 ALIGNED_PX = 128  # side of the aligned face; its eyes are a quarter of it apart
-ALIGNED_SPREAD = 0.8  # of SFace's template about its middle: hair and chin are seen too
+# Where its eyes, nose and mouth corners lie, in shares of its side: SFace's template (ArcFace's,
+# github.com/deepinsight/insightface), four fifths as large, so that hair and chin are seen too.
+ALIGNED_AT = (
+    (0.3735, 0.4693),
+    (0.6252, 0.4679),
+    (0.5002, 0.6124),
+    (0.3968, 0.7598),
+    (0.6052, 0.7586),
+)
 MAX_SAMPLES = 8  # of the photo along a pixel of the aligned face, averaged
 
 
@@ -171,27 +179,39 @@ def signature(pixels: Pixels, face: Face) -> CaptureSignature:
 
 
 def aligned(grey: Grey, face: Face) -> Grey:
-    """(ALIGNED_PX, ALIGNED_PX): the landmarks on SFace's template, spread by ALIGNED_SPREAD.
+    """(ALIGNED_PX, ALIGNED_PX): the landmarks at ALIGNED_AT.
 
     Each pixel is the mean of those of the photo that it covers, of MAX_SAMPLES squared at most.
     """
     import cv2
     import numpy as np
 
-    middle, unit = SFACE_CHIP_PX / 2, ALIGNED_PX / SFACE_CHIP_PX
-    template = ((np.array(SFACE_TEMPLATE) - middle) * ALIGNED_SPREAD + middle) * unit
+    there = np.array(ALIGNED_AT)
     points = face.landmarks_px.astype(np.float64)
     x, y, w, h = face.box_px
     if not np.ptp(points, axis=0).min() > 0:  # of no face that was detected
-        points = np.array([x, y]) + template / ALIGNED_PX * [w, h]
-    turn = similarity_transform(points, template)
-    scale = math.hypot(turn[0, 0], turn[1, 0])
-    samples = min(MAX_SAMPLES, max(2, math.ceil(1 / scale)))
-    turn = turn * samples
+        points = np.array([x, y]) + there * [w, h]
+    turn = _similarity(points, there * ALIGNED_PX)
+    samples = min(MAX_SAMPLES, max(2, math.ceil(1 / math.hypot(turn[0, 0], turn[1, 0]))))
+    turn *= samples
     turn[:, 2] += (samples - 1) / 2  # pixels are counted from their centres
     side = (ALIGNED_PX * samples, ALIGNED_PX * samples)
     fine = cv2.warpAffine(grey, turn, side, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return _resized(np.asarray(fine, np.uint8), 1 / samples)
+
+
+def _similarity(points: Floats, there: Floats) -> Floats:
+    """(2, 3), rotation, scale and shift that bring points there best, by least squares.
+
+    In the plane that is one complex number. Points must not all be one.
+    """
+    import numpy as np
+
+    start, end = points.mean(axis=0), there.mean(axis=0)
+    seen, wanted = (points - start) @ [1, 1j], (there - end) @ [1, 1j]
+    turn = np.vdot(seen, wanted) / np.vdot(seen, seen)
+    matrix = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    return np.column_stack([matrix, end - matrix @ start])
 
 
 def chip(face: Face, width: int, height: int) -> tuple[tuple[int, int, int, int], float]:
