@@ -27,12 +27,12 @@ from serving import Served, serving
 
 from facauth.decision.match import Gallery
 from facauth.networks import Checked, Networks
-from facauth.records.store import Store
+from facauth.store.store import Store
 
 # Runs as the server's process starts.
 FORGETFUL = """
-from facauth.records import roster
-roster.Roster.memory = property(lambda self: None, lambda self, value: None)
+from facauth.store.store import Store
+Store.memory = property(lambda self: None, lambda self, value: None)
 """
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -138,3 +139,11 @@ def shown(text: object) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text)
     )
+
+
+STDIN = "-"  # the name of an image that comes from there
+
+
+def image_name(source: str) -> str:
+    """How an image is called in messages and results."""
+    return "(stdin)" if source == STDIN else shown(Path(source))

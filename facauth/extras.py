@@ -1,8 +1,38 @@
-"""How to install what an extra is made of; importing this costs nothing."""
+"""The packages that facauth needs, those of its extras, and how to install them."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+
+PACKAGES = (
+    "typer",
+    "rich",
+    "numpy",
+    "opencv-python-headless",
+    "dlib-bin",
+    "pillow",
+    "platformdirs",
+    "cryptography",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What the extra of this name adds."""
+
+    name: str
+    modules: tuple[str, ...]  # to import; the packages are called the same
+    purpose: str
+
+
+SERVER = ("fastapi", "uvicorn", "jinja2", "python_multipart", "prometheus_client")
+EXTRAS = (
+    Extra("heic", ("pi_heif",), "to read HEIC"),
+    Extra("keyring", ("keyring",), "to keep a store's key in the system's keyring"),
+    Extra("plot", ("matplotlib",), "for evaluate --plot"),
+    Extra("web", SERVER, "for serve"),
+)
 
 
 def pip_install(extra: str) -> str:

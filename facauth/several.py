@@ -6,8 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from facauth.errors import Attack, FacauthError, Reason, UnusableImage, UsageProblem
-from facauth.faces.image import image_name
+from facauth.errors import (
+    Attack,
+    FacauthError,
+    Reason,
+    UnusableImage,
+    UsageProblem,
+    image_name,
+)
 
 Found = TypeVar("Found")
 

@@ -142,11 +142,15 @@ class Facauth:
         return replace(bind(self._networks), **self._stages)
 
     def knows(self, **photos: str) -> None:
-        """Register people, each with one photo: by the command, or as it did so before."""
+        """Register people, each with one photo: by the command with its real stages, or as it did
+        so before.
+        """
         people = tuple(photos.items())
         if people not in self._known:
-            for name, image in people:
-                self("register", name, image)
+            with self._monkeypatch.context() as patch:
+                patch.setattr(self, "_stages", {})
+                for name, image in people:
+                    self("register", name, image)
             self._known[people] = self.store.read_bytes()
         else:
             self.store.parent.mkdir(mode=0o700)
@@ -155,7 +159,7 @@ class Facauth:
 
     def knows_nobody(self) -> None:
         """A store without people."""
-        from facauth.records.store import Store
+        from facauth.store.store import Store
 
         Store.open(self.store, create=True).close()
 

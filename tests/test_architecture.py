@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from facauth.cli import COMMANDS
+
 PACKAGE = Path(__file__).parents[1] / "facauth"
 MAX_FUNCTION_LINES = 36
 MAX_FILE_LINES = 400
@@ -18,15 +20,16 @@ MAX_PIPELINE_LINES = 150
 FLOORS = (
     {"facauth", "facauth.errors", "facauth.extras", "facauth.geometry", "facauth.names"},
     {"facauth.files"},
-    {"facauth.settings"},
+    {"facauth.settings", "facauth.samples"},
     {"facauth.structs"},
     {"facauth.networks"},
-    {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
+    {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.store"},  # the wings
     {"facauth.evidence", "facauth.several"},
-    {"facauth.envelope", "facauth.learning"},
+    {"facauth.batch", "facauth.envelope", "facauth.explain", "facauth.learning"},
     {"facauth.system"},
     {"facauth.pipeline", "facauth.transfer"},
-    {"facauth.admin", "facauth.measure"},
+    {"facauth.admin", "facauth.demo"},
+    {"facauth.doctor", "facauth.measure"},
     {"facauth.web"},
     {"facauth.cli"},
     {"facauth.__main__"},
@@ -34,9 +37,9 @@ FLOORS = (
 LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # Which of the libraries that matter may be imported where.
 DOORKEEPERS = {
-    "sqlite3": {"facauth.records"},
-    "cryptography": {"facauth.records"},
-    "keyring": {"facauth.records"},
+    "sqlite3": {"facauth.store"},
+    "cryptography": {"facauth.store"},
+    "keyring": {"facauth.store"},
     "typer": {"facauth.cli"},
     "rich": {"facauth.cli"},
     "matplotlib": {"facauth.measure"},
@@ -48,6 +51,31 @@ DOORKEEPERS = {
     "prometheus_client": {"facauth.web"},
     "platformdirs": {"facauth.settings"},
 }
+# What the command line and the server may import of ours, beside their own room.
+FRONT = {"admin", "envelope", "errors", "evidence", "pipeline", "settings", "structs", "system"}
+MEASURES = {"measure", "batch", "explain"}
+ALSO: dict[str, set[str]] = {
+    "facauth.cli": {"facauth"},  # its version
+    "facauth.cli.bound": {"networks", "decision.calibration"},  # bound once, for every command
+    "facauth.cli.calibrate": {"decision.calibration", *MEASURES},
+    "facauth.cli.demo": {"demo"},
+    "facauth.cli.doctor": {"doctor"},
+    "facauth.cli.evaluate": MEASURES,
+    "facauth.cli.export": {"transfer.document", "transfer.file"},
+    "facauth.cli.import_": {"transfer.file"},
+    "facauth.cli.measured": {"measure"},
+    "facauth.cli.measured_match": {"measure"},
+    "facauth.cli.measuring": MEASURES,
+    "facauth.cli.serve": {"extras", "web"},
+    "facauth.cli.settings_file": {"files"},
+    "facauth.cli.sign_in": {"explain"},
+    "facauth.cli.spoof_check": {"batch", "explain"},
+    "facauth.web.app": {"facauth"},
+    "facauth.web.ended_sessions": {"files"},
+    "facauth.web.token": {"files"},
+}
+SQLITE = "facauth.store.sqlite"
+SQL = r"\s*(SELECT|INSERT|UPDATE|DELETE FROM|REPLACE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT)\b[^a-z]"
 # What reads a weight file, and the name of their folder.
 OPENERS = ("readNet", "FaceDetectorYN.create", "FaceDetectorYN_create", "np.load", "WEIGHTS")
 HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition", "matplotlib"}
@@ -110,6 +138,33 @@ def test_what_a_comment_points_to_is_there(name: str) -> None:
     assert missing == set()
 
 
+FRONT_ROOMS = ("facauth.cli", "facauth.web")
+
+
+@pytest.mark.parametrize("name", [each for each in SOURCES if room_of(each) in FRONT_ROOMS])
+def test_the_command_line_and_the_server_import_what_is_in_front(name: str) -> None:
+    allowed = {*FRONT, *ALSO.get(name, ())}
+    others = {each for each in our_imports(name) if room_of(each) != room_of(name)}
+    inner = {each.removeprefix("facauth.") for each in others}
+    behind = {each for each in inner if not {each, each.partition(".")[0]} & allowed}
+    assert behind == set()
+
+
+def test_no_command_imports_another() -> None:
+    commands = {row[0].__module__ for rows in COMMANDS.values() for row in rows.values()}
+    for name in commands:
+        assert our_imports(name) & commands == set(), name
+
+
+def test_the_command_line_has_few_floors() -> None:
+    graph = {name: our_imports(name) for name in SOURCES if room_of(name) == "facauth.cli"}
+
+    def height(name: str) -> int:
+        return 1 + max((height(each) for each in graph[name] if each in graph), default=0)
+
+    assert max(map(height, graph)) <= 5
+
+
 def test_errors_import_nothing_of_ours() -> None:
     assert our_imports("facauth.errors") == set()
 
@@ -123,6 +178,24 @@ def test_libraries_are_imported_where_they_belong(name: str) -> None:
         if library in libraries and room_of(name) not in rooms
     }
     assert misplaced == set()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_sql_stands_in_the_engine_alone(name: str) -> None:
+    """The rules of the store hold with any engine."""
+    if name.startswith("facauth.store.sqlite"):
+        return
+    assert "sqlite3" not in {each.split(".")[0] for each in imports(TREES[name])}
+    texts = (node.value for node in ast.walk(TREES[name]) if isinstance(node, ast.Constant))
+    found = [text for text in texts if isinstance(text, str) and re.match(SQL, text)]
+    assert found == []
+
+
+def test_the_rules_of_the_store_open_one_engine_and_know_no_other_part_of_it() -> None:
+    """Only where a store is opened stands which engine that is."""
+    rules = [name for name in SOURCES if room_of(name) == "facauth.store" and SQLITE not in name]
+    known = {(name, each) for name in rules for each in our_imports(name) if SQLITE in each}
+    assert known == {("facauth.store.store", "facauth.store.sqlite.engine")}
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -1,11 +1,12 @@
-"""What facauth is made of: the licences that doctor lists, and the audit that CI runs."""
+"""What facauth is made of: the licences that CI lists, and the audit that it runs."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from importlib.metadata import distribution
 from pathlib import Path
@@ -13,20 +14,46 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import ROOT, SAMPLES, Facauth, Tree, tree
+from conftest import ROOT, SAMPLES, Facauth, Result, Tree, expected, tree
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_packaging import PYPROJECT, WEIGHTS, runtime_requirements, with_transitive
 
-from facauth.cli.doctor import EXTRAS, PACKAGES
-from facauth.cli.licences import allows_commercial_use
+from facauth.extras import EXTRAS, PACKAGES
 from facauth.networks import read_manifest
 
 NC = "CC-BY-NC-4.0"
 Rows = list[list[str]]
 
 
-# --- doctor --licenses ---------------------------------------------------------------------------
+# --- licences in CI ------------------------------------------------------------------------------
+
+
+def script_of_ci(name: str) -> ModuleType:
+    """A program of .ci/, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    script = importlib.util.module_from_spec(spec)
+    sys.modules[name] = script  # for its dataclasses
+    spec.loader.exec_module(script)
+    return script
+
+
+LICENCES = script_of_ci("licences")
+
+
+def listed(facauth: Facauth, exit_code: int = 0, env: dict[str, str] | None = None) -> Result:
+    """What the program prints, run as CI runs it."""
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "licences.py"],
+        cwd=facauth.here,
+        env=facauth.environment(env),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return expected(Result(done.returncode, done.stdout, done.stderr), exit_code)
 
 
 def rows_of(text: str) -> Rows:
@@ -55,7 +82,7 @@ def test_doctor_knows_every_package_and_extra_of_pyproject() -> None:
 
 
 def test_every_package_network_and_picture_is_listed(facauth: Facauth) -> None:
-    result = facauth.process("doctor", "--licenses")
+    result = listed(facauth)
     rows = rows_of(result.stdout)
     assert {row[0] for row in rows} == {"ok"}
     assert all(row[4] for row in rows)
@@ -76,34 +103,17 @@ def test_every_package_network_and_picture_is_listed(facauth: Facauth) -> None:
 
 def test_licences_are_what_the_packages_state(facauth: Facauth) -> None:
     """One of each way to state it: an expression, classifiers, a word in a field."""
-    packages = of_kind(rows_of(facauth("doctor", "--licenses").stdout), "package")
+    packages = of_kind(rows_of(listed(facauth).stdout), "package")
     assert packages["cryptography"][4] == "Apache-2.0 OR BSD-3-Clause"
     assert packages["matplotlib"][4] == "Python Software Foundation License"
     assert packages["dlib-bin"][4] == "Boost Software License"
 
 
-def test_nothing_else_is_checked_or_touched(
-    facauth: Facauth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def examined(_: Path) -> None:
-        pytest.fail("licences only")
-
-    monkeypatch.setattr("facauth.cli.doctor.examine", examined)
-    facauth.store.parent.mkdir()
-    facauth.store.write_bytes(b"no store")
+def test_nothing_is_written(facauth: Facauth, tmp_path: Path) -> None:
     before: Tree = tree(tmp_path)
-    answer = facauth("doctor", "--licenses", "--json").json
-    assert (answer["ok"], answer["verdict"], "checks" in answer) == (True, "healthy", False)
-    assert {each["kind"] for each in answer["licenses"]} == {"package", "network", "picture"}
-    assert set(answer["licenses"][0]) == {"kind", "name", "version", "license", "ok"}
+    rows = rows_of(listed(facauth).stdout)
+    assert {row[1] for row in rows} == {"package", "network", "picture"}
     assert tree(tmp_path) == before
-
-
-def test_a_terminal_gets_a_table(facauth: Facauth) -> None:
-    shown = facauth.on_terminal("doctor", "--licenses").stdout
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-    assert re.search(r"Kind +Name +Version +Licence", plain)
-    assert re.search(r"(?m)^ok +package +typer +\S+ +MIT", plain)
 
 
 @pytest.mark.parametrize(
@@ -123,47 +133,43 @@ def test_a_package_not_known_to_allow_commercial_use_is_bad(
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: mdurl\nVersion: 99\n{stated}\n")
     path = f"{info.parent}:{facauth.environment()['PYTHONPATH']}"
-    result = facauth.process("doctor", "--licenses", exit_code=7, env={"PYTHONPATH": path})
+    result = listed(facauth, 1, env={"PYTHONPATH": path})
     assert [row for row in rows_of(result.stdout) if row[0] == "BAD"] == [
         ["BAD", "package", "mdurl", "99", shown]
     ]
-    assert result.stderr == (
-        "facauth: not known to allow commercial use: mdurl; read the licence first\n"
-    )
+    assert result.stderr == ("not known to allow commercial use: mdurl; read the licence first\n")
+
+
+def bad_rows(capsys: pytest.CaptureFixture[str]) -> Rows:
+    """What the program finds wrong when it runs here."""
+    assert LICENCES.main() == 1
+    return [row for row in rows_of(capsys.readouterr().out) if row[0] == "BAD"]
 
 
 def test_a_package_that_is_missing_is_bad(
-    facauth: Facauth, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("facauth.cli.licences.PACKAGES", (*PACKAGES, "never-heard-of"))
-    answer = facauth("doctor", "--licenses", "--json", exit_code=7).json
-    assert answer["verdict"] == "unhealthy"
-    (bad,) = [each for each in answer["licenses"] if not each["ok"]]
-    assert (bad["name"], bad["license"]) == ("never-heard-of", "not installed")
+    monkeypatch.setattr(LICENCES, "PACKAGES", (*PACKAGES, "never-heard-of"))
+    assert bad_rows(capsys) == [["BAD", "package", "never-heard-of", "", "not installed"]]
 
 
 def test_a_network_not_known_to_allow_commercial_use_is_bad(
-    facauth: Facauth, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = read_manifest()
     weights["detect"] = replace(weights["detect"], licence=NC)
-    monkeypatch.setattr("facauth.cli.licences.read_manifest", lambda: weights)
-    rows = rows_of(facauth("doctor", "--licenses", exit_code=7).stdout)
-    assert [row[1:3] for row in rows if row[0] == "BAD"] == [
-        ["network", weights["detect"].path.name]
-    ]
+    monkeypatch.setattr(LICENCES, "read_manifest", lambda: weights)
+    assert [row[1:3] for row in bad_rows(capsys)] == [["network", weights["detect"].path.name]]
 
 
 def test_a_picture_without_a_credit_is_bad(
-    facauth: Facauth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "samples"
     shutil.copytree(SAMPLES, folder)
     shutil.copy(folder / "collins.png", folder / "found_on_the_web.png")
-    monkeypatch.setattr("facauth.cli.licences.sample", lambda name: str(folder / name))
-    rows = rows_of(facauth("doctor", "--licenses", exit_code=7).stdout)
-    bad = [row for row in rows if row[0] == "BAD"]
-    assert bad == [["BAD", "picture", "found_on_the_web.png", "", "not stated"]]
+    monkeypatch.setattr(LICENCES, "sample", lambda name: str(folder / name))
+    assert bad_rows(capsys) == [["BAD", "picture", "found_on_the_web.png", "", "not stated"]]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +192,7 @@ def test_a_picture_without_a_credit_is_bad(
     ],
 )
 def test_expressions(licence: str, *, allowed: bool) -> None:
-    assert allows_commercial_use(licence) is allowed
+    assert LICENCES.allows_commercial_use(licence) is allowed
 
 
 # --- pip-audit in CI -----------------------------------------------------------------------------
@@ -221,12 +227,7 @@ class Audit:
 @pytest.fixture
 def audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Audit:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    spec = importlib.util.spec_from_file_location("audit", ROOT / ".ci" / "audit.py")
-    assert spec
-    assert spec.loader
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return Audit(script, tmp_path)
+    return Audit(script_of_ci("audit"), tmp_path)
 
 
 def test_nothing_found(audit: Audit, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,60 +5,113 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from facauth import __version__
-from facauth.cli import (
-    calibrate,
-    checks,
-    config,
-    evaluate,
-    keys,
-    log,
-    operator,
-    output,
-    people,
-    secrecy,
-    serve,
-    spoof_check,
-    transfer,
-    upkeep,
+from facauth.cli import evaluate, key, output, secrecy
+from facauth.cli.backup import backup
+from facauth.cli.bound import binding
+from facauth.cli.calibrate import calibrate
+from facauth.cli.demo import demo
+from facauth.cli.doctor import doctor
+from facauth.cli.export import export
+from facauth.cli.import_ import import_people
+from facauth.cli.list_ import list_people
+from facauth.cli.log import log
+from facauth.cli.migrate import migrate
+from facauth.cli.options import (
+    Command,
+    Debug,
+    Group,
+    Json,
+    KeyCommand,
+    KeyFile,
+    Quiet,
+    StoreCommand,
+    StorePath,
 )
-from facauth.cli.arguments import binding
+from facauth.cli.purge import purge
+from facauth.cli.register import register
+from facauth.cli.remove import remove
+from facauth.cli.rename import rename
+from facauth.cli.restore import restore
+from facauth.cli.serve import serve
+from facauth.cli.show import show
+from facauth.cli.sign_in import sign_in
+from facauth.cli.spoof_check import spoof_check
+from facauth.cli.unlock import unlock
 from facauth.errors import ExitCode, Unwritten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from facauth.system import Stages
 
-app = typer.Typer(
-    name="facauth",
-    help="Sign people in by a photo of their face; refuse photos of photos.",
-    epilog="Anything but exit code 0 means: not authenticated.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
-)
-for commands in (
-    people,
-    transfer,
-    checks,
-    spoof_check,
-    evaluate,
-    calibrate,
-    log,
-    keys,
-    upkeep,
-    config,
-    operator,
-    serve,
-):
-    commands.add_to(app)
+# Section of the help -> command -> what it runs, and which options of the program it takes.
+COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
+    "Sign in": {"sign-in": (sign_in, KeyCommand), "spoof-check": (spoof_check, KeyCommand)},
+    "People": {
+        "register": (register, KeyCommand),
+        "list": (list_people, StoreCommand),
+        "show": (show, StoreCommand),
+        "rename": (rename, KeyCommand),
+        "remove": (remove, KeyCommand),
+        "purge": (purge, KeyCommand),
+        "unlock": (unlock, KeyCommand),
+        "export": (export, KeyCommand),
+        "import": (import_people, KeyCommand),
+    },
+    "Store": {
+        "log": (log, KeyCommand),
+        "key init": (key.init, KeyCommand),
+        "key rotate": (key.rotate, KeyCommand),
+        "key export": (key.export, KeyCommand),
+        "backup": (backup, StoreCommand),
+        "restore": (restore, StoreCommand),
+        "migrate": (migrate, KeyCommand),
+    },
+    "Measure": {
+        "evaluate spoof": (evaluate.spoof, KeyCommand),
+        "evaluate replay": (evaluate.replay, Command),
+        "evaluate match": (evaluate.match, Command),
+        "calibrate": (calibrate, Command),
+        "doctor": (doctor, KeyCommand),
+        "demo": (demo, Command),
+    },
+    "Server": {"serve": (serve, KeyCommand)},
+}
+GROUPS = {
+    "key": "Encrypt the store, change its key, copy its key.",
+    "evaluate": "Measure facauth's error rates on your own photos.",
+}
+
+
+def program() -> typer.Typer:
+    """Every command in its section."""
+    made = typer.Typer(
+        name="facauth",
+        cls=Group,
+        epilog="Exit code 0 means: authenticated, or done. Any other code: not authenticated.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
+    )
+    made.callback()(root)
+    groups: dict[str, typer.Typer] = {}
+    for section, commands in COMMANDS.items():
+        for words, (run_it, kind) in commands.items():
+            group, _, name = words.rpartition(" ")
+            if group and group not in groups:
+                groups[group] = typer.Typer(cls=Group, help=GROUPS[group], rich_markup_mode=None)
+                made.add_typer(groups[group], name=group, rich_help_panel=section)
+            if group:
+                groups[group].command(name, cls=kind)(run_it)
+            else:
+                made.command(name, cls=kind, rich_help_panel=section)(run_it)
+    return made
 
 
 def _version(wanted: bool) -> None:
@@ -67,16 +120,23 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an internal error.")
-    ] = False,
+    store: StorePath = None,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Sign people in by a photo of their face; refuse photos of photos."""
+    """Sign people in by a photo of their face; refuse photos of photos.
+
+    These options may stand before the command or after it.
+    """
+
+
+app = program()
 
 
 def main() -> NoReturn:

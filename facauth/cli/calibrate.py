@@ -1,22 +1,25 @@
-"""The command that makes thresholds of somebody's own photos, or explains those in force."""
+"""calibrate."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facauth.cli.arguments import Jobs, Json, Quiet
-from facauth.cli.evaluate import CacheFile, encoded_photos
-from facauth.cli.output import Answer, answering, on_terminal, table
-from facauth.cli.paths import named
+from facauth.cli.bound import ENCODERS, stages
+from facauth.cli.measuring import encoded_photos
+from facauth.cli.options import CacheFile, Call, Jobs, named
+from facauth.cli.output import answering
+from facauth.cli.tables import lines
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.settings import RATES, local_calibration
 
 if TYPE_CHECKING:
     from facauth.decision.calibration import InForce
+    from facauth.envelope import Answer
     from facauth.measure.calibrating import Local
     from facauth.measure.encoded import Encodings
 
@@ -24,17 +27,17 @@ Folder = Annotated[
     Path | None,
     typer.Argument(
         metavar="[FOLDER]",
-        help="FOLDER/PERSON/IMAGE, of many people.",
+        help="Photos as FOLDER/PERSON/IMAGE, of 25 people or more.",
         show_default=False,
         parser=named,
     ),
 ]
-Show = Annotated[bool, typer.Option("--show", help="Explain the calibration in force.")]
+Show = Annotated[bool, typer.Option("--show", help="Show the calibration in force.")]
 Out = Annotated[
     Path | None,
     typer.Option(
         metavar="PATH",
-        help="Write it to this file; it is not in force.",
+        help="Write the calibration to this file and do not use it.",
         show_default=False,
         parser=named,
     ),
@@ -42,30 +45,24 @@ Out = Annotated[
 SHOWN_FMRS = tuple(float(f"1e-{exponent}") for exponent in range(2, 9))
 
 
-def add_to(app: typer.Typer) -> None:
-    """The commands of this module, in the order of `--help`."""
-    short = "Make thresholds of photos of your own people."
-    app.command("calibrate", short_help=short)(calibrate)
-
-
 def calibrate(
+    call: Call,
     folder: Folder = None,
     show: Show = False,
     out: Out = None,
     cache: CacheFile = None,
     jobs: Jobs = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
-    """Measure how alike the people in FOLDER are to your camera, and sign in by that.
+    """Set match thresholds from photos of your own people.
 
-    Error rates are then kept for your people, not for those that facauth was released with. It
-    takes photos of 25 people or more, taken as those of a sign-in are. Few people show little:
-    where that leaves a doubt, the stricter is taken. What is written holds numbers alone, and is
-    in force until you delete it.
+    Error rates are then those of your people and camera, not of the photos that facauth was
+    released with. Take the photos as those of a sign-in are taken. Few people prove little: where
+    they leave a doubt, the stricter threshold is used. The calibration holds numbers only. It is in
+    force until you delete it.
+
+    Example: facauth calibrate portraits/
     """
-    with answering("calibrate", as_json=as_json, quiet=quiet) as answer:
-        answer.more["calibration"] = None
+    with answering(call, "calibration") as answer:
         from facauth.decision.calibration import in_force
 
         if (folder is None) != show or (show and (out or cache)):
@@ -78,10 +75,11 @@ def calibrate(
             from facauth.measure.calibrating import require_people
             from facauth.measure.folders import portraits
 
-            target, photos, quietly = target_of(out), portraits(folder), as_json or quiet
+            target, photos = target_of(out), portraits(folder)
             require_people(len({photo.person for photo in photos}))
-            made = encoded_photos(folder, photos, cache, jobs=jobs, quiet=quietly)
-            make(answer, made, target, in_force=out is None)
+            made = partial(stages, *ENCODERS)
+            found = encoded_photos(call, made, folder, photos, cache, jobs=jobs)
+            make(answer, found, target, in_force=out is None)
 
 
 def make(answer: Answer, found: Encodings, target: Path, *, in_force: bool) -> None:
@@ -145,7 +143,7 @@ def made_lines(own: InForce, *, in_force: bool) -> list[str]:
     people, fmr = own.document["people"], RATES.verify_fmr
     return [
         f"calibrated on {people} people, {own.document['photos']} photos; {state}",
-        *lines(columns, rows),
+        *lines(columns, rows, header=True),
         f"{people} people: at {fmr:.0e} the true rate may be from {low:.1e} to {high:.1e}",
     ]
 
@@ -187,58 +185,36 @@ def explain(answer: Answer, used: InForce) -> None:
     answer.verdict = "shown"
     answer.more["calibration"] = fields(used)
     of = used.document
-    local = kind_of(used) == "local"
-    lowest, people = used.calibration.min_fmr, supported_people(used)
+    local = used.kind == "local"
+    lowest, people = used.calibration.min_fmr, used.supported_people
     advice = (
-        "delete it to go back to the one shipped"
+        "delete it to use the shipped one again"
         if local
-        else "facauth calibrate FOLDER makes one of your own"
+        else "facauth calibrate FOLDER makes your own"
     )
     made = f", {of['made'][:10]}, facauth {of['facauth']}" if local else ""
     answer.lines += [
-        f"{kind_of(used)} calibration: {rests_on(used)}{made}",
+        f"{used.kind} calibration: {used.source}{made}",
         f"encodings: {of['contract']}",
-        f"file: {place(used)}; {advice}",
+        f"file: {used.file}; {advice}",
         *lines(
             ("Photos", "Rate", "Similarity", "True rate (95 %)", "Basis"),
             [cells(row, point) for row, point in shown_points(used, (1, 2, 3, 5))],
+            header=True,
         ),
         f"lowest rate of a comparison: {lowest:.0e}",
         f"at {RATES.identify_fpir:.0e} for a sign-in: enough for {people} people in a store",
     ]
 
 
-def kind_of(used: InForce) -> str:
-    """Whose it is."""
-    return "shipped" if used.path is None else "local"
-
-
-def rests_on(used: InForce) -> str:
-    """The photos it was made of."""
-    of = used.document
-    return f"{of['source']}, {of['people']} people, {of['photos']} photos"
-
-
 def fields(used: InForce) -> dict[str, Any]:
     """The documented `calibration` object."""
     return {
-        "kind": kind_of(used),
-        "file": place(used),
-        "supported_people": supported_people(used),
+        "kind": used.kind,
+        "file": used.file,
+        "supported_people": used.supported_people,
         **used.document,
     }
-
-
-def place(used: InForce) -> str:
-    """Where the file is."""
-    from facauth.decision.calibration import FILE
-
-    return shown(used.path or FILE)
-
-
-def supported_people(used: InForce) -> int:
-    """How many a store may hold at the default rate of a sign-in without --as."""
-    return int(RATES.identify_fpir / used.calibration.min_fmr * (1 + 1e-9))
 
 
 def shown_points(
@@ -268,10 +244,3 @@ def cells(row: dict[str, Any], point: dict[str, Any]) -> tuple[str, ...]:
         f"{low:.1e} to {high:.1e}",
         basis,
     )
-
-
-def lines(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    """A table on a terminal, tab-separated elsewhere."""
-    if on_terminal():
-        return [table(columns, rows)]
-    return ["\t".join(row) for row in (columns, *rows)]

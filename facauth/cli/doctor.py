@@ -1,224 +1,96 @@
-"""Is this installation fit to answer? Everything that can be checked, checked in full."""
+"""doctor."""
 
 from __future__ import annotations
 
-import os
-import platform
-import stat
-import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
-from dataclasses import dataclass
-from importlib import metadata
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
-from facauth import __version__
-from facauth.cli.samples import sample
-from facauth.errors import FacauthError, Reason, SetupProblem, shown
-from facauth.extras import pip_install
-from facauth.networks import Checked, Networks, opencv, read_manifest
-from facauth.records.database import fault_of
-from facauth.records.faults import RESTORE
-from facauth.records.store import Store
-from facauth.settings import DEFAULT
+from facauth.cli.bound import policy_of, rate_of, store_path
+from facauth.cli.options import Call, Fmr, Policy
+from facauth.cli.output import answering
+from facauth.cli.settings_file import Configuration, configuration
+from facauth.cli.tables import lines
+from facauth.errors import ExitCode, shown
+from facauth.settings import RATES, asked_rate, config_file, default_key_file
 
-PACKAGES = (
-    "typer",
-    "rich",
-    "numpy",
-    "opencv-python-headless",
-    "dlib-bin",
-    "pillow",
-    "platformdirs",
-    "cryptography",
-)
-MAX_PARITY_DISTANCE = 1e-5  # between encodings of one chip by cv2.dnn and by dlib
+BY_DEFAULT = f"{RATES.verify_fmr:g} with --as, {RATES.identify_fpir:g} without"
 
 
-@dataclass(frozen=True, slots=True)
-class Extra:
-    """What the extra of this name adds."""
+def doctor(call: Call, fmr: Fmr = None, policy: Policy = None) -> None:
+    """Check this installation: packages, weights, store, settings, and a self-test on samples.
 
-    name: str
-    modules: tuple[str, ...]  # to import; the packages are called the same
-    purpose: str
+    Of each setting it shows where it comes from. Precedence: command-line flag, environment
+    variable, settings file, default.
+
+    Example: facauth doctor --json
+    """
+    with answering(call, "checks", "settings") as answer:
+        from facauth.doctor import examine
+
+        settings = list(settings_in_force(call, fmr, policy))
+        answer.more["settings"] = [asdict(setting) for setting in settings]
+        findings = list(examine(store_path(call)))
+        answer.more["checks"] = [asdict(finding) for finding in findings]
+        good = all(finding.ok for finding in findings)
+        answer.verdict = "healthy" if good else "unhealthy"
+        answer.exit_code = ExitCode.OK if good else ExitCode.SETUP
+        rows = [
+            ("ok" if found.ok else "BAD", found.check, found.detail, found.advice)
+            for found in findings
+        ]
+        rows.append(("ok", "settings file", file_in_force(), ""))
+        rows += [
+            ("ok", f"setting {each.key}", f"{each.text} ({each.origin})", "") for each in settings
+        ]
+        answer.lines += lines(("", "Check", "Found", "Do"), rows)
 
 
-SERVER = ("fastapi", "uvicorn", "jinja2", "python_multipart", "prometheus_client")
-EXTRAS = (
-    Extra("heic", ("pi_heif",), "to read HEIC"),
-    Extra("keyring", ("keyring",), "to keep a store's key in the system's keyring"),
-    Extra("plot", ("matplotlib",), "for evaluate --plot"),
-    Extra("web", SERVER, "for serve"),
-)
+def file_in_force() -> str:
+    """The settings file, or where it would be."""
+    path = configuration().path
+    return shown(path) if path else f"none; it would be {_shown(config_file())}"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing checked; `advice` is empty when nothing needs to be done."""
+class Setting:
+    """One setting."""
 
-    check: str
-    ok: bool
-    detail: str
-    advice: str = ""
+    key: str
+    value: str | float | None
+    origin: str  # flag, environment, the line of the file, or default
 
-
-def examine(store: Path) -> Iterator[Finding]:
-    """All findings, the quick ones first."""
-    yield Finding("facauth", True, __version__)
-    yield Finding("python", sys.version_info >= (3, 11), platform.python_version())
-    yield from map(_package, PACKAGES)
-    yield from map(_extra, EXTRAS)
-    for check, look in (
-        ("weights", _weights),
-        ("threads", _threads),
-        ("self-test", _self_test),
-        ("parity", _parity),
-        ("calibration", _calibration),
-    ):
-        yield _looked(check, look)
-    yield from _store(store)
-    yield Finding("limits", True, "a still cannot show another real photo of the victim")
+    @property
+    def text(self) -> str:
+        """The value for people."""
+        if self.key == "fmr":
+            return BY_DEFAULT if self.value is None else f"{self.value:g}"
+        return str(self.value or "")
 
 
-def _package(name: str) -> Finding:
-    try:
-        return Finding(name, True, metadata.version(name))
-    except metadata.PackageNotFoundError:
-        return Finding(name, False, "not installed", "install facauth again")
+def settings_in_force(call: Call, fmr: Fmr, policy: Policy) -> Iterator[Setting]:
+    """Every setting, with these options; raises UsageProblem for an impossible one."""
+    file = configuration()
+    rate = rate_of(fmr)
+    yield Setting("store", shown(store_path(call)), origin(call, "store", file))
+    key_file = call.key_file or file.key_file or default_key_file()
+    yield Setting("key_file", _shown(key_file), origin(call, "key_file", file))
+    rate = None if rate is None else asked_rate(rate, claimed=True)
+    yield Setting("fmr", rate, origin(call, "fmr", file))
+    chosen = policy_of(policy).name
+    yield Setting("spoof_policy", chosen, origin(call, "spoof_policy", file, option="policy"))
 
 
-def _extra(extra: Extra) -> Finding:
-    cure = f"not installed: {pip_install(extra.name)} {extra.purpose}"
-    detail = "installed" if all(map(find_spec, extra.modules)) else cure
-    return Finding(f"{extra.name} extra", True, detail)
+def origin(call: Call, key: str, file: Configuration, option: str = "") -> str:
+    """Where the value of a setting comes from."""
+    given = call.origin(option or key)
+    if given == "COMMANDLINE":
+        return "flag"
+    if given == "ENVIRONMENT":
+        return f"environment, FACAUTH_{key.upper()}"
+    if key in file.lines:
+        return f"{shown(file.path)}, line {file.lines[key]}"
+    return "default"
 
 
-def _looked(check: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(check, True, look())
-    except FacauthError as error:
-        return Finding(check, False, error.reasons[0].message, error.reasons[0].advice)
-    except ImportError as error:
-        return Finding(check, False, f"{error.name} cannot be imported", "install facauth again")
-
-
-def _weights() -> str:
-    weights = read_manifest().values()
-    for weight in weights:
-        weight.require_intact()
-    return f"{len(weights)} files, every hash as released"
-
-
-def _threads() -> str:
-    return f"{opencv().getNumThreads()} for networks, {os.cpu_count()} processors"
-
-
-def _fault(message: str) -> SetupProblem:
-    return SetupProblem(Reason("doctor.fault", message, "install facauth again"))
-
-
-def _self_test() -> str:
-    """Two live photos of one person match, a third does not; a photo of a photo is found."""
-    from facauth.pipeline import enrolment, spoof_check
-    from facauth.structs import EnrolmentTerms
-    from facauth.system import Enrolment, bind
-
-    stages = bind(Networks(Checked(None)))
-    one, same, other = (
-        enrolment(stages, sample(name), EnrolmentTerms(DEFAULT))
-        for name in ("obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg")
-    )
-
-    def alike(a: Enrolment, b: Enrolment) -> float:
-        return float(a.encoding.vector @ b.encoding.vector)
-
-    if not alike(one, same) > 0.85 > 0.75 > alike(one, other):
-        raise _fault("the sample faces do not compare as they should")
-    found = spoof_check(stages, sample("simulated_recapture.jpg"), DEFAULT, [one.signature])
-    replay = found.evidence.replay
-    if replay is None or replay.verdict != "enrolled_picture":
-        raise _fault("the simulated photo of a sample is not found to be one")
-    return (
-        "two photos of one person match and are live, another person does not match, "
-        "a photo of a photo is found"
-    )
-
-
-def _parity() -> str:
-    """The dlib half of an encoding against the face_recognition package's own."""
-    if find_spec("face_recognition") is None:
-        return "not compared: face_recognition is not installed"
-    try:
-        # It prints what it misses, to stdout; and its models import the deprecated pkg_resources.
-        with redirect_stdout(sys.stderr), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import face_recognition
-    except (ImportError, SystemExit):  # it calls quit() when its models cannot be imported
-        return "not compared: face_recognition is installed but cannot be imported"
-    distance = dlib_distance(face_recognition, Networks(Checked(None)), sample("obama_2012.jpg"))
-    if not distance <= MAX_PARITY_DISTANCE:
-        raise _fault(f"encodings differ from face_recognition's by {distance:.1e}")
-    return f"equal to face_recognition's encoding within {distance:.0e}"
-
-
-def dlib_distance(face_recognition: Any, networks: Networks, image: str) -> float:
-    """Euclidean distance of two encodings of one face in one photo, the same box for both."""
-    import numpy as np
-
-    from facauth.faces.align import dlib_box_px
-    from facauth.faces.detect import only_face, sight
-    from facauth.faces.encode import dlib_half
-    from facauth.faces.image import decode, read_image
-
-    sighting = sight(decode(read_image(image), image), networks.detector)
-    face = only_face(sighting)
-    ours = dlib_half(sighting.pixels, face, networks)
-    left, top, right, bottom = dlib_box_px(face)
-    (theirs,) = face_recognition.face_encodings(sighting.pixels, [(top, right, bottom, left)])
-    return float(np.linalg.norm(ours - theirs))
-
-
-def _calibration() -> str:
-    """Which one is in force; one that cannot be trusted is raised."""
-    from facauth.cli.calibrate import kind_of, place, rests_on
-    from facauth.decision.calibration import in_force
-
-    used = in_force()
-    return f"{kind_of(used)}: {rests_on(used)}; {place(used)}"
-
-
-def _store(path: Path) -> Iterator[Finding]:
-    if not os.path.lexists(path):
-        yield Finding("store", True, f"{shown(path)} (not made yet: nobody is enrolled)")
-        return
-    yield _looked("store", lambda: _contents(path))
-    if not path.exists():  # a link that leads nowhere
-        return
-    yield _mode("store file", path, 0o077, f"chmod 600 {shown(path)}")
-    yield _folder(path.parent)
-
-
-def _contents(path: Path) -> str:
-    with Store.open(path) as store:
-        faults = store.faults()
-        people = store.people(Networks(Checked(None)).contract)
-    if faults:
-        raise SetupProblem(Reason("store.damaged", f"{shown(path)} is damaged", RESTORE))
-    old = sum(person.needs_new_photo > 0 for person in people)
-    outdated = f", {old} with photos of an older contract" if old else ""
-    return f"{shown(path)}, {len(people)} enrolled{outdated}, sound"
-
-
-def _mode(check: str, path: Path, forbidden: int, cure: str) -> Finding:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    ok = not mode & forbidden
-    return Finding(check, ok, f"mode {mode:04o}", "" if ok else cure)
-
-
-def _folder(folder: Path) -> Finding:
-    _, cure = fault_of(folder)
-    return _mode("store folder", folder, 0o022, cure)
+def _shown(path: object) -> str | None:
+    return None if path is None else shown(path)

@@ -1,45 +1,30 @@
-"""Commands that measure facauth on somebody's own photos: evaluate spoof, replay, match."""
+"""evaluate spoof, evaluate replay, evaluate match."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facauth.cli import measured
-from facauth.cli.arguments import (
-    ENCODERS,
-    LIVENESS,
-    Jobs,
-    Json,
-    KeyFile,
-    Quiet,
-    key_access,
-    require_picture,
-    stages,
-)
-from facauth.cli.batch import in_order, jobs_for
-from facauth.cli.output import Answer, answering, progress
-from facauth.cli.paths import named
+from facauth.cli.bound import ENCODERS, LIVENESS, key_access, policy_of, stages
+from facauth.cli.measuring import encoded_photos, found_on
+from facauth.cli.options import CacheFile, Call, Jobs, Plot, Policy, named
+from facauth.cli.output import answering
 from facauth.errors import ExitCode, Reason
+from facauth.explain import require_picture
 from facauth.settings import RATES
 
 if TYPE_CHECKING:
-    from facauth.measure.encoded import Encodings
-    from facauth.measure.folders import Pair, Portrait, Presentation
-    from facauth.system import Stages
-
-Photo = TypeVar("Photo", "Presentation", "Pair", "Portrait")
-Found = TypeVar("Found")
+    from facauth.envelope import Answer
 
 Folder = Annotated[
     Path,
     typer.Argument(
         metavar="FOLDER",
-        help="live/ and attack*/, or several SOURCE/live/ and SOURCE/attack*/.",
+        help="Folders live/ and attack*/, or the same below several SOURCE/.",
         show_default=False,
         parser=named,
     ),
@@ -48,7 +33,7 @@ Pairs = Annotated[
     Path,
     typer.Argument(
         metavar="FOLDER|PAIRS.csv",
-        help="original/NAME, MEDIUM/NAME for each medium, other/NAME/; or a list.",
+        help="Folders original/NAME, MEDIUM/NAME, other/NAME/; or a list of pairs.",
         show_default=False,
         parser=named,
     ),
@@ -57,30 +42,24 @@ Threshold = Annotated[
     float | None,
     typer.Option(
         metavar="T",
-        help="Call live what scores T or more, from 0 to 1.",
+        help="Live score from which a face counts as live, from 0 to 1.",
         show_default=False,
-    ),
-]
-Entered = Annotated[
-    Path | None,
-    typer.Option(
-        "--store",
-        metavar="PATH",
-        help="Have each attack try to sign in to a copy of this store, too.",
-        show_default=False,
-        parser=named,
     ),
 ]
 MaxApcer = Annotated[
     float | None,
     typer.Option(
-        metavar="R", help="Fail if more of the worst species are called live.", show_default=False
+        metavar="R",
+        help="Highest APCER of the worst species; exit code 1 above it.",
+        show_default=False,
     ),
 ]
 MaxBpcer = Annotated[
     float | None,
     typer.Option(
-        metavar="R", help="Fail if more of all live photos are called attacks.", show_default=False
+        metavar="R",
+        help="Highest BPCER of all live photos; exit code 1 above it.",
+        show_default=False,
     ),
 ]
 MaxMissed = Annotated[
@@ -88,7 +67,7 @@ MaxMissed = Annotated[
     typer.Option(
         "--max-apcer",
         metavar="R",
-        help="Fail if more recaptures by the worst medium are not found.",
+        help="Highest share of missed recaptures, worst medium; exit code 1 above it.",
         show_default=False,
     ),
 ]
@@ -97,21 +76,15 @@ MaxAlarms = Annotated[
     typer.Option(
         "--max-bpcer",
         metavar="R",
-        help="Fail if more of all other photos are taken for the original.",
+        help="Highest share of other photos called recaptures; exit code 1 above it.",
         show_default=False,
-    ),
-]
-Plot = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="OUT.png", help="Draw a DET curve and the scores.", show_default=False, parser=named
     ),
 ]
 People = Annotated[
     Path,
     typer.Argument(
         metavar="FOLDER",
-        help="PERSON/IMAGE, and if wanted groups.csv.",
+        help="Photos as PERSON/IMAGE; groups.csv is optional.",
         show_default=False,
         parser=named,
     ),
@@ -123,7 +96,7 @@ Photos = Annotated[
         min=1,
         max=100,
         metavar="K",
-        help="Enrolment photos that limit, gallery and groups are about.",
+        help="Enrolment photos per person, for --max-fnmr, --gallery and groups.",
     ),
 ]
 GallerySize = Annotated[
@@ -132,108 +105,91 @@ GallerySize = Annotated[
         "--gallery",
         min=1,
         metavar="N",
-        help="Sign in to random galleries of N people, too.",
+        help="Also measure sign-ins to random galleries of N people.",
         show_default=False,
     ),
 ]
 AtFmr = Annotated[
     float,
-    typer.Option(metavar="R", help="The false match rate that limit and groups are about."),
+    typer.Option(metavar="R", help="False match rate for --max-fnmr and groups."),
 ]
 MaxFnmr = Annotated[
     float | None,
     typer.Option(
-        metavar="R", help="Fail if more are missed at facauth's threshold.", show_default=False
-    ),
-]
-CacheFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--cache",
-        metavar="FILE",
-        help="Keep the encodings, biometric data, for the next run; only you can read it.",
+        metavar="R",
+        help="Highest FNMR at facauth's threshold; exit code 1 above it.",
         show_default=False,
-        parser=named,
     ),
 ]
-SUMMARY = "Measure on your own photos how often facauth is right."
-
-
-def add_to(app: typer.Typer) -> None:
-    """The commands of this module, in the order of `--help`."""
-    group = typer.Typer(help=SUMMARY, rich_markup_mode=None)
-    group.command("spoof", short_help="How often attacks pass, and live faces do not.")(spoof)
-    group.command("replay", short_help="How surely an enrolled picture is found.")(replay)
-    group.command("match", short_help="How surely people are told apart.")(match)
-    app.add_typer(group, name="evaluate", short_help=SUMMARY)
 
 
 def spoof(
+    call: Call,
     folder: Folder,
     threshold: Threshold = None,
-    store: Entered = None,
-    key_file: KeyFile = None,
     max_apcer: MaxApcer = None,
     max_bpcer: MaxBpcer = None,
     plot: Plot = None,
+    policy: Policy = None,
     jobs: Jobs = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
-    """Measure how often photos of photos are called live, and live faces attacks.
+    """Measure how often attacks pass as live, and live faces are refused.
 
-    Each attack* folder is one species of attack; the folders in it, and in live, are persons or
-    set-ups. APCER and BPCER are shares of the photos that were judged; the others are counted
-    apart. R is a share from 0 to 1; a missed limit is exit code 1, and otherwise files that are
-    no images 8.
+    Each attack* folder is one species of attack; the folders in it, and in live/, are persons or
+    set-ups. APCER and BPCER are shares of the photos that were judged. Photos that could not be
+    judged are counted separately, and so are judged photos that are unsure. With --store, each
+    attack also tries to sign in to a copy of that store. R is a share from 0 to 1. Exit code 1 if a
+    limit is exceeded, 8 if some files are not images.
+
+    Example: facauth evaluate spoof photos/ --max-apcer 0.05
     """
-    with answering("evaluate spoof", as_json=as_json, quiet=quiet) as answer:
-        answer.more["evaluation"] = None
+    with answering(call, "evaluation") as answer:
         from facauth.measure import folders, gates, plots
         from facauth.measure import spoof as pad
 
         gates.require_shares(threshold=threshold, max_apcer=max_apcer, max_bpcer=max_bpcer)
         if plot:
             plots.require_extra()
-        keys = key_access(key_file)
+        store, keys = call.named_store, key_access(call)
         if store:
             pad.require_enrolled(store, keys)
         photos = folders.presentations(folder)
         require_picture(plot, [photo.path for photo in photos])
-        policy, made = pad.at_threshold(threshold), stages_of(LIVENESS + ENCODERS * bool(store))
-        look = partial(pad.Look, made, policy, store, keys)
-        trials = list(zip(photos, run(look, photos, jobs, quiet=as_json or quiet), strict=True))
-        found, used = pad.evaluate(trials), policy.min_live_score
+        used = pad.at_threshold(policy_of(policy), threshold)
+        made = partial(stages, *LIVENESS, *ENCODERS * bool(store))
+        look = partial(pad.Look, made, used, store, keys)
+        trials = list(zip(photos, found_on(call, look, photos, jobs), strict=True))
+        found = pad.evaluate(trials)
         answer.more["evaluation"] = measured.spoof_fields(found, used)
         answer.lines += measured.spoof_lines(found, used)
         if plot:
-            plots.draw(trials, used, plot)
+            plots.draw(trials, used.min_live_score, plot)
         conclude(answer, pad.missed(found, max_apcer, max_bpcer), len(found.unreadable))
 
 
 def replay(
+    call: Call,
     source: Pairs,
     max_missed: MaxMissed = None,
     max_alarms: MaxAlarms = None,
     jobs: Jobs = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
-    """Measure how surely the enrolled picture is found again, and other photos are not.
+    """Measure how often reuse of an enrolled photo is detected, and wrongly suspected.
 
-    MEDIUM/NAME shows original/NAME again, and the photos in other/NAME/ do not. PAIRS.csv has the
-    columns original and recapture, paths beside it, and if wanted medium and kind: replay or
-    other. R is a share from 0 to 1; a missed limit is exit code 1, and otherwise files that are
-    no images 8.
+    MEDIUM/NAME shows original/NAME again; the photos in other/NAME/ do not. PAIRS.csv has the
+    columns original and recapture (paths beside it), and optionally medium and kind (replay or
+    other). R is a share from 0 to 1. Exit code 1 if a limit is exceeded, 8 if some files are not
+    images.
+
+    Example: facauth evaluate replay recaptures/ --max-apcer 0.1
     """
-    with answering("evaluate replay", as_json=as_json, quiet=quiet) as answer:
-        answer.more["evaluation"] = None
+    with answering(call, "evaluation") as answer:
         from facauth.measure import folders, gates
         from facauth.measure import replay as again
 
         gates.require_shares(max_apcer=max_missed, max_bpcer=max_alarms)
         pairs = folders.pairs(source)
-        compared = run(partial(again.Look, stages_of(())), pairs, jobs, quiet=as_json or quiet)
+        compared = list(found_on(call, partial(again.Look, stages), pairs, jobs))
         found = again.evaluate(zip(pairs, compared, strict=True))
         answer.more["evaluation"] = measured.replay_fields(found)
         answer.lines += measured.replay_lines(found)
@@ -241,6 +197,7 @@ def replay(
 
 
 def match(
+    call: Call,
     folder: People,
     photos: Photos = 1,
     gallery: GallerySize = None,
@@ -249,24 +206,22 @@ def match(
     cache: CacheFile = None,
     plot: Plot = None,
     jobs: Jobs = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
-    """Measure how often strangers match and people miss themselves.
+    """Measure how often strangers match, and how often people fail to match themselves.
 
-    Once at thresholds set on these photos, which shows what the encodings are worth, and once at
-    those that facauth uses. Every person weighs the same. groups.csv has the columns group and
-    person, or group and image (PERSON/IMAGE). R is a share from 0 to 1; a missed limit is exit
-    code 1, and otherwise files that are no images 8.
+    Two results: at thresholds set on these photos, which shows what the encodings are worth, and at
+    the thresholds that facauth uses. Every person has the same weight. groups.csv has the columns
+    group and person, or group and image (PERSON/IMAGE). R is a share from 0 to 1. Exit code 1 if a
+    limit is exceeded, 8 if some files are not images.
+
+    Example: facauth evaluate match portraits/ --photos 3 --max-fnmr 0.02
     """
-    with answering("evaluate match", as_json=as_json, quiet=quiet) as answer:
-        answer.more["evaluation"] = None
+    with answering(call, "evaluation") as answer:
         from facauth.cli import measured_match
-        from facauth.decision.calibration import in_force
         from facauth.measure import folders, gates, groups, identification, plots, recognition
 
         gates.require_shares(max_fnmr=max_fnmr)
-        calibration = in_force().calibration
+        calibration = stages().calibration()
         calibration.require_supported(at_fmr)
         if plot:
             plots.require_extra()
@@ -275,8 +230,8 @@ def match(
         identification.require_gallery(gallery, people, calibration)
         require_picture(plot, [each.path for each in portraits])
         group_of = groups.read_groups(folder, portraits)
-        quietly = as_json or quiet
-        made = encoded_photos(folder, portraits, cache, jobs=jobs, quiet=quietly)
+        make = partial(stages, *ENCODERS)
+        made = encoded_photos(call, make, folder, portraits, cache, jobs=jobs)
         measure = partial(recognition.evaluate, made, calibration=calibration, gallery=gallery)
         found = measure(at_fmr=at_fmr, photos=photos, group_of=group_of)
         answer.more["evaluation"] = measured_match.fields(found)
@@ -287,60 +242,8 @@ def match(
         conclude(answer, recognition.missed(found, max_fnmr), len(found.unreadable))
 
 
-def encoded_photos(
-    folder: Path,
-    photos: Sequence[Portrait],
-    cache: Path | None,
-    *,
-    jobs: int | None,
-    quiet: bool,
-) -> Encodings:
-    """The encodings of a folder's portraits, made by several processes or kept in a cache.
-
-    Raises UsageProblem for a cache that cannot be kept, before any photo is looked at.
-    """
-    from facauth.measure import encoded
-
-    made = stages_of(ENCODERS)
-    contract = stages_of(())().contract()
-    kept = encoded.Cache(cache, folder, contract) if cache else None
-    look = partial(found_on, partial(encoded.Look, made), jobs=jobs, quiet=quiet)
-    return encoded.encodings(photos, kept, lambda ahead: look(ahead) if ahead else [])
-
-
-def stages_of(networks: tuple[str, ...]) -> partial[Stages]:
-    """What makes the stages, in this process or in others."""
-    return partial(stages, *networks)
-
-
-def run(
-    make: Callable[[], Callable[[Photo], Found]],
-    photos: Sequence[Photo],
-    jobs: int | None,
-    *,
-    quiet: bool,
-) -> list[Found]:
-    """What was found on each photo; a bar shows how far it is."""
-    return list(found_on(make, photos, jobs, quiet=quiet))
-
-
-def found_on(
-    make: Callable[[], Callable[[Photo], Found]],
-    photos: Sequence[Photo],
-    jobs: int | None,
-    *,
-    quiet: bool,
-) -> Iterator[Found]:
-    """As run, one after the other."""
-    processes = jobs_for([photo.path for photo in photos], jobs)
-    with progress(len(photos), wanted=not quiet) as advance:
-        for one in in_order(make, photos, processes):
-            yield one
-            advance()
-
-
 def conclude(answer: Answer, missed: list[Reason], unreadable: int) -> None:
-    """Verdict and exit code; a missed limit weighs more than files that are no images."""
+    """Verdict and exit code; an exceeded limit weighs more than files that are not images."""
     answer.verdict = "evaluated"
     if unreadable:
         answer.verdict, answer.exit_code = "partial", ExitCode.PARTIAL

@@ -1,7 +1,9 @@
-"""Commands for whoever answers for a store: log, log verify, log prune, unlock."""
+"""log."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from datetime import time as clock
@@ -9,104 +11,173 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from facauth.cli.arguments import Json, KeyFile, Quiet, StorePath, opened, store_path, unlocked
-from facauth.cli.operator import lines
-from facauth.cli.output import answering, complain, say, say_json
-from facauth.cli.people import ask
+from facauth.cli.bound import opened, store_path, unlocked
+from facauth.cli.options import Call, Yes
+from facauth.cli.output import answering, complain, confirm, say, say_json
+from facauth.cli.tables import lines
+from facauth.cli.wording import counted
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.structs import PersonName
 
 if TYPE_CHECKING:
-    from facauth.records.log import Event
-    from facauth.records.store import Store
+    from facauth.admin import Event, Store
+    from facauth.envelope import Answer
 
-Whose = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[NAME]",
-        help="The person's name; without it, sign-ins that name nobody.",
-        show_default=False,
-    ),
-]
 Person = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Only what concerns this person.", show_default=False),
+    typer.Option(metavar="NAME", help="Only entries about this person.", show_default=False),
 ]
 Since = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Only from then on.", show_default=False)
+    str | None, typer.Option(metavar="TIME", help="Only entries from then on.", show_default=False)
 ]
 Until = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Only until then, a whole day included.", show_default=False),
+    typer.Option(
+        metavar="TIME",
+        help="Only entries up to then; a date includes the whole day.",
+        show_default=False,
+    ),
 ]
 Verdict = Annotated[
     str | None,
-    typer.Option(metavar="V", help="Only this verdict, say no_match.", show_default=False),
+    typer.Option(
+        metavar="V", help="Only entries with this verdict, such as no_match.", show_default=False
+    ),
 ]
 Follow = Annotated[
     bool,
     typer.Option(
-        "--follow", "-f", help="Go on with what happens; with --json one object per line."
+        "--follow", "-f", help="Wait for new entries; with --json print one object per line."
     ),
 ]
-SUMMARY = "Show who was let in, refused, enrolled or removed."
+Verify = Annotated[
+    bool,
+    typer.Option("--verify", help="Check that no entry was changed, removed or inserted."),
+]
+PruneOlderThan = Annotated[
+    str | None,
+    typer.Option(
+        "--prune-older-than",
+        metavar="PERIOD",
+        help="Delete older entries: 30d, 12w, 6m (of 30 days), 3y (of 365).",
+        show_default=False,
+    ),
+]
 COLUMNS = ("#", "Time", "Command", "Verdict", "Person", "Reasons", "Error rate")
 POLL_MS = 300
 
 
-def add_to(app: typer.Typer) -> None:
-    """The commands of this module, in the order of `--help`."""
-    group = typer.Typer(
-        rich_markup_mode=None, invoke_without_command=True, subcommand_metavar="[verify|prune]"
-    )
-    group.callback()(log)
-    group.command("verify", short_help="Check that no entry was changed or dropped.")(verify)
-    group.command("prune", short_help="Delete the oldest entries.")(prune)
-    app.add_typer(group, name="log", short_help=SUMMARY)
-    app.command("unlock", short_help="Allow sign-ins again after too many failures.")(unlock)
-
-
 def log(
-    context: typer.Context,
+    call: Call,
     person: Person = None,
     since: Since = None,
     until: Until = None,
     verdict: Verdict = None,
     follow: Follow = False,
-    store: StorePath = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    verify: Verify = False,
+    prune_older_than: PruneOlderThan = None,
+    yes: Yes = False,
 ) -> None:
-    """Show who was let in, refused, enrolled or removed; oldest first, times in UTC.
+    """Show sign-ins, refusals, enrolments and removals, the oldest first, in UTC.
 
-    TIME is a date or a time, as 2026-11-22 or 2026-11-22T09:30, local unless it names a zone. Of
-    somebody who was removed no name is shown. No key is needed.
+    TIME is a date or a time, such as 2026-11-22 or 2026-11-22T09:30, local unless it names a zone.
+    Entries about a person who was removed show no name. Only --verify and --prune-older-than need
+    the key of an encrypted store.
+
+    The last hash that --verify prints is worth keeping elsewhere: if the store is replaced by an
+    older copy, its log is valid, but log --json no longer shows that hash. After
+    --prune-older-than the log can still be verified; a broken log is not pruned.
+
+    Example: facauth log --since 2026-11-22 --verdict no_match
     """
-    if context.invoked_subcommand and not _misplaced(context):
-        return
-    with answering("log", as_json=as_json, quiet=quiet) as answer:
-        answer.more["events"] = None
-        if context.invoked_subcommand:
-            reason = f"{_misplaced(context)} is before {context.invoked_subcommand}"
-            raise UsageProblem(Reason("usage", reason, "give its options after it"))
-        asked = Asked(moment("--since", since), moment("--until", until, end=True), verdict)
-        with opened(answer, store) as records:
-            if person is not None:
-                asked = replace(asked, person=shown(records.known_as(PersonName.parse(person))))
-            if follow:
-                for note in [] if quiet else answer.notes:
-                    complain(note)
-                tell(records, asked, as_json=as_json)
-            found = [event for event in records.events() if asked.holds(event)]
-        answer.verdict, answer.person = "listed", asked.person
-        answer.more["events"] = [asdict(event) for event in found]
-        answer.lines += lines(COLUMNS, [row(event) for event in found]) if found else []
-        if not found:
-            answer.notes.append(f"there are no such entries in {shown(store_path(store))}")
+    with answering(call) as answer:
+        purposes = {
+            "--verify": verify,
+            "--prune-older-than": prune_older_than,
+            "--person": person,
+            "--since": since,
+            "--until": until,
+            "--verdict": verdict,
+            "--follow": follow,
+        }
+        require_one_purpose(
+            [each for each, value in purposes.items() if value not in (None, False)]
+        )
+        if verify:
+            verify_log(call, answer)
+        elif prune_older_than is not None:
+            prune_log(call, answer, prune_older_than, yes=yes)
+        else:
+            answer.more["events"] = None
+            asked = Filter(moment("--since", since), moment("--until", until, end=True), verdict)
+            show_log(call, answer, asked, person, follow=follow)
+
+
+def require_one_purpose(options: Sequence[str]) -> None:
+    """Raises UsageProblem if the log is to be verified or pruned, and something else beside."""
+    first = options[0] if options else ""
+    if first in ("--verify", "--prune-older-than") and len(options) > 1:
+        message = f"{first} and {options[1]} contradict each other"
+        raise UsageProblem(Reason("usage", message, "see facauth --help"))
+
+
+def show_log(
+    call: Call, answer: Answer, asked: Filter, person: str | None, *, follow: bool
+) -> None:
+    """Print the entries that were asked for."""
+    from facauth import admin
+
+    with opened(call, answer) as store:
+        if person is not None:
+            asked = replace(asked, person=shown(admin.known_as(store, PersonName.parse(person))))
+        if follow:
+            for note in [] if call.quiet else answer.notes:
+                complain(note)
+            print_forever(store, asked, as_json=call.as_json)
+        found = [event for event in admin.events(store) if asked.holds(event)]
+    answer.verdict, answer.person = "listed", asked.person
+    answer.more["events"] = [asdict(event) for event in found]
+    answer.lines += lines(COLUMNS, [row(event) for event in found]) if found else []
+    if not found:
+        answer.notes.append(f"the log of {shown(store_path(call))} has no such entries")
+
+
+def verify_log(call: Call, answer: Answer) -> None:
+    """Check the log; raises SetupProblem if it is broken."""
+    from facauth import admin
+
+    answer.more |= {"entries": None, "head": None, "broken": None}
+    with unlocked(call, answer) as store:
+        found = admin.verify_log(store)
+    if found.broken:
+        answer.more["broken"] = asdict(found.broken)
+        raise admin.broken_log(found.broken)
+    if not found.sealed:
+        answer.notes.append(
+            "the store is not encrypted: anybody who can write it can also forge its log"
+        )
+    answer.verdict = "sound"
+    answer.more |= {"entries": found.entries, "head": found.head}
+    result = ("sound", str(found.entries), found.head or "")
+    answer.lines += lines(("Log", "Entries", "Last hash"), [result])
+
+
+def prune_log(call: Call, answer: Answer, period: str, *, yes: bool) -> None:
+    """Delete the entries that are older than a period."""
+    from facauth import admin
+
+    answer.more["entries"] = None
+    before = admin.ago(admin.parse_period(period))
+    with unlocked(call, answer) as store:
+        if not yes:
+            confirm(f"Delete the entries of the log before {before} for good?", "log")
+        pruned = admin.prune_log(store, before)
+    answer.verdict, answer.more["entries"] = "pruned", pruned
+    answer.lines.append(f"deleted {counted(pruned, 'entry', 'entries')} of the log")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Filter:
     """Which entries to show; times as the log has them."""
 
     since: str | None
@@ -115,22 +186,13 @@ class Asked:
     person: str | None = None
 
     def holds(self, event: Event) -> bool:
-        """Whether it is one of them."""
+        """Whether an entry is one of them."""
         return (
             self.person in (None, event.person)
             and self.verdict in (None, event.verdict)
             and (self.since is None or event.at >= self.since)
             and (self.until is None or event.at <= self.until)
         )
-
-
-def _misplaced(context: typer.Context) -> str:
-    """An option that was given to `log` where its subcommand was meant; empty if there is none."""
-    for option in context.command.params:
-        source = context.get_parameter_source(option.name or "")
-        if source is not None and source.name == "COMMANDLINE":
-            return option.opts[0]
-    return ""
 
 
 def row(event: Event) -> tuple[str, ...]:
@@ -151,7 +213,7 @@ def moment(option: str, text: str | None, *, end: bool = False) -> str | None:
         return _parsed(text, end=end).astimezone(UTC).isoformat()
     except (ValueError, OverflowError, OSError):  # no such day; or none that this machine can name
         advice = "write it as 2026-11-22 or 2026-11-22T09:30"
-        reason = Reason("time.impossible", f"{option} {shown(text)} is no time", advice)
+        reason = Reason("time.impossible", f"{option} {shown(text)} is not a time", advice)
         raise UsageProblem(reason) from None
 
 
@@ -163,11 +225,13 @@ def _parsed(text: str, *, end: bool) -> datetime:
     return datetime.combine(day, clock.max if end else clock.min)
 
 
-def tell(records: Store, asked: Asked, *, as_json: bool) -> NoReturn:
-    """Print each event as it comes, until somebody ends the program."""
+def print_forever(store: Store, asked: Filter, *, as_json: bool) -> NoReturn:
+    """Print each entry as it comes, until the program is ended."""
+    from facauth import admin
+
     last = 0
     while True:
-        for event in records.events(last):
+        for event in admin.events(store, last):
             last = event.id
             if asked.holds(event):
                 if as_json:
@@ -178,100 +242,11 @@ def tell(records: Store, asked: Asked, *, as_json: bool) -> NoReturn:
 
 
 def pause() -> None:
-    """Wait for a moment. A reader that left ends the program, as if something had been written."""
+    """Wait for a moment. If the reader of stdout is gone, end as if something had been written."""
     import select
     import signal
-    import sys
 
     reader = select.poll()
     reader.register(sys.stdout.fileno(), 0)
     if reader.poll(POLL_MS):
         signal.raise_signal(signal.SIGPIPE)
-
-
-def verify(
-    store: StorePath = None, key_file: KeyFile = None, as_json: Json = False, quiet: Quiet = False
-) -> None:
-    """Check that no entry of the log was changed, dropped or added by something else.
-
-    Keep the last hash elsewhere: a store that was put back to an earlier state is sound, but
-    log --json does not show that hash any more.
-    """
-    from facauth.records.store import broken_log
-
-    with answering("log verify", as_json=as_json, quiet=quiet) as answer:
-        answer.more |= {"entries": None, "head": None, "broken": None}
-        with unlocked(answer, store, key_file) as records:
-            entries, broken = records.verify_log()
-            if broken:
-                answer.more["broken"] = asdict(broken)
-                raise broken_log(broken)
-            head = next((event.hash for event in records.events(entries - 1)), None)
-            if records.lock() is None:
-                answer.notes.append(
-                    "without encryption, who can write the store can make such a log anew"
-                )
-        answer.verdict = "sound"
-        answer.more |= {"entries": entries, "head": head}
-        answer.lines += lines(
-            ("Log", "Entries", "Last hash"), [("sound", str(entries), head or "")]
-        )
-
-
-OlderThan = Annotated[
-    str,
-    typer.Option(
-        "--older-than",
-        metavar="PERIOD",
-        help="How old: 30d, 12w, 6m (of 30 days), 3y (of 365).",
-        show_default=False,
-    ),
-]
-
-
-def prune(
-    older_than: OlderThan,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    store: StorePath = None,
-    key_file: KeyFile = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Delete the oldest entries of the log. What is left can still be verified.
-
-    A log that is broken is not pruned. Last sign-ins stay known.
-    """
-    from facauth.admin import parse_period
-
-    with answering("log prune", as_json=as_json, quiet=quiet) as answer:
-        answer.more["entries"] = None
-        before = (datetime.now(UTC) - parse_period(older_than)).isoformat(timespec="seconds")
-        with unlocked(answer, store, key_file) as records:
-            if not yes:
-                ask(f"Delete the entries of the log before {before} for good?", "log")
-            pruned = records.prune_log(before)
-        answer.verdict, answer.more["entries"] = "pruned", pruned
-        answer.lines.append(f"deleted {pruned} entr{'y' if pruned == 1 else 'ies'} of the log")
-
-
-def unlock(
-    name: Whose = None,
-    store: StorePath = None,
-    key_file: KeyFile = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Forget failed sign-ins, so that nobody has to wait any longer."""
-    with answering("unlock", as_json=as_json, quiet=quiet) as answer:
-        answer.more["failures"] = None
-        person = None if name is None else PersonName.parse(name)
-        with unlocked(answer, store, key_file) as records, records.transaction():
-            known_as = records.known_as(person) if person else None
-            forgotten = records.unlock(known_as)
-        known_as = shown(known_as) if known_as else None
-        answer.verdict, answer.person = "unlocked", known_as
-        answer.more["failures"] = forgotten
-        count = "an impossible number of" if forgotten is None else str(forgotten)
-        plural = "" if forgotten == 1 else "s"
-        whose = known_as or "sign-ins that name nobody"
-        answer.lines.append(f"unlocked {whose} ({count} failure{plural} forgotten)")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from facauth.cli.measured import INTERVALS, aligned, rate_fields, unreadable_fields
+from facauth.cli.measured import INTERVALS, rate_fields, unreadable_fields
+from facauth.cli.tables import aligned
 from facauth.errors import shown
 from facauth.measure.matching import MIN_PAIRS
 

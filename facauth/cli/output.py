@@ -8,31 +8,45 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from facauth.envelope import Answer as Answer  # the commands take it from here
-from facauth.envelope import envelope
-from facauth.errors import ExitCode, FacauthError, Reason, Unwritten
+from facauth.envelope import Answer, envelope
+from facauth.errors import ExitCode, FacauthError, Reason, Unwritten, UsageProblem
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from facauth.cli.options import Call
 
 STDOUT, STDERR = 1, 2
+# The new form of what was in 0.1: the command, the start of the fault, and what to say.
+MOVED = (
+    ("", "No such option: --strict", "--strict is now --policy strict"),
+    ("", "No such option: --lenient", "--lenient is now --policy lenient"),
+    ("", "No such command 'token'", "facauth token is now facauth serve --token"),
+    ("", "No such command 'config'", "facauth config show is now part of facauth doctor"),
+    ("log", "Got unexpected extra argument(s) (verify", "log verify is now log --verify"),
+    *(
+        ("log", fault, "log prune is now log --prune-older-than PERIOD")
+        for fault in ("No such option: --older-than", "Got unexpected extra argument(s) (prune")
+    ),
+)
 
 
 @contextmanager
-def answering(command: str, *, as_json: bool, quiet: bool) -> Iterator[Answer]:
-    """Write what the command answers, or why it refuses, and exit with the code for it."""
-    answer = Answer(command)
+def answering(call: Call, *fields: str) -> Iterator[Answer]:
+    """Write the command's answer, or why it refuses, and exit with the code for it.
+
+    fields: of its JSON object, beside those of every command; null until they are filled in.
+    """
+    answer = Answer(call.name, more=dict.fromkeys(fields))
     try:
         yield answer
     except FacauthError as refusal:
         answer.refuse(refusal)
-    _write(answer, as_json=as_json, quiet=quiet)
+    _write(answer, as_json=call.as_json, quiet=call.quiet)
     if answer.exit_code:
         raise typer.Exit(answer.exit_code)
 
@@ -84,7 +98,9 @@ def refuse_usage(
     if not arguments:  # Typer's message is the help
         sys.stderr.write(f"{error.format_message()}\n")
         return ExitCode.USAGE
-    reason = Reason("usage", text[:1].lower() + text[1:], "see facauth --help")
+    moved = [now for of, fault, now in MOVED if of in (command, "") and text.startswith(fault)]
+    text = moved[0] if moved else text[:1].lower() + text[1:]
+    reason = Reason("usage", text, "see facauth --help")
     answer = Answer(command, verdict="usage", exit_code=ExitCode.USAGE, reasons=(reason,))
     _fail(answer, arguments)
     return answer.exit_code
@@ -190,27 +206,9 @@ def flush_streams() -> None:
     sys.stderr.flush()
 
 
-def on_terminal() -> bool:
-    """Whether somebody looks at stdout as it is written."""
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table for a terminal: coloured there unless NO_COLOR."""
-    from rich.console import Console
-    from rich.table import Table
-
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    for row in rows:
-        drawn.add_row(*map(_plain, row))
-    return _drawn(Console(), drawn)
-
-
 @contextmanager
 def progress(total: int, *, wanted: bool) -> Iterator[Callable[[], None]]:
-    """Gives what to call after each of several things, and shows on a terminal how far it is."""
+    """A progress bar on a terminal; gives a function to call after each of `total` things."""
     if not (wanted and total > 1 and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"):
         yield lambda: None
         return
@@ -222,13 +220,10 @@ def progress(total: int, *, wanted: bool) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)  # a name like "[red]" is a name and no markup
-
-
-def _drawn(console: Any, drawn: Table) -> str:
-    with console.capture() as capture:
-        console.print(drawn)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+def confirm(question: str, command: str) -> None:
+    """Raises UsageProblem unless somebody at a terminal says yes."""
+    if not sys.stdin.isatty():
+        reason = Reason(f"{command}.unconfirmed", "confirmation needs a terminal", "add --yes")
+        raise UsageProblem(reason)
+    if not typer.confirm(question, err=True):
+        raise UsageProblem(Reason(f"{command}.declined", "nothing was deleted", "as you said"))

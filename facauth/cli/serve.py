@@ -1,60 +1,47 @@
-"""The commands serve and token: the page and the HTTP API, and who operates them."""
+"""serve."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facauth.cli.arguments import (
-    Fmr,
-    Json,
-    KeyFile,
-    Lenient,
-    Quiet,
-    StorePath,
-    Strict,
-    key_access,
-    policy_of,
-    rate_of,
-    store_path,
-)
-from facauth.cli.batch import MAX_JOBS
+from facauth.cli.bound import key_access, policy_of, rate_of, store_path
+from facauth.cli.options import Call, Fmr, Policy, named
 from facauth.cli.output import answering, complain
-from facauth.cli.paths import named
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
-from facauth.extras import pip_install
 from facauth.settings import asked_rate, default_token_file, weight_memory
 
+if TYPE_CHECKING:
+    from facauth.envelope import Answer
+    from facauth.web.site import Site
 
-def add_to(app: typer.Typer) -> None:
-    """The commands of this module."""
-    app.command("serve", short_help="Serve the page and the HTTP API.")(serve)
-    app.command("token", short_help="Print the operator's token for the server.")(token)
-
-
-Host = Annotated[str, typer.Option(metavar="HOST", help="The address to listen at.")]
+MAX_WORKERS = 8  # by default
+Host = Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")]
 Port = Annotated[
-    int, typer.Option(metavar="N", min=0, max=65535, help="The port to listen at; 0: any.")
+    int, typer.Option(metavar="N", min=0, max=65535, help="The port to listen on; 0 for any.")
 ]
 BehindProxy = Annotated[
     bool,
     typer.Option(
-        "--behind-proxy", help="A proxy takes HTTPS and adds X-Forwarded-For; nobody else comes."
+        "--behind-proxy",
+        help="All requests come from a proxy that takes HTTPS and adds X-Forwarded-For.",
     ),
 ]
 TlsCert = Annotated[
     Path | None,
     typer.Option(
-        "--tls-cert", metavar="PEM", help="Serve HTTPS: the certificate chain.", parser=named
+        "--tls-cert", metavar="PEM", help="Serve HTTPS with this certificate chain.", parser=named
     ),
 ]
 TlsKey = Annotated[
     Path | None,
-    typer.Option("--tls-key", metavar="PEM", help="The key of --tls-cert.", parser=named),
+    typer.Option("--tls-key", metavar="PEM", help="The private key of --tls-cert.", parser=named),
 ]
 Workers = Annotated[
     int | None,
@@ -62,19 +49,30 @@ Workers = Annotated[
         min=1,
         max=64,
         metavar="N",
-        help="Photos looked at side by side; without it, one a processor, up to 8.",
+        help="Photos judged in parallel; default: one per processor, up to 8.",
         show_default=False,
     ),
 ]
 PerMinute = Annotated[
     int,
     typer.Option(
-        "--per-minute", min=1, max=1_000_000, metavar="N", help="Tries that one client may make."
+        "--per-minute",
+        min=1,
+        max=1_000_000,
+        metavar="N",
+        help="Requests that one client may make per minute.",
     ),
 ]
 
 
+Token = Annotated[
+    bool,
+    typer.Option("--token", help="Print the operator's token, and make it if there is none."),
+]
+
+
 def serve(
+    call: Call,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     behind_proxy: BehindProxy = False,
@@ -83,48 +81,70 @@ def serve(
     workers: Workers = None,
     per_minute: PerMinute = 120,
     fmr: Fmr = None,
-    strict: Strict = False,
-    lenient: Lenient = False,
-    store: StorePath = None,
-    key_file: KeyFile = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    policy: Policy = None,
+    token: Token = False,
 ) -> None:
-    """Serve the page and the HTTP API until Ctrl-C or SIGTERM; /docs says what there is.
+    """Serve the web page and the HTTP API until Ctrl-C or SIGTERM.
 
-    Everybody may sign in; the rest takes what facauth token prints. No picture is kept.
+    The page /docs describes the API. Everybody may sign in; everything else needs the operator's
+    token. To rotate the token, delete its file and restart the server. The old token then stops
+    working. No picture is stored.
+
+    Example: facauth serve --tls-cert chain.pem --tls-key key.pem
     """
-    with answering("serve", as_json=as_json, quiet=quiet) as answer:
+    with answering(call) as answer:
+        if token:
+            print_token(answer)
+            return
         require_extra()
         rate = rate_of(fmr)
         asked_rate(rate, claimed=False)
-        from facauth.web.jobs import HeldKeys
-        from facauth.web.server import serve as run
         from facauth.web.site import Site
-        from facauth.web.token import operator_token
 
-        access, token_file = key_access(key_file), default_token_file()
-        token = operator_token(token_file)
-        assert token_file is not None  # noqa: S101 - or else that was refused
-        site = Site(
+        site = partial(
+            Site,
             host=host,
             port=port,
-            store=store_path(store),
-            keys=HeldKeys(access.key_file, access.default_key_file, access.ask),
-            token=token,
-            ended_sessions=token_file.with_name("operator.ended"),
-            policy=policy_of(answer, strict, lenient),
+            policy=policy_of(policy),
             rate=rate,
-            workers=workers or min(os.cpu_count() or 1, MAX_JOBS),
+            workers=workers or min(os.cpu_count() or 1, MAX_WORKERS),
             behind_proxy=behind_proxy,
             per_minute=per_minute,
-            weight_memory=weight_memory(),
             tls=tls_files(tls_cert, tls_key),
         )
-        ended_by = run(site, lambda text: None if quiet else complain(text), quiet=quiet)
+        ended_by = run(call, site)
         answer.verdict = "stopped"
         if ended_by is signal.SIGINT:
             answer.exit_code = ExitCode.INTERRUPTED
+
+
+def run(call: Call, site: Callable[..., Site]) -> signal.Signals | None:
+    """Serve until a signal ends it: which one."""
+    from facauth.web.jobs import HeldKeys
+    from facauth.web.server import serve
+    from facauth.web.token import operator_token
+
+    keys, token_file = key_access(call), default_token_file()
+    token = operator_token(token_file)
+    assert token_file is not None  # noqa: S101 - or else that was refused
+    complete = site(
+        store=store_path(call),
+        keys=HeldKeys(keys.key_file, keys.default_key_file, keys.ask),
+        token=token,
+        ended_sessions=token_file.with_name("operator.ended"),
+        weight_memory=weight_memory(),
+    )
+    return serve(complete, lambda text: None if call.quiet else complain(text), quiet=call.quiet)
+
+
+def print_token(answer: Answer) -> None:
+    """The token that identifies the operator of a server."""
+    from facauth.web.token import operator_token
+
+    answer.more["token"] = None
+    answer.more["token"] = operator_token(default_token_file())
+    answer.verdict = "shown"
+    answer.lines.append(answer.more["token"])
 
 
 def tls_files(cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:
@@ -138,28 +158,13 @@ def tls_files(cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:
 
 
 def require_extra() -> None:
-    """Raises SetupProblem unless all that the server is made of is installed."""
+    """Raises SetupProblem unless everything that the server is made of is installed."""
     try:
         import facauth.web.server  # noqa: F401
     except ModuleNotFoundError as error:
-        from facauth.cli.doctor import SERVER
+        from facauth.extras import SERVER, pip_install
 
         if (error.name or "").partition(".")[0] not in (*SERVER, "starlette"):
             raise
         message = "the server needs an extra that is not installed"
         raise SetupProblem(Reason("web.missing", message, pip_install("web"))) from None
-
-
-def token(as_json: Json = False, quiet: Quiet = False) -> None:
-    """Print the token of the server's operator; make it if there is none.
-
-    To rotate the token, delete its file (operator.token in the folder for settings) and restart
-    the server. The old token then stops working.
-    """
-    from facauth.web.token import operator_token
-
-    with answering("token", as_json=as_json, quiet=quiet) as answer:
-        answer.more["token"] = None
-        answer.more["token"] = operator_token(default_token_file())
-        answer.verdict = "shown"
-        answer.lines.append(answer.more["token"])

@@ -1,4 +1,4 @@
-"""The command spoof-check: photos, live or not, one or many."""
+"""spoof-check."""
 
 from __future__ import annotations
 
@@ -10,33 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facauth.cli.arguments import (
-    LIVENESS,
-    Explain,
-    Jobs,
-    Json,
-    KeyFile,
-    Lenient,
-    Quiet,
-    StorePath,
-    Strict,
-    policy_of,
-    require_picture,
-    stages,
-    unlocked,
-)
-from facauth.cli.batch import in_order, jobs_for, photos_in
-from facauth.cli.checks import enrolled_as, not_compared
-from facauth.cli.explain import explain
-from facauth.cli.output import Answer, answering, on_terminal, progress, table
+from facauth.batch import in_order, jobs_for, photos_in
+from facauth.cli.bound import LIVENESS, policy_of, stages, unlocked
+from facauth.cli.options import Call, Explain, Jobs, Policy
+from facauth.cli.output import answering, progress
+from facauth.cli.tables import on_terminal, table
+from facauth.cli.wording import not_compared
 from facauth.envelope import liveness_fields, looked_at, quality_fields, replay_fields
-from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem
+from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem, image_name
 from facauth.evidence import evidence_of
+from facauth.explain import explain, require_picture
 from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
 
 if TYPE_CHECKING:
+    from facauth.admin import CaptureSignature
+    from facauth.envelope import Answer
     from facauth.settings import SpoofPolicy
-    from facauth.spoof.signature import CaptureSignature
 
 VERDICT_CODES = {
     LiveVerdict.LIVE: ExitCode.OK,
@@ -48,11 +37,6 @@ VERDICT_CODES = {
 SEVERITY = (ExitCode.OK, ExitCode.UNUSABLE_IMAGE, ExitCode.USAGE, ExitCode.ATTACK)
 
 
-def add_to(app: typer.Typer) -> None:
-    """The command of this module."""
-    app.command("spoof-check", short_help="Tell live faces from photos of photos.")(spoof_check)
-
-
 Photos = Annotated[
     list[str],
     typer.Argument(metavar="IMAGE...", help="Photos, or folders of them.", show_default=False),
@@ -62,36 +46,33 @@ Against = Annotated[
     typer.Option(
         "--against",
         metavar="NAME",
-        help="Compare with this person's enrolled photos too.",
+        help="Also compare with this person's enrolled photos.",
         show_default=False,
     ),
 ]
 
 
 def spoof_check(
+    call: Call,
     images: Photos,
     against: Against = None,
-    strict: Strict = False,
-    lenient: Lenient = False,
+    policy: Policy = None,
     jobs: Jobs = None,
     explanation: Explain = None,
-    store: StorePath = None,
-    key_file: KeyFile = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
-    """Tell whether each IMAGE shows a live face or a photo of a screen or print.
+    """Tell live faces from photos of a screen or a print.
 
     The exit code is that of the worst image: 3 attack, 2 not a file, 4 cannot judge, 0 live.
+
+    Example: facauth spoof-check photo.jpg --against "Ada Lovelace"
     """
-    with answering("spoof-check", as_json=as_json, quiet=quiet) as answer:
-        answer.more["results"] = None
-        policy = policy_of(answer, strict, lenient)
+    with answering(call, "results") as answer:
+        chosen = policy_of(policy)
         photos = photos_in(images)
         require_explainable(explanation, photos, against)
-        enrolled = None if against is None else known_as(answer, against, store, key_file)
-        look = partial(Look, policy, enrolled, explanation)
-        with progress(len(photos), wanted=not (as_json or quiet)) as advance:
+        enrolled = None if against is None else signatures(call, answer, against)
+        look = partial(Look, chosen, enrolled, explanation)
+        with progress(len(photos), wanted=call.shows_progress) as advance:
             looks = []
             for seen in in_order(look, photos, jobs_for(photos, jobs)):
                 looks.append(seen)
@@ -108,15 +89,16 @@ def require_explainable(target: Path | None, photos: Sequence[str], against: str
     require_picture(target, photos)
 
 
-def known_as(
-    answer: Answer, against: str, store: Path | None, key_file: Path | None
-) -> list[CaptureSignature]:
-    """What the person's photos are found again by; a note of what is not."""
-    with unlocked(answer, store, key_file) as records:
-        name = records.known_as(PersonName.parse(against))
-        enrolled = enrolled_as(records, name)
+def signatures(call: Call, answer: Answer, against: str) -> list[CaptureSignature]:
+    """The replay signatures of a person's photos; a note if some have none."""
+    from facauth import admin
+
+    with unlocked(call, answer) as store:
+        name = PersonName.parse(against)
+        enrolled = admin.signatures(store, name)
+        unsigned, known_as = admin.unsigned(store, name), admin.known_as(store, name)
         older = sum(each.aligned is None for each in enrolled)
-        answer.notes += not_compared(records, name, len(enrolled), older)
+        answer.notes += not_compared(known_as, unsigned, len(enrolled), older)
     return enrolled
 
 
@@ -163,7 +145,6 @@ class Look:
     def __call__(self, image: str) -> Seen:
         """A photo without a face to speak of cannot be judged."""
         from facauth import pipeline
-        from facauth.faces.image import image_name
 
         try:
             spoof = pipeline.spoof_check(self._stages, image, self._policy, self._enrolled)
@@ -190,7 +171,7 @@ class Look:
 
 
 def summarise(answer: Answer, looks: Sequence[Seen]) -> None:
-    """The worst speaks for all of them."""
+    """The answer is that of the worst image."""
     worst = max(looks, key=lambda seen: SEVERITY.index(seen.exit_code))
     answer.verdict, answer.exit_code = str(worst.verdict), worst.exit_code
     fields = worst.fields()

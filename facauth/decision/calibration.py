@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
 from facauth.networks import require_calibration
-from facauth.settings import local_calibration
+from facauth.settings import RATES, local_calibration
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,6 +106,27 @@ class InForce:
     calibration: Calibration
     document: dict[str, Any]
     path: Path | None = None
+
+    @property
+    def kind(self) -> str:
+        """Shipped, or local: made by the user."""
+        return "shipped" if self.path is None else "local"
+
+    @property
+    def source(self) -> str:
+        """The photos it was made of."""
+        of = self.document
+        return f"{of['source']}, {of['people']} people, {of['photos']} photos"
+
+    @property
+    def file(self) -> str:
+        """Its path, as shown."""
+        return shown(self.path or FILE)
+
+    @property
+    def supported_people(self) -> int:
+        """How many a store may hold at the default rate of a sign-in without --as."""
+        return int(RATES.identify_fpir / self.calibration.min_fmr * (1 + ROUNDING))
 
     def fmr_intervals(self, place: int) -> Floats:
         """(2, fmrs): of the rates that the similarities of the row in this place really have."""

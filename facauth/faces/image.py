@@ -10,11 +10,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from facauth.errors import Reason, SetupProblem, UnusableImage, UsageProblem, shown
+from facauth.errors import (
+    STDIN,
+    Reason,
+    SetupProblem,
+    UnusableImage,
+    UsageProblem,
+    image_name,
+    shown,
+)
 from facauth.extras import pip_install
 from facauth.faces.container import (
     TIFF,
@@ -35,7 +42,6 @@ if TYPE_CHECKING:
 
     from facauth.structs import Pixels
 
-STDIN = "-"
 STDERR = 2
 ONE_AT_A_TIME = Lock()  # for stderr belongs to the whole process
 BITS, ORIENTATION, TILE_WIDTH, TILE_LENGTH = 258, 274, 322, 323  # TIFF and EXIF tags
@@ -361,8 +367,3 @@ def _is_avif(data: bytes) -> bool:
     """By its brand or those it is compatible with."""
     brands = data[8 : int.from_bytes(data[:4])] if data[4:8] == b"ftyp" else b""
     return b"avif" in brands or b"avis" in brands
-
-
-def image_name(source: str) -> str:
-    """How an image is called in messages and results."""
-    return "(stdin)" if source == STDIN else shown(Path(source))

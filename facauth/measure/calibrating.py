@@ -326,7 +326,7 @@ def require_target(target: Path) -> None:
     if os.path.lexists(target):
         raise _unfit_target(target, "there is something already")
     if not (target.parent.is_dir() and os.access(target.parent, os.W_OK)):
-        raise _unfit_target(target, "it is in no folder that can be written")
+        raise _unfit_target(target, "its folder cannot be written")
 
 
 def keep(document: dict[str, Any], target: Path) -> None:

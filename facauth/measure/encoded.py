@@ -190,12 +190,12 @@ def _fault(path: Path) -> str | None:
     try:
         of = path.lstat()
         if not stat.S_ISREG(of.st_mode):
-            return "it is no regular file"
+            return "it is not a regular file"
         with path.open("rb") as file:
             ours = file.read(len(CACHE)) in (CACHE, b"")
     except FileNotFoundError:
         fit = is_folder(path.parent) and os.access(path.parent, os.W_OK)
-        return None if fit else "it is in no folder that can be written"
+        return None if fit else "its folder cannot be written"
     except (OSError, ValueError):
         return "it cannot be read"
     return None if ours else "it is another kind of file"

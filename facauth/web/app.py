@@ -25,7 +25,9 @@ from facauth.web.site import Site
 from facauth.web.workers import Workers
 
 OPERATOR = HTTPBearer(
-    scheme_name="operator", description="The token that `facauth token` prints.", auto_error=False
+    scheme_name="operator",
+    description="The token that `facauth serve --token` prints.",
+    auto_error=False,
 )
 
 
@@ -151,7 +153,7 @@ class Handlers:
     async def begin_session(self, request: Request) -> Response:
         """Give the browser a session in exchange for the operator's token."""
         if not self._access.is_token(request.state.form.required("token").strip()):
-            advice = "see what facauth token prints"
+            advice = "see what facauth serve --token prints"
             raise forbidden("operator.token", "that is not the operator's token", advice)
         response = self._session_response(request, "began")
         response.set_cookie(

@@ -155,7 +155,7 @@ API = (
         "session",
         "Begin an operator session in this browser",
         (200, 303, *OF_A_FORM),
-        form=form_body(URLENCODED, token="*What `facauth token` prints."),  # noqa: S106 - its help
+        form=form_body(URLENCODED, token="*What `facauth serve --token` prints."),  # noqa: S106 - its help
     ),
     Route(
         "POST",

@@ -40,7 +40,7 @@ class Site:
     token: str = field(repr=False)  # the operator's
     ended_sessions: Path  # a folder that all servers of the operator share
     policy: SpoofPolicy
-    rate: float | None  # share of strangers that may pass
+    rate: float | None  # share of strangers that may pass; see settings.asked_rate
     workers: int
     behind_proxy: bool
     per_minute: int  # attempts of one client

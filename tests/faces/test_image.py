@@ -41,9 +41,9 @@ from image_files import (
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
-from facauth.errors import FacauthError, SetupProblem, UnusableImage, UsageProblem
+from facauth.errors import FacauthError, SetupProblem, UnusableImage, UsageProblem, image_name
 from facauth.extras import pip_install
-from facauth.faces.image import HUNGRY, decode, image_name, read_image
+from facauth.faces.image import HUNGRY, decode, read_image
 from facauth.settings import IMAGE
 
 Pixels = NDArray[np.uint8]

@@ -227,6 +227,26 @@ def test_advice_follows_what_the_camera_sees(browser: Browser, camera: Camera) -
     assert not browser.all(".camera video")
 
 
+def test_advice_never_moves_the_button_that_somebody_is_about_to_press(
+    browser: Browser, camera: Camera
+) -> None:
+    """A press that lands beside it would do nothing, and nobody would be told."""
+    camera.show(seen(BARACK_AGAIN))
+    browser.find("#sign-in-form .camera-open").click()
+    browser.wait(lambda: "Good" in advice(browser))
+    tops_px = {
+        browser.run(
+            "arguments[0].textContent = arguments[1];"
+            "return arguments[2].getBoundingClientRect().top",
+            browser.find("#sign-in-form .camera-advice"),
+            text,
+            browser.find("#sign-in-form .camera-take"),
+        )
+        for text in ("", "Good.", "Much longer advice. " * 20)
+    }
+    assert len(tops_px) == 1
+
+
 def test_a_camera_that_is_asked_for_again_is_open_once(browser: Browser, server: Served) -> None:
     become_operator(browser, server)
     browser.run(WITH_TRACKS)

@@ -3,7 +3,7 @@
 The same for as long as one likes, beside a running server:
 
     SCHEMATHESIS_HOOKS=schema_hooks PYTHONPATH=tests/web schemathesis run \
-        http://127.0.0.1:8000/openapi.json -H "Authorization: Bearer $(facauth token)" \
+        http://127.0.0.1:8000/openapi.json -H "Authorization: Bearer $(facauth serve --token)" \
         --checks "$CHECKS" --max-examples 400
 
 with CHECKS as below, joined by commas.

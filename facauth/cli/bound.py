@@ -1,0 +1,117 @@
+"""What a command works with: the store, its key, the stages and the settings that are in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facauth.cli.options import Call, PolicyName
+from facauth.cli.passphrase import Passphrase
+from facauth.cli.settings_file import POLICIES, configuration
+from facauth.settings import DEFAULT, default_key_file, default_store, weight_memory
+
+if TYPE_CHECKING:
+    from facauth.admin import KeyAccess, Store
+    from facauth.decision.calibration import Calibration
+    from facauth.envelope import Answer
+    from facauth.settings import SpoofPolicy
+    from facauth.system import Stages, System
+
+LIVENESS = ("live_2_7", "live_4_0")
+ENCODERS = ("encode_dlib", "encode_sface")
+
+
+def real_stages(*needs: str) -> Stages:
+    """The pipeline's stages on the weights that came with the package.
+
+    needs: the networks that the command will need if the photo is good, in this order.
+    """
+    from facauth.networks import Checked, Networks
+
+    networks = Networks(Checked(weight_memory()))
+    networks.load_ahead(*needs)
+    from facauth.system import bind  # while the encoders load
+
+    return bind(networks)
+
+
+# What binds the stages of this program's commands; tests bind others.
+binding: ContextVar[Callable[..., Stages]] = ContextVar("binding", default=real_stages)
+
+
+def stages(*needs: str) -> Stages:
+    """The stages that commands run with; needs: as for real_stages."""
+    return binding.get()(*needs)
+
+
+def ready(*needs: str) -> tuple[Stages, Calibration]:
+    """Stages and the calibration in force, before a file is read or a store is made.
+
+    Raises SetupProblem for a calibration that is unfit.
+    """
+    made = stages(*needs)
+    return made, made.calibration()
+
+
+@contextmanager
+def bound(call: Call, answer: Answer, *needs: str, create: bool = False) -> Iterator[System]:
+    """Stages and unlocked store; the networks load while the store is opened."""
+    made, calibration = ready(*needs)
+    from facauth.system import System
+
+    with unlocked(call, answer, create=create) as store:
+        yield System(made, store, calibration)
+
+
+@contextmanager
+def opened(call: Call, answer: Answer) -> Iterator[Store]:
+    """The store for a command that needs no key, with a note if others may change or read it."""
+    from facauth import admin
+
+    with admin.opened(store_path(call)) as store:
+        answer.notes += store.warnings
+        yield store
+
+
+@contextmanager
+def unlocked(call: Call, answer: Answer, *, create: bool = False) -> Iterator[Store]:
+    """As `opened`, for all other commands: without the key of an encrypted store nothing is done.
+
+    Raises SetupProblem.
+    """
+    from facauth import admin  # while networks are loaded, if there are any
+
+    with admin.opened(store_path(call), key_access(call), create=create) as store:
+        answer.notes += store.warnings
+        admin.require_key(store)
+        yield store
+
+
+def store_path(call: Call) -> Path:
+    """The store that a command works on."""
+    return call.store or configuration().store or default_store()
+
+
+def named_key_file(call: Call) -> Path | None:
+    """The key file that a flag, the environment or the settings name."""
+    return call.key_file or configuration().key_file
+
+
+def key_access(call: Call) -> KeyAccess:
+    """Where the key of an encrypted store may come from."""
+    from facauth.admin import KeyAccess
+
+    return KeyAccess(named_key_file(call), default_key_file(), Passphrase())
+
+
+def rate_of(given: float | None) -> float | None:
+    """The share of strangers that may pass, if a flag, the environment or the settings say it."""
+    return configuration().fmr if given is None else given
+
+
+def policy_of(given: PolicyName | None) -> SpoofPolicy:
+    """The spoof policy of the flag, else of the settings, else the default."""
+    return POLICIES[given] if given else configuration().spoof_policy or DEFAULT

@@ -1,0 +1,55 @@
+"""Photos of a folder, looked at in several processes: for the commands that measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from facauth.batch import in_order, jobs_for
+from facauth.cli.output import progress
+
+if TYPE_CHECKING:
+    from facauth.cli.options import Call
+    from facauth.measure.encoded import Encodings
+    from facauth.measure.folders import Pair, Portrait, Presentation
+    from facauth.system import Stages
+
+Photo = TypeVar("Photo", "Presentation", "Pair", "Portrait")
+Found = TypeVar("Found")
+
+
+def found_on(
+    call: Call,
+    make: Callable[[], Callable[[Photo], Found]],
+    photos: Sequence[Photo],
+    jobs: int | None,
+) -> Iterator[Found]:
+    """What was found on each photo, one after the other; a bar shows how far it is."""
+    processes = jobs_for([photo.path for photo in photos], jobs)
+    with progress(len(photos), wanted=call.shows_progress) as advance:
+        for one in in_order(make, photos, processes):
+            yield one
+            advance()
+
+
+def encoded_photos(
+    call: Call,
+    make: Callable[[], Stages],
+    folder: Path,
+    photos: Sequence[Portrait],
+    cache: Path | None,
+    *,
+    jobs: int | None,
+) -> Encodings:
+    """The encodings of a folder's portraits, made by several processes or kept in a cache.
+
+    make: gives the stages, in this process or in others. Raises UsageProblem for a cache that
+    cannot be kept, before any photo is looked at.
+    """
+    from facauth.measure import encoded
+
+    kept = encoded.Cache(cache, folder, make().contract()) if cache else None
+    look = partial(found_on, call, partial(encoded.Look, make), jobs=jobs)
+    return encoded.encodings(photos, kept, lambda ahead: look(ahead) if ahead else [])

@@ -1,0 +1,247 @@
+"""Options that several commands take, each declared once; and the call that they are given in."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from os.path import expanduser
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from facauth.settings import DEFAULT, LENIENT, STRICT
+
+
+class Call(typer.Context):
+    """One call of a command, with the options that every command takes."""
+
+    @property
+    def name(self) -> str:
+        """The command, as "list" or "key init"."""
+        return self.command_path.partition(" ")[2]
+
+    @property
+    def store(self) -> Path | None:
+        """From the flag or the environment; the settings file is not looked at here."""
+        return cast("Path | None", self._shared("store"))
+
+    @property
+    def named_store(self) -> Path | None:
+        """From the flag alone."""
+        return self.store if self.origin("store") == "COMMANDLINE" else None
+
+    @property
+    def key_file(self) -> Path | None:
+        """As `store`."""
+        return cast("Path | None", self._shared("key_file"))
+
+    @property
+    def as_json(self) -> bool:
+        """Whether the result is one JSON object."""
+        return bool(self._shared("as_json"))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether notes are left out."""
+        return bool(self._shared("quiet"))
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a bar may be drawn on stderr."""
+        return not (self.as_json or self.quiet)
+
+    def origin(self, option: str) -> str:
+        """COMMANDLINE, ENVIRONMENT or DEFAULT."""
+        found = self.find_root().get_parameter_source(option) or self.get_parameter_source(option)
+        return found.name if found else "DEFAULT"
+
+    def _shared(self, option: str) -> Any:
+        return self.find_root().params[option]
+
+
+class Command(TyperCommand):
+    """A command that also takes options of the program: before the command, or after it."""
+
+    context_class = Call
+    shared: ClassVar[tuple[str, ...]] = ("as_json", "quiet", "debug")
+
+    def _shared(self, context: Any) -> list[Any]:
+        options = context.find_root().command.params
+        return [option for option in options if option.name in self.shared]
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its own, and those of the program that it takes."""
+        return [*super().get_params(ctx), *self._shared(ctx)]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As any command; what is given here replaces what stands before the command."""
+        rest = super().parse_args(ctx, args)
+        root = ctx.find_root()
+        for option in self._shared(ctx):
+            value, source = ctx.params.pop(option.name), ctx.get_parameter_source(option.name)
+            if source.name == "COMMANDLINE":
+                root.params[option.name] = value
+                root.set_parameter_source(option.name, source)
+        return rest
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Its own options in full, those of the program by name."""
+        shared = self._shared(ctx)
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            own = [each for each in self.get_params(ctx) if each not in shared]
+            rows = [each.get_help_record(ctx) for each in own if each.param_type_name == kind]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+        names = ", ".join(option.opts[0] for option in shared)
+        formatter.write_paragraph()
+        formatter.write_text(f"Also: {names}; see facauth --help.")
+
+
+class StoreCommand(Command):
+    """A command that works on a store and needs no key."""
+
+    shared: ClassVar[tuple[str, ...]] = ("store", *Command.shared)
+
+
+class KeyCommand(Command):
+    """A command that may need the key of an encrypted store."""
+
+    shared: ClassVar[tuple[str, ...]] = ("store", "key_file", *Command.shared)
+
+
+class Group(TyperGroup):
+    """Commands in sections, each with the first sentence of its help."""
+
+    context_class = Call
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """A section for each panel, in the order of the commands."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            title = getattr(command, "rich_help_panel", None) or "Commands"
+            sentence = (command.help or "").partition("\n\n")[0]
+            sections.setdefault(title, []).append((name, sentence.replace("\n", " ")))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def named(text: str) -> Path:
+    """`~` and `~user` are homes, also where no shell has seen them. Raises typer.BadParameter.
+
+    What is really called so is ./~user. IMAGE arguments are the shell's alone.
+    """
+    path = expanduser(text)  # noqa: PTH111  pathlib takes ./~ for ~
+    if path.startswith("~"):
+        raise typer.BadParameter(f"there is no home {text.partition('/')[0]}")
+    return Path(path)
+
+
+# ---- of every command, declared at the root
+
+StorePath = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="PATH",
+        envvar="FACAUTH_STORE",
+        help="The store; default: a file in the platform's folder for user data.",
+        show_default=False,
+        parser=named,
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        metavar="PATH",
+        envvar="FACAUTH_KEY_FILE",
+        help="The key of an encrypted store; default: where key init keeps it.",
+        show_default=False,
+        parser=named,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors, no notes.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an internal error.")]
+
+# ---- of several commands
+
+
+class PolicyName(StrEnum):
+    """The spoof policies by name."""
+
+    STRICT = STRICT.name
+    DEFAULT = DEFAULT.name
+    LENIENT = LENIENT.name
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
+Image = Annotated[
+    str, typer.Argument(metavar="IMAGE", help="A photo, or - for stdin.", show_default=False)
+]
+Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="One or more photos.", show_default=False),
+]
+Fmr = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R",
+        envvar="FACAUTH_FMR",
+        help="Share of strangers that may pass; default: 1e-4 with --as, 1e-3 without.",
+        show_default=False,
+    ),
+]
+Policy = Annotated[
+    PolicyName | None,
+    typer.Option(
+        "--policy",
+        help="How doubts about liveness count: strict refuses every doubt; lenient refuses fewer "
+        "live faces, and twice as many photos of screens pass.",
+        show_default=False,
+    ),
+]
+Explain = Annotated[
+    Path | None,
+    typer.Option(
+        "--explain",
+        metavar="OUT.png",
+        help="Draw what the photo shares with an enrolled one.",
+        show_default=False,
+        parser=named,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=1,
+        max=64,  # each holds networks of its own
+        metavar="N",
+        help="Number of processes; default: 1 for up to 16 photos, up to 8 for more.",
+        show_default=False,
+    ),
+]
+AllowDuplicate = Annotated[
+    bool, typer.Option("--allow-duplicate", help="Accept a face enrolled under another name.")
+]
+CacheFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="FILE",
+        help="Keep the encodings (biometric data) for the next run, readable by you alone.",
+        show_default=False,
+        parser=named,
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="OUT.png", help="Draw a DET curve and the scores.", show_default=False, parser=named
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]

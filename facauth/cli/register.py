@@ -1,0 +1,127 @@
+"""register."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of
+from facauth.cli.options import AllowDuplicate, Call, Images, Name, Policy, PolicyName
+from facauth.cli.output import answering
+from facauth.cli.wording import counted, more_photos
+from facauth.envelope import doubted
+from facauth.errors import ExitCode, FacauthError, Reason, UsageProblem, image_name
+from facauth.structs import Consent, EnrolmentTerms, PersonName
+
+if TYPE_CHECKING:
+    from facauth.envelope import Answer
+
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Delete the photos that are enrolled already.")
+]
+AcceptSpoof = Annotated[
+    bool,
+    typer.Option(
+        "--accept-spoof", help="Enrol scans: skip the liveness check; the store marks the photos."
+    ),
+]
+NoSignature = Annotated[
+    bool,
+    typer.Option(
+        "--no-signature",
+        help="Do not store replay signatures. Reuse of these photos cannot be detected then.",
+    ),
+]
+ConsentText = Annotated[
+    str | None,
+    typer.Option(
+        "--consent", metavar="TEXT", help="What the person agreed to; stored with the time."
+    ),
+]
+Purpose = Annotated[
+    str | None, typer.Option("--purpose", metavar="TEXT", help="The purpose of the consent.")
+]
+
+
+def register(
+    call: Call,
+    name: Name,
+    images: Images,
+    replace: Replace = False,
+    allow_duplicate: AllowDuplicate = False,
+    accept_spoof: AcceptSpoof = False,
+    no_signature: NoSignature = False,
+    consent: ConsentText = None,
+    purpose: Purpose = None,
+    policy: Policy = None,
+) -> None:
+    """Enrol a person with one or more photos.
+
+    Three photos of different days work best. All photos are enrolled, or none.
+
+    Example: facauth register "Ada Lovelace" monday.jpg tuesday.jpg friday.jpg
+    """
+    from facauth import admin
+
+    with answering(call, "photos", "results") as answer:
+        require_strictness_checked(answer, policy, accept_spoof)
+        person, agreed = PersonName.parse(name), Consent.parse(consent, purpose)
+        asked = EnrolmentTerms(
+            policy_of(policy),
+            replace=replace,
+            allow_duplicate=allow_duplicate,
+            accept_spoof=accept_spoof,
+            keep_signatures=not no_signature,
+            consent=agreed,
+        )
+        with (
+            bound(call, answer, *LIVENESS, *ENCODERS, create=True) as system,
+            result_of_each(answer, images),
+        ):
+            from facauth import pipeline
+
+            done = pipeline.register(system, person, images, asked)
+            answer.notes += admin.lookalikes(system.store, done.person)
+        answer.show(*done.evidence)
+        answer.verdict, answer.person = "registered", done.person
+        answer.more["photos"] = done.photos
+        answer.lines.append(f"registered {done.person} ({counted(done.photos)})")
+        answer.notes += doubted(done.evidence) + more_photos(done.photos)
+
+
+def require_strictness_checked(
+    answer: Answer, policy: PolicyName | None, accept_spoof: bool
+) -> None:
+    """A note if liveness is not checked; raises UsageProblem if it is to be checked strictly."""
+    if not accept_spoof:
+        return
+    if policy is PolicyName.STRICT:
+        message = "--policy strict and --accept-spoof contradict each other"
+        raise UsageProblem(Reason("usage", message, "choose one"))
+    answer.notes.append("liveness was not checked (--accept-spoof)")
+
+
+@contextmanager
+def result_of_each(answer: Answer, images: Sequence[str]) -> Iterator[None]:
+    """Afterwards the answer has an entry for each photo, if they were looked at."""
+    failed: Sequence[FacauthError | None] = [None] * len(images)
+    try:
+        yield
+    except FacauthError as refusal:
+        failed = refusal.photos
+        raise
+    finally:
+        if failed:
+            answer.more["results"] = [
+                {
+                    "image": image_name(image),
+                    "verdict": failure.verdict if failure else "usable",
+                    "exit_code": int(failure.exit_code if failure else ExitCode.OK),
+                    "reasons": [asdict(reason) for reason in failure.reasons] if failure else [],
+                }
+                for image, failure in zip(images, failed, strict=True)
+            ]

@@ -1,0 +1,28 @@
+"""remove."""
+
+from __future__ import annotations
+
+from facauth.cli.bound import unlocked
+from facauth.cli.options import Call, Name, Yes
+from facauth.cli.output import answering, confirm
+from facauth.structs import PersonName
+
+
+def remove(call: Call, name: Name, yes: Yes = False) -> None:
+    """Delete a person and everything derived from their photos.
+
+    Files made by export and backup, and the log, are not changed.
+
+    Example: facauth remove "Ada Lovelace" --yes
+    """
+    from facauth import admin
+
+    with answering(call) as answer:
+        person = PersonName.parse(name)
+        with unlocked(call, answer) as store:
+            known_as = admin.known_as(store, person)
+            if not yes:
+                confirm(f"Delete {known_as} for good?", call.name)
+            admin.remove(store, person)
+        answer.verdict, answer.person = "removed", known_as
+        answer.lines.append(f"removed {known_as}")

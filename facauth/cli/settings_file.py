@@ -1,0 +1,117 @@
+"""The settings file: TOML, in the platform's folder for settings; every value is checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from typer import BadParameter
+
+from facauth.cli.options import named
+from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.files import Exposed, read_trusted
+from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate, config_file
+
+POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT)}
+MAX_BYTES = 2**20  # more is no settings file
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the file says; None where it says nothing."""
+
+    store: Path | None = None
+    key_file: Path | None = None
+    fmr: float | None = None
+    spoof_policy: SpoofPolicy | None = None
+    path: Path | None = None  # the file
+    lines: dict[str, int] = field(default_factory=dict)  # of each key in it, from 1
+
+
+def configuration() -> Configuration:
+    """What the user's settings file says; nothing where there is none.
+
+    Raises UsageProblem, with the line, for an unknown key or an impossible value; SetupProblem
+    for a file that cannot be read, or that others can change.
+    """
+    path = config_file()
+    if path is None:
+        return Configuration()
+    try:
+        text = read_trusted(path, MAX_BYTES).decode()
+    except (FileNotFoundError, NotADirectoryError):
+        return Configuration()
+    except Exposed:
+        message = f"others can change the settings in {shown(path)}"
+        advice = "check its content, make it your own and chmod go-w it"
+        raise SetupProblem(Reason("config.exposed", message, advice)) from None
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "not a text file"
+        message = f"the settings in {shown(path)} cannot be read ({why})"
+        advice = "check its folder and permissions"
+        raise SetupProblem(Reason("config.unreadable", message, advice)) from None
+    return parse(text, path)
+
+
+@cache
+def parse(text: str, path: Path) -> Configuration:
+    """Raises UsageProblem as `configuration` does."""
+    import tomllib
+
+    try:
+        found = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # of numbers and nesting beyond Python's limits
+        known = isinstance(error, tomllib.TOMLDecodeError)
+        message = f"{shown(path)} is not valid TOML" + f": {shown(error)}" * known
+        raise UsageProblem(Reason("config.syntax", message, "correct it")) from None
+    lines = {key: _line_of(key, text) for key in found}
+    values = {}
+    for key, value in found.items():
+        where = f"{shown(path)}, line {lines[key]}"
+        if key not in KEYS:
+            message = f"{where}: there is no setting {shown(key)}"
+            advice = f"use one of {', '.join(KEYS)}"
+            raise UsageProblem(Reason("config.unknown_key", message, advice))
+        made_of, advice = KEYS[key]
+        try:
+            values[key] = made_of(value)
+        except IMPOSSIBLE:
+            message = f"{where}: {key} cannot be {shown(repr(value))}"
+            raise UsageProblem(Reason("config.bad_value", message, advice)) from None
+    return Configuration(**values, path=path, lines=lines)
+
+
+def _line_of(key: str, text: str) -> int:
+    """Where a key, or a table of this name, begins."""
+    begins = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
+    numbered = enumerate(text.splitlines(), start=1)
+    return next((number for number, line in numbered if begins.match(line)), 1)
+
+
+def _path(value: Any) -> Path:
+    """`~` is the user's home. A path that is relative would be so to whatever folder one is in."""
+    path = named(value)
+    if "\0" in value or not path.is_absolute():
+        raise ValueError
+    return path
+
+
+def _rate(value: Any) -> float:
+    if isinstance(value, bool | str):
+        raise TypeError
+    return asked_rate(float(value), claimed=True)
+
+
+PATH = "give a path in quotes that begins with / or ~"
+# What makes a setting of a value, or raises one of IMPOSSIBLE; and what to give instead.
+KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "store": (_path, PATH),
+    "key_file": (_path, PATH),
+    "fmr": (_rate, "give the share of strangers that may pass, such as 1e-4"),
+    "spoof_policy": (POLICIES.__getitem__, f"give one of {', '.join(POLICIES)}"),
+}
+IMPOSSIBLE = (UsageProblem, BadParameter, ValueError, TypeError, KeyError, OverflowError)

@@ -1,0 +1,29 @@
+"""show."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from facauth.cli.bound import opened
+from facauth.cli.options import Call, Name
+from facauth.cli.output import answering
+from facauth.cli.tables import lines
+from facauth.cli.wording import said
+from facauth.structs import PersonName
+
+
+def show(call: Call, name: Name) -> None:
+    """Show everything stored about a person, except the data of the photos.
+
+    No key is needed.
+
+    Example: facauth show "Ada Lovelace"
+    """
+    from facauth import admin
+
+    with answering(call, "person_record") as answer:
+        with opened(call, answer) as store:
+            record = admin.show(store, PersonName.parse(name))
+        answer.verdict, answer.person = "shown", record.name
+        fields = answer.more["person_record"] = asdict(record)
+        answer.lines += lines(("Field", "Value"), [(key, said(fields[key])) for key in fields])

@@ -1,0 +1,115 @@
+"""sign-in."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of, rate_of
+from facauth.cli.options import Call, Explain, Fmr, Image, Policy
+from facauth.cli.output import answering
+from facauth.cli.wording import counted, not_compared
+from facauth.errors import FacauthError
+from facauth.evidence import Evidence, evidence_of
+from facauth.explain import explain, require_picture
+from facauth.settings import asked_rate
+from facauth.structs import NOTHING_COMPARED, PersonName, Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facauth.admin import Store
+    from facauth.envelope import Answer
+
+Claimed = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Compare with this person only.", show_default=False),
+]
+Learn = Annotated[
+    bool,
+    typer.Option(
+        "--learn", help="Also compare with this photo from now on, if nothing is in doubt."
+    ),
+]
+
+
+def sign_in(
+    call: Call,
+    image: Image,
+    claimed: Claimed = None,
+    fmr: Fmr = None,
+    policy: Policy = None,
+    learn: Learn = False,
+    explanation: Explain = None,
+) -> None:
+    """Print the name of the person in IMAGE, or refuse.
+
+    If --fmr is stricter than facauth can guarantee for this many people, it exits with code 2.
+    A single photo cannot show whether it is a real photo of the person taken by somebody else.
+
+    Example: facauth sign-in photo.jpg --as "Ada Lovelace"
+    """
+    with answering(call, "error_rate", "retry_after_s", "learned") as answer:
+        rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
+        answer.more["error_rate"] = rate
+        asked = Terms.of(rate, claimed, policy_of(policy), learn=learn)
+        require_picture(explanation, [image])
+        with (
+            bound(call, answer, *LIVENESS, *ENCODERS) as system,
+            explaining_match(explanation, answer, system.store),
+        ):
+            from facauth import pipeline
+
+            done = pipeline.sign_in(system, image, asked)
+            answer.show(done.evidence)
+            replay = done.evidence.replay or NOTHING_COMPARED
+            unsigned = system.store.person(done.person).unsigned()
+            answer.notes += not_compared(done.person, unsigned, replay.compared, replay.older)
+            answer.notes.append(guarantee(asked, done.person))
+        answer.verdict, answer.person = "signed_in", done.person
+        answer.lines.append(done.person)
+        tell_learned(answer, done.person)
+
+
+def guarantee(asked: Terms, person: str) -> str:
+    """What the decision is worth, in words."""
+    whom = "somebody enrolled here" if asked.claimed is None else person
+    return f"1 in {round(1 / asked.rate):,} strangers would pass as {whom}"
+
+
+@contextmanager
+def explaining_match(target: Path | None, answer: Answer, store: Store) -> Iterator[None]:
+    """Afterwards, accepted or refused, draw the comparison with the matched person."""
+    try:
+        yield
+    except FacauthError as refusal:
+        draw(target, answer, (*evidence_of(refusal), Evidence())[0], store)
+        raise
+    draw(target, answer, answer.evidence, store)
+
+
+def draw(target: Path | None, answer: Answer, found: Evidence, store: Store) -> None:
+    """The comparison, if it is wanted."""
+    from facauth import admin
+
+    if target is not None:
+        match, replay = found.match, found.replay
+        enrolled = []
+        if match and replay:
+            enrolled = admin.signatures(store, PersonName.parse(match.person))
+        answer.notes.append(explain(target, found, enrolled))
+
+
+def tell_learned(answer: Answer, name: str) -> None:
+    """What came of --learn, if it was asked for."""
+    came = answer.evidence.learned
+    if came is None:
+        return
+    answer.more["learned"] = asdict(came)
+    answer.notes += [f"not learned: {reason}" for reason in came.reasons]
+    if came.photos is not None:
+        answer.notes.append(f"learned: {name} now has {counted(came.photos)}")

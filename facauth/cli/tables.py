@@ -1,0 +1,75 @@
+"""Rows for a reader: a table on a terminal, plain text elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Row = Sequence[str]
+
+
+def on_terminal() -> bool:
+    """Whether somebody looks at stdout as it is written."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def lines(columns: Row, rows: Sequence[Row], *, header: bool = False) -> list[str]:
+    """A table on a terminal, tab-separated elsewhere; there with a header if it is asked for."""
+    if on_terminal():
+        return [table(columns, rows)]
+    return ["\t".join(row) for row in ([columns] * header + [*rows])]
+
+
+def aligned(columns: Row, rows: Sequence[Row]) -> list[str]:
+    """A table on a terminal, aligned text elsewhere; all columns but the first to the right."""
+    if on_terminal():
+        return [table(columns, rows)]
+    cells = [columns, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        )
+        for row in cells
+    ]
+
+
+def csv_lines(rows: Sequence[Row]) -> list[str]:
+    """RFC 4180."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().splitlines()
+
+
+def table(columns: Row, rows: Sequence[Row]) -> str:
+    """A table for a terminal: coloured there unless NO_COLOR."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*map(_plain, row))
+    return _drawn(Console(), drawn)
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)  # a name like "[red]" is a name and no markup
+
+
+def _drawn(console: Any, drawn: Table) -> str:
+    with console.capture() as capture:
+        console.print(drawn)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -1,0 +1,36 @@
+"""What export and import share: passphrase and summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from facauth.cli.passphrase import asked_passphrase
+from facauth.cli.wording import counted
+from facauth.errors import Reason, UsageProblem
+
+if TYPE_CHECKING:
+    from facauth.admin import PersonCopy
+
+STREAM = "-"
+VARIABLE = "FACAUTH_EXPORT_PASSPHRASE"
+
+
+def export_passphrase(prompt: str) -> str:
+    """Asked for, or taken from the environment; raises UsageProblem where there is neither."""
+    passphrase = asked_passphrase(prompt, VARIABLE)
+    if passphrase is None:
+        message = "the export needs a passphrase, and there is no terminal to ask for it"
+        raise UsageProblem(Reason("export.passphrase", message, f"set {VARIABLE}"))
+    return passphrase
+
+
+def summary(done: str, copies: Sequence[PersonCopy]) -> str:
+    """The person, if it is one, and the number of photos."""
+    whom = copies[0].name.text if len(copies) == 1 else f"{len(copies):,} people"
+    return f"{done} {whom} ({counted(sum(len(copy.photos) for copy in copies))})"
+
+
+def numbers(copies: Sequence[PersonCopy]) -> list[dict[str, object]]:
+    """The same for --json."""
+    return [{"name": copy.name.text, "photos": len(copy.photos)} for copy in copies]

@@ -1,0 +1,55 @@
+"""Phrases that several commands use."""
+
+from __future__ import annotations
+
+from facauth.errors import shown
+from facauth.settings import FNMR_WITH_PHOTOS
+
+
+def counted(number: int, one: str = "photo", several: str = "photos") -> str:
+    """ "1 photo", "2 photos"."""
+    return f"{number} {one if number == 1 else several}"
+
+
+def counted_people(number: int) -> str:
+    """ "1 person", "2 people"."""
+    return counted(number, "person", "people")
+
+
+def said(value: object) -> str:
+    """A field for people and simple scripts."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else shown(value)
+
+
+def more_photos(photos: int) -> list[str]:
+    """A note on what it would bring to register more of them."""
+    if photos not in (1, 2):
+        return []
+    now, then = (f"{FNMR_WITH_PHOTOS[count]:.2%}".replace("%", " %") for count in (photos, 3))
+    return [f"with three photos of different days {then} of genuine tries fail instead of {now}"]
+
+
+def not_compared(name: str, unsigned: int, compared: int, older: int) -> list[str]:
+    """Notes where replays of a person's photos cannot be found, or are found less surely.
+
+    unsigned: photos without a signature; compared: stored signatures; older: those of them
+    without an aligned face.
+    """
+    notes = []
+    if unsigned:
+        whose = f"{counted(unsigned)} of {name}" if compared else name
+        notes.append(
+            f"no replay signature of {whose} is stored; reuse of such a photo cannot be detected"
+        )
+    if older:
+        notes.append(
+            f"the replay signature of {counted(older)} of {name} is of an older version, so an "
+            "edited copy is found less surely; register again with --replace"
+        )
+    return notes
+
+
+FORGETTERS = "remove, purge, register --replace and key init do"  # of copies beside the store
+UNREACHED = "facauth remove does not reach this file; delete it when you no longer need it"
