@@ -24,8 +24,8 @@ import numpy as np
 
 from facauth.networks import WEIGHTS, Checked, Networks, opencv
 from facauth.pipeline import register, sign_in
-from facauth.records.store import Store
 from facauth.settings import DEFAULT
+from facauth.store.store import Store
 from facauth.structs import EnrolmentTerms, PersonName, Terms
 from facauth.system import System, bind
 

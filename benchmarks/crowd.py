@@ -26,12 +26,12 @@ from conftest import ROOT, SAMPLES
 from serving import Served, serving
 
 from facauth.networks import Checked, Networks
-from facauth.records.store import Store
+from facauth.store.store import Store
 
 # Runs as the server's process starts.
 FORGETFUL = """
-from facauth.records import roster
-roster.Roster.memory = property(lambda self: None, lambda self, value: None)
+from facauth.store.store import Store
+Store.memory = property(lambda self: None, lambda self, value: None)
 """
 
 

@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from facauth.records import rekey
-from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.sealing import Template
-from facauth.records.store import Store
-from facauth.structs import PersonName
+from facauth.store import rekey
+from facauth.store.keys import KeyAccess, KeyKind
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 
 CONTRACT = "benchmark/1"
 PHOTOS = 3
@@ -53,9 +52,9 @@ def main() -> None:
 
 def enrol(path: Path, keys: KeyAccess, people: int) -> None:
     """Random photos for so many people."""
-    with Store.open(path, keys, create=True) as store, store.transaction():
+    with Store.open(path, keys, create=True) as store, store.transaction() as change:
         for number in range(people):
-            store.add(PersonName.parse(f"Person {number}"), CONTRACT, photos())
+            store.person(f"Person {number}").add(change, CONTRACT, photos())
 
 
 def photos() -> list[Template]:
@@ -70,7 +69,7 @@ def reading(stores: dict[str, Path], keys: KeyAccess, people: int) -> None:
     """What a sign-in reads: every encoding, and the signatures of one person."""
     reads: dict[str, Callable[[Store], object]] = {
         f"every encoding of {people:,} people": lambda store: store.encodings(CONTRACT),
-        "the signatures of one person": lambda store: store.signatures("Person 0"),
+        "the signatures of one person": lambda store: store.person("Person 0").signatures(),
     }
     print(f"{'ms':45}" + "".join(f"{name:>12}" for name in stores))
     for what, read in reads.items():
@@ -115,9 +114,10 @@ def logging(stores: dict[str, Path], keys: KeyAccess, events: int) -> None:
 
 def fill(store: Store, length: int) -> None:
     """As many events as that."""
-    with store.transaction():
+    uids = [store.person(row.name).uid for row in store.people()[:1000]]
+    with store.transaction() as change:
         for number in range(sum(1 for _ in store.events()), length):
-            store.log("benchmark", "logged", name=f"Person {number % 1000}")
+            change.log("benchmark", "logged", uid=uids[number % len(uids)])
 
 
 def rotating(path: Path, keys: KeyAccess, asked: argparse.Namespace) -> None:

@@ -25,9 +25,9 @@ import numpy as np
 
 from facauth.errors import FacauthError, NoMatch, Reason
 from facauth.networks import Checked, Networks
-from facauth.records.keys import KeyAccess
-from facauth.records.sealing import Template
-from facauth.records.store import Store
+from facauth.store.keys import KeyAccess
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 from facauth.structs import PersonName
 from facauth.transfer.document import PersonCopy, Photo, write
 
@@ -68,8 +68,8 @@ def measured(people: int, *, signatures: bool, encrypted: bool) -> Figures:
         folder = Path(name)
         exported, path, key = folder / "export", folder / "store.sqlite3", folder / "key"
         exported.write_text(export_of(people, signatures=signatures))
-        with Store.open(path, create=True) as store, store.transaction():
-            store.add(PersonName.parse("Ada"), "other/1", [Template(b"x" * 1024, None, False)])
+        with Store.open(path, create=True) as store, store.transaction() as change:
+            store.person("Ada").add(change, "other/1", [Template(b"x" * 1024, None, False)])
         keys, options = KeyAccess(), ["--store", str(path), "--quiet"]
         run = [sys.executable, "-m", "facauth"]
         if encrypted:
@@ -98,8 +98,8 @@ def tried_until_done(
         started = time.monotonic()
         try:
             with Store.open(path, keys) as store:
-                with store.transaction():
-                    store.unlock("Ada")
+                with store.transaction() as change:
+                    change.unlock(store.person("Ada").uid)
                 with store.attempt("Ada"):
                     raise no_match
         except NoMatch:

@@ -58,15 +58,17 @@ from facauth.decision.calibration import shipped
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
 from facauth.pipeline import register, sign_in
-from facauth.records import backup, means, rekey, upgrade
-from facauth.records.keys import KeyAccess, KeyKind, create, forget
-from facauth.records.limits import GRAVEST
-from facauth.records.log import FIELDS, entry_hash, now
-from facauth.records.schema import APPLICATION_ID, MIGRATIONS
-from facauth.records.sealing import Template
-from facauth.records.store import Store
 from facauth.settings import DEFAULT, LIMITS
 from facauth.spoof.signature import CaptureSignature, Part
+from facauth.store import means, rekey
+from facauth.store.clock import SYSTEM
+from facauth.store.keys import KeyAccess, KeyKind, create, forget
+from facauth.store.limits import GRAVEST
+from facauth.store.log import FIELDS, entry_hash
+from facauth.store.sealing import Template
+from facauth.store.sqlite import backup, upgrade
+from facauth.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from facauth.store.store import Store
 from facauth.structs import (
     Encoding,
     EnrolmentTerms,
@@ -256,7 +258,7 @@ def abandon(path: Path, claimed: PersonName | None = None, near: PersonName | No
     name = claimed.text if claimed else None
     with opened(path) as store, suppress(KeyboardInterrupt), store.attempt(name) as attempt:
         if near:
-            attempt.came_near(store.uid(near.text))
+            attempt.came_near(store.person(near).uid)
         raise KeyboardInterrupt
 
 
@@ -267,8 +269,8 @@ def make(path: Path) -> None:
 
 def unlock(path: Path) -> None:
     """Forget the failures of sign-ins that name nobody."""
-    with opened(path) as store, store.transaction():
-        store.unlock(None)
+    with opened(path) as store, store.transaction() as change:
+        change.unlock(None)
 
 
 def remove(path: Path, name: PersonName) -> None:
@@ -380,9 +382,11 @@ def made(version: int) -> State:
 def two_transactions(path: Path) -> None:
     """A person, and only then the event."""
     with opened(path) as store:
-        with store.transaction():
-            store.add(DAN, CONTRACT, [Template(encoding(f"{DAN.text} 1").as_bytes(), None, False)])
-        store.log("register", "registered", name=DAN.text)
+        with store.transaction() as change:
+            store.person(DAN).add(
+                change, CONTRACT, [Template(encoding(f"{DAN.text} 1").as_bytes(), None, False)]
+            )
+        store.log("register", "registered", uid=store.person(DAN).uid)
 
 
 def with_a_file(path: Path) -> None:
@@ -446,7 +450,7 @@ def unchained(path: Path) -> None:
     """An event, and only then the head of the log."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         entries, last = db.execute("SELECT entries, hash FROM log_head").fetchone()
-        fields = (entries + 1, now(), "doctor", "ok", None, None, None)
+        fields = (entries + 1, SYSTEM.stamp(), "doctor", "ok", None, None, None)
         digest = entry_hash(last, fields)
         values = ", ".join("?" * (len(fields) + 1))
         db.execute(f"INSERT INTO events ({FIELDS}, hash) VALUES ({values})", (*fields, digest))
@@ -499,11 +503,8 @@ def contents(store: Store) -> State:
     enrolled = tuple(
         (
             *(row.name, row.last_sign_in_at is None, row.needs_new_photo, row.accepted_spoof),
-            *(
-                (made_by, photo)
-                for made_by, _, photo in store.templates(PersonName.parse(row.name))
-            ),
-            store.failures(row.name),
+            *((made_by, photo) for made_by, _, photo in store.person(row.name).templates()),
+            store.person(row.name).failures(),
         )
         for row in store.people(CONTRACT)
     )
@@ -513,7 +514,7 @@ def contents(store: Store) -> State:
     )
     lock = store.lock()
     locked = lock and (lock.kind, lock.generation)
-    return enrolled, tuple(store.encodings(CONTRACT)), events, store.failures(None), locked
+    return enrolled, tuple(store.encodings(CONTRACT)), events, store.failures(), locked
 
 
 def read_migrated(path: Path) -> State:
@@ -755,8 +756,9 @@ def committed(folder: Path, prepare: Callable[[Path], object]) -> list[State]:
 
 def drop(path: Path) -> None:
     """Remove Ada, and leave the log as long as it is."""
-    with opened(path) as store, store.transaction():
-        store.remove(ADA)
+    with opened(path) as store, store.transaction() as change:
+        store.person(ADA).remove(change)
+        change.erasing = False
 
 
 def frames(log: bytes) -> tuple[list[int], list[int]]:

@@ -41,10 +41,10 @@ from numpy.typing import NDArray
 from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, compare
 from facauth.networks import Checked, Networks
-from facauth.records import rekey
-from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.sealing import Person, Template, new_key, seal_template, wrap_key
-from facauth.records.store import Store
+from facauth.store import rekey
+from facauth.store.keys import KeyAccess, KeyKind
+from facauth.store.sealing import SealedPerson, Template, new_key, seal_template, wrap_key
+from facauth.store.store import Store
 from facauth.structs import Encoding, PersonName
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
@@ -121,31 +121,23 @@ def crowd(people: int) -> Iterator[NDArray[np.float32]]:
 
 
 def fill(store: Store, contract: str, people: int, signature_bytes: int = 0) -> None:
-    """So many people more, as `Roster.add` writes them."""
+    """So many people more, as `Person.add` writes them."""
     number, vault = 1_000_000, store.vault()
     signature = os.urandom(signature_bytes) if signature_bytes else None
     for vectors in crowd(people):
-        persons, templates = [], []
+        rows = []
         for vector in vectors:
             number += 1
             name, uid, key = f"Person {number}", f"{number:032x}", new_key(vault)
             template = Template(vector.tobytes(), signature, accepted_spoof=False)
             sealed = seal_template(key, uid, contract, template)
-            wrapped = wrap_key(vault, key, Person(0, uid, name, None), [sealed.encoding])
-            persons.append((name, name.lower(), uid, wrapped))
-            templates.append((contract, sealed.encoding, sealed.signature, uid))
-        with store.transaction():
-            store._db._db.executemany(
-                """INSERT INTO people (name, name_key, uid, wrapped_key, enrolled_at)
-                VALUES (?, ?, ?, ?, '')""",
-                persons,
-            )
-            store._db._db.executemany(
-                """INSERT INTO templates (contract, encoding, signature, person_id,
-                    accepted_spoof, learned, enrolled_at)
-                VALUES (?, ?, ?, (SELECT id FROM people WHERE uid = ?), 0, 0, '')""",
-                templates,
-            )
+            wrapped = wrap_key(vault, key, SealedPerson(0, uid, name, None), [sealed.encoding])
+            rows.append((SealedPerson(0, uid, name, wrapped), sealed))
+        with store.transaction() as change:
+            for person, sealed in rows:
+                folded = PersonName.parse(person.name).key
+                added = (person.uid, person.name, folded, person.wrapped_key, "")
+                change.writer.add_template(change.writer.add_person(*added), contract, sealed, "")
 
 
 # ---- whole processes
@@ -163,8 +155,8 @@ def measure_cold(folder: Path, asked: argparse.Namespace) -> None:
                 run(place, "key", "init", "-q", "--key-file", str(place / "key"))
             with opened(place) as store:
                 if people > 1:
-                    with store.transaction():
-                        store.add(NEWCOMER, contract, [newcomer()])
+                    with store.transaction() as change:
+                        store.person(NEWCOMER).add(change, contract, [newcomer()])
                 fill(store, contract, max(people - 2, 0), asked.signature_bytes)
     print("\nthe first sign-in, which makes what a large store is searched by: wall s, processor s")
     for (people, kind), place in folders.items():
@@ -190,11 +182,11 @@ def changed(folders: dict[tuple[int, str], Path]) -> None:
     print("\nthe sign-in after somebody was removed, and after somebody was enrolled, as above")
     for (people, kind), place in folders.items():
         if people > 1:
-            with opened(place) as store, store.transaction(erasing=True):
-                store.remove(NEWCOMER)
+            with opened(place) as store, store.transaction() as change:
+                store.person(NEWCOMER).remove(change)
             removed = sign_in(place)
-            with opened(place) as store, store.transaction():
-                store.add(NEWCOMER, Networks(Checked(None)).contract, [newcomer()])
+            with opened(place) as store, store.transaction() as change:
+                store.person(NEWCOMER).add(change, Networks(Checked(None)).contract, [newcomer()])
             print(f"{people:12,} {kind:12}{spoken(removed)}  {spoken(sign_in(place))}")
 
 
@@ -257,7 +249,7 @@ def decide(store: Store, probe: Encoding) -> None:
     with store.snapshot():
         blocks = store.blocks(CONTRACT, AVERAGES, SPACE.name)
         assert blocks
-        everybody = Crowd(blocks.people, blocks, partial(store.encodings_of, CONTRACT), SPACE)
+        everybody = Crowd(blocks.people, blocks, partial(store.encodings, CONTRACT), SPACE)
         match = compare(probe, everybody, FMR, shipped().calibration)
     assert match.person == "Person 1000008"
     assert match.similarity > match.min_similarity

@@ -34,7 +34,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from facauth.records.store import Store
+from facauth.store.store import Store
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from serving import BARACK, BARACK_AGAIN, BARACK_LATER, Served, serving

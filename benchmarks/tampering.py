@@ -29,12 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from facauth.errors import NoMatch, Reason
-from facauth.records import rekey
-from facauth.records.keys import KeyAccess, KeyKind
-from facauth.records.log import GENESIS, entry_hash
-from facauth.records.sealing import Template
-from facauth.records.store import Store
-from facauth.structs import PersonName
+from facauth.store import rekey
+from facauth.store.keys import KeyAccess, KeyKind
+from facauth.store.log import GENESIS, entry_hash
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 
 ENTRIES = 30
 PEOPLE = ("Ada", "Bob", "Łucja")
@@ -63,9 +62,9 @@ def write(folder: Path, *, encrypted: bool) -> tuple[Path, KeyAccess]:
     path, keys = folder / "store.sqlite3", KeyAccess()
     with Store.open(path, create=True) as store:
         for name in PEOPLE:
-            with store.transaction():
-                store.add(PersonName.parse(name), "test/1", [PHOTO])
-                store.log("register", "registered", name=name)
+            with store.transaction() as change:
+                store.person(name).add(change, "test/1", [PHOTO])
+                change.log("register", "registered", uid=store.person(name).uid)
     if encrypted:
         keys = KeyAccess(folder / "key")
         encrypt(path, keys)
@@ -82,9 +81,9 @@ def something(store: Store, name: str, number: int) -> None:
             raise NO
     elif number % 4 == 2:
         with store.attempt(None, error_rate=1e-3) as attempt:
-            attempt.accept(store.uid(name))
+            attempt.accept(store.person(name).uid)
     else:
-        store.log("list", "listed", name=name if number % 4 else "")
+        store.log("list", "listed", uid=store.person(name).uid if number % 4 else None)
 
 
 def encrypt(path: Path, keys: KeyAccess) -> None:

@@ -32,11 +32,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from facauth.errors import LockedOut, NoMatch, Reason
-from facauth.records import limits
-from facauth.records.sealing import Template
-from facauth.records.store import Store
 from facauth.settings import LIMITS, AttemptLimits
-from facauth.structs import PersonName
+from facauth.store import limits
+from facauth.store.clock import Clock
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 
 NAME = "Ada"
 FAST = 72_000.0  # an hour in a twentieth of a second
@@ -59,8 +59,8 @@ class Tally:
 
 def hammer(path: Path, processes: int, tries: int, kills: int, speed: float) -> Tally:
     """Make a store at `path`, and at least so many tries on it."""
-    with Store.open(path, create=True) as store, store.transaction():
-        store.add(PersonName.parse(NAME), "test/1", [Template(b"x" * 1024, None, False)])
+    with Store.open(path, create=True) as store, store.transaction() as change:
+        store.person(NAME).add(change, "test/1", [Template(b"x" * 1024, None, False)])
     draw = random.Random(SEED)
     said, killed, begun, seed = [], 0, 0, 0
     while begun < tries:
@@ -80,7 +80,7 @@ def hammer(path: Path, processes: int, tries: int, kills: int, speed: float) -> 
     times = [float(at) for word, at in said if word == "in"]
     within = sum(word == "killed" for word, _ in said)
     with Store.open(path) as store:
-        counted, broken = store.failures(NAME), store.verify_log()[1]
+        counted, broken = store.person(NAME).failures(), store.verify_log()[1]
     if broken or counted < len(times):
         raise SystemExit(f"the store is wrong: {broken}, {counted} failures of {len(times)}")
     past = past_the_limit(times, LIMITS)
@@ -109,16 +109,15 @@ def _started(path: Path, tries: int, speed: float, seed: int) -> subprocess.Pope
 
 def child(path: Path, tries: int, speed: float, seed: int) -> None:
     """So many tries in a row; what becomes of each is written before it can be killed."""
-    clocks_s, began = limits.clocks_s, [0.0]
+    machine, began = Clock(), [0.0]
 
-    def fast_clocks_s() -> tuple[float, float]:
-        now_s, boot_s = (speed * clock for clock in clocks_s())
-        began[0] = boot_s  # by what the store counts, so by what is to be checked
-        return now_s, boot_s
+    def fast_s() -> float:
+        began[0] = speed * machine.boot_s()  # by what the store counts, and what is checked
+        return began[0]
 
-    limits.clocks_s = fast_clocks_s
+    clock = Clock(fast_s, fast_s)
     draw, no_match = random.Random(seed), NoMatch(Reason("match.none", "no", "no"))
-    with Store.open(path) as store:
+    with Store.open(path, clock=clock) as store:
         for _ in range(tries):
             os.write(1, b"try\n")
             try:

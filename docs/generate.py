@@ -12,22 +12,23 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import inspect
 import io
+import json
 import os
 import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import typer.main
 
 from facauth import cli, settings
-from facauth.records import schema
-from facauth.records.keys import KeyAccess
+from facauth.store.keys import KeyAccess
+from facauth.store.sqlite import schema
 from facauth.web.app import make_app
 from facauth.web.site import Site, WebLimits
 from facauth.web.workers import Workers
@@ -49,7 +50,8 @@ def generated(page: str) -> str:
         text = contents(page) if found[2] == "contents" else PARTS[found[2]]()
         return f"{found[1]}\n{text.strip()}\n\n{found[3]}"
 
-    return PART.sub(part, page)
+    page = PART.sub(lambda found: found[0] if found[2] == "contents" else part(found), page)
+    return PART.sub(lambda found: part(found) if found[2] == "contents" else found[0], page)
 
 
 # --- a table of contents -------------------------------------------------------------------------
@@ -103,7 +105,7 @@ def command_line() -> str:
 
 
 def limits() -> str:
-    """Every number of settings.py, a table for each kind of limit."""
+    """Every number of settings.py, a table for each kind; docs/limits.json says what it means."""
     kinds: dict[type, dict[str, Any]] = {}
     for name, value in vars(settings).items():
         if is_dataclass(value) and not isinstance(value, type):
@@ -113,14 +115,16 @@ def limits() -> str:
 
 
 def _limits(kind: type, values: dict[str, Any]) -> str:
+    meaning = json.loads((DOCS / "limits.json").read_text())[kind.__name__]
     rows = [
-        f"| `{each.name}` | " + " | ".join(_shown(getattr(v, each.name)) for v in values.values())
+        f"| `{each.name}` | {meaning[each.name]} | "
+        + " | ".join(_shown(getattr(v, each.name)) for v in values.values())
         for each in fields(kind)
     ]
-    head = f"| limit | {' | '.join(f'`{name}`' if name.isupper() else name for name in values)} |"
-    about = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
-    lines = [head, "|---" * (len(values) + 1) + "|", *(f"{row} |" for row in rows)]
-    return f"### {kind.__name__}\n\n{about}\n\n" + "\n".join(lines)
+    names = " | ".join(f"`{name}`" if name.isupper() else name for name in values)
+    head = f"| limit | meaning | {names} |"
+    lines = [head, "|---" * (len(values) + 2) + "|", *(f"{row} |" for row in rows)]
+    return f"## {meaning['title']}\n\n{meaning['about']}\n\n" + "\n".join(lines)
 
 
 def _shown(value: object) -> str:
@@ -195,7 +199,19 @@ def rooms() -> str:
     return "\n".join(lines)
 
 
+def folder(name: str) -> str:
+    """The rows of docs/README.md about the pages of a folder, with links from within it."""
+    rows = re.findall(
+        rf"(?m)^\| \[(.+?)\]\({name}/(.+?)\) \| (.+) \|$", (DOCS / "README.md").read_text()
+    )
+    lines = [f"| [{title}]({page}) | {about} |" for title, page, about in rows]
+    return "\n".join(["| page | content |", "|---|---|", *lines])
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "how-to": partial(folder, "how-to"),
+    "reference": partial(folder, "reference"),
+    "explanation": partial(folder, "explanation"),
     "command-line": command_line,
     "limits": limits,
     "rooms": rooms,

@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING
 from facauth.errors import Conflict, Reason, SetupProblem, UsageProblem, shown
 from facauth.names import looks
 from facauth.networks import Checked, Networks
-from facauth.records.database import fault_of as fault_of
-from facauth.records.faults import RESTORE, unfit
-from facauth.records.keys import KeyAccess as KeyAccess
-from facauth.records.keys import KeyKind as KeyKind
-from facauth.records.keys import Lock as Lock
-from facauth.records.log import Event as Event
-from facauth.records.roster import unknown
-from facauth.records.store import NO_KEYS
-from facauth.records.store import Store as Store
-from facauth.records.store import broken_log as broken_log
+from facauth.store.faults import RESTORE, unfit
+from facauth.store.keys import NO_KEYS
+from facauth.store.keys import KeyAccess as KeyAccess
+from facauth.store.keys import KeyKind as KeyKind
+from facauth.store.keys import Lock as Lock
+from facauth.store.log import Event as Event
+from facauth.store.log import broken_log as broken_log
+from facauth.store.person import unknown
+from facauth.store.sqlite.exposure import fault_of as fault_of
+from facauth.store.store import Store as Store
 from facauth.structs import (
-    Consent,
     Inspected,
     LogState,
     PersonName,
@@ -38,8 +37,10 @@ from facauth.structs import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facauth.records.upgrade import Migration as Migration
     from facauth.spoof.signature import CaptureSignature as CaptureSignature
+    from facauth.store.change import Change
+    from facauth.store.person import Person
+    from facauth.store.sqlite.upgrade import Migration as Migration
     from facauth.system import System
     from facauth.transfer.document import Ask, Kdf
     from facauth.transfer.document import PersonCopy as PersonCopy
@@ -89,14 +90,14 @@ def backup(path: Path, out: Path) -> int:
 
     Raises UsageProblem if there is something at `out`, SetupProblem for an unsound store.
     """
-    from facauth.records.backup import write_backup
+    from facauth.store.sqlite.backup import write_backup
 
     return write_backup(path, out)
 
 
 def restore(path: Path, source: Path) -> Restored:
     """Put a copy in the place of the store. Raises SetupProblem, and nothing has changed then."""
-    from facauth.records.backup import restore as put_back
+    from facauth.store.sqlite.backup import restore as put_back
 
     return Restored(*put_back(path, source))
 
@@ -106,7 +107,7 @@ def migrate(path: Path, keys: KeyAccess = NO_KEYS) -> Migration:
 
     Raises SetupProblem, and the store is as it was then.
     """
-    from facauth.records.upgrade import migrate as bring_up_to_date
+    from facauth.store.sqlite.upgrade import migrate as bring_up_to_date
 
     return bring_up_to_date(path, keys)
 
@@ -121,21 +122,21 @@ def outdated(store: Store) -> list[str]:
 
 def encrypt(path: Path, kind: KeyKind, keys: KeyAccess) -> Lock:
     """Encrypt the store, or make an encrypted one. Raises Conflict if it is, SetupProblem."""
-    from facauth.records import rekey
+    from facauth.store import rekey
 
     return rekey.encrypt(path, kind, keys)
 
 
 def rotate(store: Store, keys: KeyAccess) -> Lock:
     """Give an encrypted store another key of the same kind. Raises SetupProblem."""
-    from facauth.records import rekey
+    from facauth.store import rekey
 
     return rekey.rotate(store, keys)
 
 
 def export_key(store: Store, out: Path) -> Lock:
     """Copy the key into a new key file. Raises SetupProblem, UsageProblem if `out` exists."""
-    from facauth.records import rekey
+    from facauth.store import rekey
 
     return rekey.export(store, out)
 
@@ -150,32 +151,33 @@ def people(store: Store) -> list[PersonRow]:
 
 def known_as(store: Store, name: PersonName) -> str:
     """The name as it was enrolled. Raises Conflict if nobody has it."""
-    return store.known_as(name)
+    return store.person(name).name
 
 
 def show(store: Store, name: PersonName) -> PersonRecord:
     """What is kept of a person, without the photos' data. Raises Conflict for an unknown name."""
-    enrolled_as = store.known_as(name)
+    person = store.person(name)
+    enrolled_as = person.name
     for row in people(store):
         if row.name == enrolled_as:
-            lock, failures = store.locked(enrolled_as), store.failures(enrolled_as)
+            lock, failures = person.locked(), person.failures()
             wait_s = lock.retry_after_s if lock else None
             return PersonRecord.of(row, failures, locked_out=lock is not None, retry_after_s=wait_s)
-    raise unknown(name)
+    raise unknown(name)  # by now
 
 
 def remove(store: Store, *names: PersonName) -> list[str]:
     """Delete people so that no byte of encodings or signatures stays; all of them or, if nobody
     has one of the names, none: Conflict.
     """
-    with store.transaction(erasing=True):
-        return [_removed(store, "remove", name) for name in names]
+    with store.transaction() as change:
+        return [_removed(change, "remove", store.person(name)) for name in names]
 
 
-def _removed(store: Store, command: str, name: PersonName) -> str:
-    enrolled_as = store.known_as(name)
-    store.log(command, "removed", name=enrolled_as)
-    store.remove(name)
+def _removed(change: Change, command: str, person: Person) -> str:
+    enrolled_as = person.name
+    change.log(command, "removed", uid=person.uid)
+    person.remove(change)
     return enrolled_as
 
 
@@ -184,10 +186,11 @@ def rename(store: Store, old: PersonName, new: PersonName) -> str:
 
     Raises Conflict if nobody has the old name or somebody has the new one.
     """
-    with store.transaction():
-        enrolled_as = store.known_as(old)
-        store.rename(old, new)
-        store.log("rename", "renamed", name=new.text)
+    with store.transaction() as change:
+        person = store.person(old)
+        enrolled_as, uid = person.name, person.uid
+        person.rename(change, new)
+        change.log("rename", "renamed", uid=uid)
     return enrolled_as
 
 
@@ -210,12 +213,14 @@ def signatures(store: Store, name: PersonName) -> list[CaptureSignature]:
     """What finds a person's photos again. Raises Conflict if nobody has the name."""
     from facauth.spoof.signature import read_signatures
 
-    return read_signatures(store.signatures(store.known_as(name)))
+    return read_signatures(store.person(name).enrolled().signatures)
 
 
 def unsigned(store: Store, name: PersonName) -> int:
     """How many photos of a person cannot be found again. Raises Conflict as `signatures` does."""
-    return store.unsigned(store.known_as(name))
+    person = store.person(name)
+    person.require()
+    return person.unsigned()
 
 
 def parse_period(raw: str) -> timedelta:
@@ -233,7 +238,7 @@ def unused_for(store: Store, period: timedelta) -> list[PersonRow]:
 
     Raises SetupProblem if a last use is in the future: then clocks cannot be relied upon.
     """
-    now, people = datetime.now(UTC), store.people()
+    now, people = store.clock.now(), store.people()
     for row in people:
         if row.last_used_at > _stamp(now + CLOCKS_APART):
             message = f"by this clock {shown(row.name)} was last used in the future"
@@ -246,10 +251,10 @@ def purge(store: Store, unused: Sequence[PersonRow], period: timedelta) -> list[
     if not unused:
         return []
     names = {row.name for row in unused}
-    with store.transaction(erasing=True):
+    with store.transaction() as change:
         gone = [row for row in unused_for(store, period) if row.name in names]
         for row in gone:
-            _removed(store, "purge", PersonName.parse(row.name))
+            _removed(change, "purge", store.person(row.name))
     return gone
 
 
@@ -261,9 +266,11 @@ def unlock(store: Store, name: PersonName | None) -> Unlocked:
 
     Raises Conflict if nobody has the name.
     """
-    with store.transaction():
-        person = None if name is None else store.known_as(name)
-        return Unlocked(person, store.unlock(person))
+    with store.transaction() as change:
+        person = None if name is None else store.person(name)
+        if person is None:
+            return Unlocked(None, change.unlock(None))
+        return Unlocked(person.name, change.unlock(person.uid))
 
 
 def events(store: Store, after: int = 0) -> Iterator[Event]:
@@ -283,7 +290,8 @@ def prune_log(store: Store, before: str) -> int:
 
     before: UTC, ISO 8601, see `ago`. Raises SetupProblem for a log that is broken.
     """
-    return store.prune_log(before)
+    with store.transaction() as change:
+        return change.prune_log(before)
 
 
 def ago(period: timedelta) -> str:
@@ -302,7 +310,7 @@ def chosen(store: Store, name: PersonName | None) -> list[PersonRow]:
     """The person with this name, or (None) everybody; raises Conflict if that is nobody."""
     rows = store.people()
     if name is not None:
-        known = store.known_as(name)
+        known = store.person(name).name
         return [row for row in rows if row.name == known]
     if not rows:
         message = f"nobody is enrolled in {shown(store.path)}"
@@ -319,10 +327,11 @@ def export(
     are written before anything leaves, if the store can be written. Raises Conflict if it is
     nobody, SetupProblem for a damaged store.
     """
-    from facauth.transfer.document import Unsound, write
+    from facauth.transfer.document import PersonCopy, Unsound, write
 
     with store.snapshot():
-        copies = [_copy(store, row) for row in chosen(store, name)]
+        rows = chosen(store, name)
+        copies = [PersonCopy.of(row, store.person(row.name).templates()) for row in rows]
     try:
         text = write(copies, lock)
     except Unsound as fault:
@@ -330,19 +339,10 @@ def export(
         raise unfit("store.damaged", store.path, what, "run facauth doctor") from None
     if store.read_only:
         return copies, text
-    with store.transaction():
-        for person in copies:
-            store.log("export", "exported", name=person.name.text)
+    with store.transaction() as change:
+        for person in (store.person(copy.name) for copy in copies):
+            change.log("export", "exported", uid=person.uid if person.exists else None)
     return copies, text
-
-
-def _copy(store: Store, row: PersonRow) -> PersonCopy:
-    from facauth.transfer.document import PersonCopy, Photo
-
-    name = PersonName.parse(row.name)
-    consent = Consent(row.consent, row.purpose) if row.consent is not None else None
-    photos = tuple(Photo(*template) for template in store.templates(name))
-    return PersonCopy(name, row.enrolled_at, consent, row.consent_at, photos)
 
 
 def read_export(content: bytes, source: str, ask: Ask) -> list[PersonCopy]:
@@ -372,7 +372,7 @@ def import_(
     """
     from facauth.decision.enrolment import require_newcomer, require_newcomers_apart
     from facauth.decision.match import Gallery
-    from facauth.records.arrivals import sealed
+    from facauth.store.arrivals import sealed
 
     store, calibration = system.store, system.calibration
     contract = system.stages.contract()
@@ -389,12 +389,12 @@ def import_(
 
     with store.recorded("import"):
         rows = list(sealed(store.vault(), [person.arrival() for person in copies]))
-        with store.judged(admitted):
-            store.write_arrivals(rows)
+        with store.judged(admitted) as (change, _):
+            change.add_people(rows)
 
 
 def _require_free(store: Store, name: PersonName) -> None:
-    enrolled_as = store.find(name)
+    enrolled_as = store.person(name).enrolled_as
     if enrolled_as is not None:
         advice = "nobody was imported; rename or remove that one first"
         raise Conflict(Reason("name.taken", f"{enrolled_as} is enrolled already", advice))

@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 from facauth import pipeline
 from facauth.errors import ExitCode, FacauthError
 from facauth.networks import Checked, Networks
-from facauth.records.store import Store
 from facauth.samples import sample
 from facauth.settings import DEFAULT
+from facauth.store.store import Store
 from facauth.structs import EnrolmentTerms, PersonName, Terms
 from facauth.system import System, bind
 

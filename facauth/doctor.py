@@ -19,11 +19,11 @@ from facauth import __version__
 from facauth.errors import FacauthError, Reason, SetupProblem, shown
 from facauth.extras import EXTRAS, PACKAGES, Extra, pip_install
 from facauth.networks import Checked, Networks, opencv, read_manifest
-from facauth.records.database import fault_of
-from facauth.records.faults import RESTORE
-from facauth.records.store import Store
 from facauth.samples import sample
 from facauth.settings import DEFAULT
+from facauth.store.faults import RESTORE
+from facauth.store.sqlite.exposure import fault_of
+from facauth.store.store import Store
 
 MAX_PARITY_DISTANCE = 1e-5  # between encodings of one chip by cv2.dnn and by dlib
 

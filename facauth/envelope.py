@@ -59,6 +59,17 @@ def looked_at(evidence: Evidence) -> list[str]:
     return notes
 
 
+def doubted(found: Sequence[Evidence]) -> list[str]:
+    """A note for each enrolled photo of which it is not sure that it shows a live face."""
+    judged = [(number, each.liveness) for number, each in enumerate(found, 1) if each.liveness]
+    return [
+        f"photo {number} of {len(found)} is enrolled in doubt: {reason.message}"
+        for number, liveness in judged
+        if liveness.verdict is not LiveVerdict.LIVE
+        for reason in liveness.reasons
+    ]
+
+
 def envelope(answer: Answer) -> dict[str, Any]:
     """The documented JSON object of one answer; fields that do not apply are null."""
     found = answer.evidence

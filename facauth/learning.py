@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 from facauth.decision.learning import CHANGED, match_doubts, spoof_doubts
 from facauth.decision.match import Gallery
 from facauth.faces.quality import judgements
-from facauth.records.roster import expired
-from facauth.records.sealing import Template
 from facauth.settings import ENROLMENT_QUALITY
-from facauth.structs import Learned, PersonName
+from facauth.store.sealing import Template
+from facauth.structs import Learned
 
 if TYPE_CHECKING:
     from facauth.decision.calibration import Calibration
     from facauth.errors import Reason
     from facauth.evidence import Evidence
-    from facauth.records.store import Store
+    from facauth.store.change import Change
+    from facauth.store.person import Person
+    from facauth.store.store import Store
 
 Photos = Sequence[tuple[str, str, Template]]  # contract, time of enrolment, template
 
@@ -27,58 +28,53 @@ Photos = Sequence[tuple[str, str, Template]]  # contract, time of enrolment, tem
 class Lesson:
     """The photo to learn, or the doubts about it; and the person's photos when it was judged."""
 
-    name: PersonName
+    person: Person
     contract: str
     template: Template
     photos: Photos
     surplus: Sequence[int]  # learned templates that make room for it
     doubts: tuple[Reason, ...]
 
-    @property
-    def erasing(self) -> bool:
-        """Whether learning it deletes templates."""
-        return not self.doubts and bool(self.surplus)
-
-    def take(self, store: Store) -> Learned:
-        """Keep the photo, unless it is in doubt. Call it within the accepting transaction.
+    def take(self, change: Change) -> Learned:
+        """Keep the photo, unless it is in doubt.
 
         Learned photos that are too old or too many go; registered ones stay.
         """
         if self.doubts:
             return Learned(None, self.doubts)
-        if store.templates(self.name) != self.photos:
+        if self.person.templates() != self.photos:
             return Learned(None, (CHANGED,))
-        store.forget(self.name, self.surplus)
-        count = store.add(self.name, self.contract, [self.template])
-        store.log("sign-in", "learned", name=self.name.text)
+        self.person.forget(change, self.surplus)
+        count = self.person.add(change, self.contract, [self.template])
+        change.log("sign-in", "learned", uid=self.person.uid)
         return Learned(count, ())
 
 
 def lesson(store: Store, found: Evidence, calibration: Calibration) -> Lesson:
     """What a sign-in that is to be accepted can teach."""
     assert found.match and found.encoding and found.signature  # noqa: S101 - the run came so far
-    name, contract = PersonName.parse(found.match.person), found.encoding.contract
+    person, contract = store.person(found.match.person), found.encoding.contract
     with found.timed("learn"):
         with store.snapshot():
-            photos, surplus = store.templates(name), store.surplus(name)
+            photos, surplus = person.templates(), person.surplus()
+            compared = person.comparable(contract)
             everybody = Gallery.of(store.encodings(contract), calibration.space)
         others = everybody.without(found.match.person)
-        doubts = _doubts(found, photos, others, calibration)
+        doubts = _doubts(found, len(photos), compared, others, calibration)
     encoding, signature = found.encoding.as_bytes(), found.signature.to_bytes()
     template = Template(encoding, signature, accepted_spoof=False, learned=True)
-    return Lesson(name, contract, template, photos, surplus, doubts)
+    return Lesson(person, contract, template, photos, surplus, doubts)
 
 
 def _doubts(
-    found: Evidence, photos: Photos, others: Gallery, calibration: Calibration
+    found: Evidence,
+    photos: int,
+    compared: Sequence[Template],
+    others: Gallery,
+    calibration: Calibration,
 ) -> tuple[Reason, ...]:
     encoding, match = found.encoding, found.match
     assert found.liveness and found.replay and found.quality and encoding and match  # noqa: S101
-    compared = [
-        kept
-        for contract, at, kept in photos
-        if contract == encoding.contract and not expired(kept.learned, at)
-    ]
     registered = [kept for kept in compared if not kept.learned]
     checks = judgements(found.quality, ENROLMENT_QUALITY)
     whole, enrolled = (
@@ -86,7 +82,7 @@ def _doubts(
         for some in (compared, registered)
     )
     return (
-        *spoof_doubts(found.liveness, found.replay, len(photos)),
+        *spoof_doubts(found.liveness, found.replay, photos),
         *(reason for passed, reason in checks if not passed),
         *match_doubts(encoding, whole, enrolled, others, match.fmr, calibration),
     )

@@ -22,11 +22,12 @@ from facauth.several import each_of
 from facauth.spoof.liveness import require_judgeable, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.spoof.signature import CaptureSignature, read_signatures
-from facauth.spoof.verdict import require_beyond_doubt, weigh
+from facauth.spoof.verdict import require_beyond_doubt, require_enrollable, weigh
 from facauth.system import Enrolment
 
 if TYPE_CHECKING:
     from facauth.settings import QualityLimits, SpoofPolicy
+    from facauth.store.person import Person
     from facauth.structs import EnrolmentTerms, PersonName, PersonRow, Terms
     from facauth.system import Stages, System
 
@@ -48,7 +49,7 @@ def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
         with system.candidates(asked.claimed) as people:
             fmr = fmr_of_each(people, asked, calibration.min_fmr)
             match = look.match(encoding, people, fmr, calibration)
-            enrolled = store.enrolled(match.person)
+            enrolled = store.person(match.person).enrolled()
         attempt.came_near(enrolled.uid if came_near(match, calibration) else None)
         require_live(liveness)
         require_match(match, claimed=asked.claimed is not None)
@@ -74,46 +75,45 @@ def register(
 ) -> Registered:
     """Enrol every photo of one person, or none."""
     store, contract = system.store, system.stages.contract()
+    person = store.person(name)
     with store.recorded("register"):
         photos = each_of(sources, partial(enrolment, system.stages, asked=asked))
         with carried([photo.look.evidence for photo in photos]):
             require_one_person([photo.encoding for photo in photos], system.calibration)
-            admitted = partial(admission, system, name, photos, asked)
-            with store.judged(admitted, erasing=asked.replace) as known_as:
+            admitted = partial(admission, system, person, photos, asked)
+            with store.judged(admitted) as (change, known_as):
                 if asked.replace:
-                    store.delete_templates(name)
+                    person.delete_templates(change)
                 templates = [photo.template(asked) for photo in photos]
-                count = store.add(name, contract, templates, asked.consent)
-                store.log("register", "registered", name=known_as)
+                count = person.add(change, contract, templates, asked.consent)
+                change.log("register", "registered", uid=person.uid)
     return Registered(known_as, count, tuple(photo.look.evidence for photo in photos))
 
 
 def enrolment(stages: Stages, source: str, asked: EnrolmentTerms) -> Enrolment:
-    """A photo that is live and good enough to be compared with for years."""
+    """A photo that is no recapture and good enough to be compared with for years."""
     with stages.look(source) as look:
         subject = look.subject()
         require_quality(subject.quality, ENROLMENT_QUALITY)
         if not asked.accept_spoof:
             liveness = look.liveness(subject, asked.policy)
-            require_live(liveness)
-            require_beyond_doubt(liveness, None, asked.policy)
+            require_enrollable(liveness, asked.policy)
         return Enrolment(look, look.encoding(subject), look.signature(subject))
 
 
 def admission(
-    system: System, name: PersonName, photos: Sequence[Enrolment], asked: EnrolmentTerms
+    system: System, person: Person, photos: Sequence[Enrolment], asked: EnrolmentTerms
 ) -> str:
     """The name under which the photos may be enrolled. Raises Conflict if they may not."""
     store, calibration = system.store, system.calibration
     encodings = [photo.encoding for photo in photos]
-    known_as, everybody = store.find(name), store.encodings(system.stages.contract())
+    known_as, everybody = person.enrolled_as, store.encodings(system.stages.contract())
     require_admission(encodings, everybody, known_as, asked, calibration)
-    known_as = known_as or name.text
-    kept = [] if asked.replace else read_signatures(store.signatures(known_as))
+    kept = [] if asked.replace else read_signatures(person.signatures())
     captures = [photo.signature for photo in photos]
     looks = enumerate(photo.look for photo in photos)
     require_new_pictures([look.replay(captures[i], [*kept, *captures[:i]]) for i, look in looks])
-    return known_as
+    return known_as or person.asked.text
 
 
 def list_people(system: System) -> list[PersonRow]:
@@ -140,10 +140,11 @@ def spoof_check(
         return Checked(spoof.verdict, spoof.refusal, liveness, look.evidence)
 
 
-def check_quality(stages: Stages, source: str, limits: QualityLimits) -> Evidence:
-    """What a photo lacks, told before it is judged: nothing of who it shows or how alive."""
+def check_quality(stages: Stages, source: str, limits: QualityLimits, *, judged: bool) -> Evidence:
+    """What a photo lacks (to be judged live, too): nothing of who it shows or how alive."""
     with stages.look(source) as look:
         subject = look.subject()
         require_quality(subject.quality, limits)
-        require_judgeable(subject)
+        if judged:
+            require_judgeable(subject)
         return look.evidence

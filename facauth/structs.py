@@ -274,7 +274,7 @@ class PersonRow:
     last_sign_in_at: str | None
     needs_new_photo: int  # templates of another contract than the one asked for
     without_signature: int  # templates whose photo cannot be found again
-    accepted_spoof: int  # templates enrolled without a look at liveness
+    accepted_spoof: int  # templates of photos that may not show a live face
     consent: str | None
     purpose: str | None
     consent_at: str | None

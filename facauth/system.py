@@ -19,20 +19,20 @@ from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
 from facauth.faces.image import strict as strict  # for processes that decode in several threads
 from facauth.faces.quality import measure
-from facauth.records.sealing import Template
 from facauth.settings import IMAGE
 from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.replay import judge as judge_replay
 from facauth.spoof.signature import CaptureSignature, signature
-from facauth.structs import PersonName, Subject
+from facauth.store.sealing import Template
+from facauth.structs import LiveVerdict, Subject
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from facauth.decision.calibration import Calibration
     from facauth.networks import Networks
-    from facauth.records.store import Store
     from facauth.settings import SpoofPolicy
+    from facauth.store.store import Store
     from facauth.structs import (
         Encoding,
         EnrolmentTerms,
@@ -143,12 +143,14 @@ class System:
             store.refresh(contract, averages, space.name)
         with store.snapshot():
             if claimed is None and (blocks := store.blocks(contract, averages, space.name)):
-                yield Crowd(blocks.people, blocks, partial(store.encodings_of, contract), space)
+                yield Crowd(blocks.people, blocks, partial(store.encodings, contract), space)
                 return
-            name = None if claimed is None else store.known_as(PersonName.parse(claimed))
-            gallery = Gallery.of(store.encodings(contract, name), space)
-            if name is not None:
-                require_current(gallery, name)
+            if claimed is None:
+                gallery = averages(store.encodings(contract))
+            else:
+                person = store.person(claimed)
+                gallery = averages(person.encodings(contract))
+                require_current(gallery, person.name)
             require_anybody(gallery, store.path)
             yield gallery
 
@@ -164,7 +166,9 @@ class Enrolment:
     def template(self, asked: EnrolmentTerms) -> Template:
         """What is stored of it."""
         signature = self.signature.to_bytes() if asked.keep_signatures else None
-        return Template(self.encoding.as_bytes(), signature, asked.accept_spoof)
+        liveness = self.look.evidence.liveness
+        doubtful = liveness is None or liveness.verdict is not LiveVerdict.LIVE
+        return Template(self.encoding.as_bytes(), signature, doubtful)
 
 
 class Look:

@@ -15,17 +15,16 @@ from conftest import Facauth
 from numpy.typing import NDArray
 from plain import PLAIN
 
-from facauth.records.sealing import Template
-from facauth.records.store import Store
 from facauth.settings import DEFAULT
 from facauth.spoof.liveness import verdict_on
 from facauth.spoof.signature import CaptureSignature, Part
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 from facauth.structs import (
     NOTHING_COMPARED,
     Encoding,
     Face,
     Liveness,
-    PersonName,
     Quality,
     Sighting,
 )
@@ -90,6 +89,6 @@ def enrol(facauth: Facauth, *names: str) -> None:
     with Store.open(facauth.store, create=True) as store:
         for name in names:
             encoding = Encoding(CONTRACT, vector(name.lower())).as_bytes()
-            with store.transaction():
-                store.add(PersonName.parse(name), CONTRACT, [Template(encoding, None, False)])
-                store.log("register", "registered", name=name)
+            with store.transaction() as change:
+                store.person(name).add(change, CONTRACT, [Template(encoding, None, False)])
+                change.log("register", "registered", uid=store.person(name).uid)

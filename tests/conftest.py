@@ -159,7 +159,7 @@ class Facauth:
 
     def knows_nobody(self) -> None:
         """A store without people."""
-        from facauth.records.store import Store
+        from facauth.store.store import Store
 
         Store.open(self.store, create=True).close()
 

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from facauth.records.schema import APPLICATION_ID, MIGRATIONS
+from facauth.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 
 
 def make_older(path: Path, version: int = 2) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 from conftest import PATIENCE_S, ROOT, SAMPLES, killing
 
-from facauth.records.keys import KeyAccess
-from facauth.records.store import Store
 from facauth.settings import DEFAULT
+from facauth.store.keys import KeyAccess
+from facauth.store.store import Store
 from facauth.web.site import Site
 
 BARACK, BARACK_AGAIN, BARACK_LATER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
@@ -124,10 +124,10 @@ class Served:
 
     def unlock(self) -> None:
         """Forget failed sign-ins, so that one test does not lock the next one out."""
-        with Store.open(self.store) as store, store.transaction():
-            store.unlock(None)
+        with Store.open(self.store) as store, store.transaction() as change:
+            change.unlock(None)
             for row in store.people():
-                store.unlock(row.name)
+                change.unlock(store.person(row.name).uid)
 
     def said(self) -> str:
         """All of stderr so far."""

@@ -23,7 +23,7 @@ FLOORS = (
     {"facauth.settings", "facauth.samples"},
     {"facauth.structs"},
     {"facauth.networks"},
-    {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.records"},  # the wings
+    {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.store"},  # the wings
     {"facauth.evidence", "facauth.several"},
     {"facauth.batch", "facauth.envelope", "facauth.explain", "facauth.learning"},
     {"facauth.system"},
@@ -37,9 +37,9 @@ FLOORS = (
 LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # Which of the libraries that matter may be imported where.
 DOORKEEPERS = {
-    "sqlite3": {"facauth.records"},
-    "cryptography": {"facauth.records"},
-    "keyring": {"facauth.records"},
+    "sqlite3": {"facauth.store"},
+    "cryptography": {"facauth.store"},
+    "keyring": {"facauth.store"},
     "typer": {"facauth.cli"},
     "rich": {"facauth.cli"},
     "matplotlib": {"facauth.measure"},
@@ -56,7 +56,7 @@ FRONT = {"admin", "envelope", "errors", "evidence", "pipeline", "settings", "str
 MEASURES = {"measure", "batch", "explain"}
 ALSO: dict[str, set[str]] = {
     "facauth.cli": {"facauth"},  # its version
-    "facauth.cli.bound": {"networks"},  # loaded ahead, before the rest is imported
+    "facauth.cli.bound": {"networks", "decision.calibration"},  # bound once, for every command
     "facauth.cli.calibrate": {"decision.calibration", *MEASURES},
     "facauth.cli.demo": {"demo"},
     "facauth.cli.doctor": {"doctor"},
@@ -74,6 +74,8 @@ ALSO: dict[str, set[str]] = {
     "facauth.web.ended_sessions": {"files"},
     "facauth.web.token": {"files"},
 }
+SQLITE = "facauth.store.sqlite"
+SQL = r"\s*(SELECT|INSERT|UPDATE|DELETE FROM|REPLACE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT)\b[^a-z]"
 # What reads a weight file, and the name of their folder.
 OPENERS = ("readNet", "FaceDetectorYN.create", "FaceDetectorYN_create", "np.load", "WEIGHTS")
 HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition", "matplotlib"}
@@ -176,6 +178,24 @@ def test_libraries_are_imported_where_they_belong(name: str) -> None:
         if library in libraries and room_of(name) not in rooms
     }
     assert misplaced == set()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_sql_stands_in_the_engine_alone(name: str) -> None:
+    """The rules of the store hold with any engine."""
+    if name.startswith("facauth.store.sqlite"):
+        return
+    assert "sqlite3" not in {each.split(".")[0] for each in imports(TREES[name])}
+    texts = (node.value for node in ast.walk(TREES[name]) if isinstance(node, ast.Constant))
+    found = [text for text in texts if isinstance(text, str) and re.match(SQL, text)]
+    assert found == []
+
+
+def test_the_rules_of_the_store_open_one_engine_and_know_no_other_part_of_it() -> None:
+    """Only where a store is opened stands which engine that is."""
+    rules = [name for name in SOURCES if room_of(name) == "facauth.store" and SQLITE not in name]
+    known = {(name, each) for name in rules for each in our_imports(name) if SQLITE in each}
+    assert known == {("facauth.store.store", "facauth.store.sqlite.engine")}
 
 
 @pytest.mark.parametrize("name", SOURCES)

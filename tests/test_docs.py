@@ -168,7 +168,7 @@ def test_every_environment_variable_is_listed() -> None:
 
 # Dotted words of the source that are no reason codes.
 NAMES = re.compile(
-    r".*\.(csv|json|key|toml|sqlite3|css|js|svg|html|ended|request_id|number|problem|sealed)|uvicorn\..*"
+    r".*\.(csv|json|key|toml|sqlite3|css|js|svg|html|md|py|ended|request_id|number|problem|sealed)|uvicorn\..*"
 )
 COMPUTED = {"http.404", "http.405"} | {
     f"{command}.{how}"

@@ -15,6 +15,7 @@ from facauth.settings import DEFAULT, default_key_file, default_store, weight_me
 
 if TYPE_CHECKING:
     from facauth.admin import KeyAccess, Store
+    from facauth.decision.calibration import Calibration
     from facauth.envelope import Answer
     from facauth.settings import SpoofPolicy
     from facauth.system import Stages, System
@@ -46,11 +47,19 @@ def stages(*needs: str) -> Stages:
     return binding.get()(*needs)
 
 
+def ready(*needs: str) -> tuple[Stages, Calibration]:
+    """Stages and the calibration in force, before a file is read or a store is made.
+
+    Raises SetupProblem for a calibration that is unfit.
+    """
+    made = stages(*needs)
+    return made, made.calibration()
+
+
 @contextmanager
 def bound(call: Call, answer: Answer, *needs: str, create: bool = False) -> Iterator[System]:
     """Stages and unlocked store; the networks load while the store is opened."""
-    made = stages(*needs)
-    calibration = made.calibration()  # one that is unfit is refused before a store is made
+    made, calibration = ready(*needs)
     from facauth.system import System
 
     with unlocked(call, answer, create=create) as store:

@@ -39,7 +39,9 @@ def doctor(call: Call, fmr: Fmr = None, policy: Policy = None) -> None:
             for found in findings
         ]
         rows.append(("ok", "settings file", file_in_force(), ""))
-        rows += [("ok", each.key, f"{each.text} ({each.origin})", "") for each in settings]
+        rows += [
+            ("ok", f"setting {each.key}", f"{each.text} ({each.origin})", "") for each in settings
+        ]
         answer.lines += lines(("", "Check", "Found", "Do"), rows)
 
 

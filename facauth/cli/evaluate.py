@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facauth.cli import measured
-from facauth.cli.bound import ENCODERS, LIVENESS, key_access, stages
+from facauth.cli.bound import ENCODERS, LIVENESS, key_access, policy_of, stages
 from facauth.cli.measuring import encoded_photos, found_on
-from facauth.cli.options import CacheFile, Call, Groups, Jobs, Plot, named
+from facauth.cli.options import CacheFile, Call, Groups, Jobs, Plot, Policy, named
 from facauth.cli.output import answering
 from facauth.errors import ExitCode, Reason
 from facauth.explain import require_picture
@@ -134,14 +134,16 @@ def spoof(
     max_apcer: MaxApcer = None,
     max_bpcer: MaxBpcer = None,
     plot: Plot = None,
+    policy: Policy = None,
     jobs: Jobs = None,
 ) -> None:
     """Measure how often attacks pass as live, and live faces are refused.
 
     Each attack* folder is one species of attack; the folders in it, and in live/, are persons or
-    set-ups. APCER and BPCER are shares of the photos that were judged; the others are counted
-    separately. With --store, each attack also tries to sign in to a copy of that store. R is a
-    share from 0 to 1. Exit code 1 if a limit is exceeded, 8 if some files are not images.
+    set-ups. APCER and BPCER are shares of the photos that were judged. Photos that could not be
+    judged are counted separately, and so are judged photos that are unsure. With --store, each
+    attack also tries to sign in to a copy of that store. R is a share from 0 to 1. Exit code 1 if a
+    limit is exceeded, 8 if some files are not images.
 
     Example: facauth evaluate spoof photos/ --max-apcer 0.05
     """
@@ -157,15 +159,15 @@ def spoof(
             pad.require_enrolled(store, keys)
         photos = folders.presentations(folder)
         require_picture(plot, [photo.path for photo in photos])
-        policy = pad.at_threshold(threshold)
+        used = pad.at_threshold(policy_of(policy), threshold)
         made = partial(stages, *LIVENESS, *ENCODERS * bool(store))
-        look = partial(pad.Look, made, policy, store, keys)
+        look = partial(pad.Look, made, used, store, keys)
         trials = list(zip(photos, found_on(call, look, photos, jobs), strict=True))
-        found, used = pad.evaluate(trials), policy.min_live_score
+        found = pad.evaluate(trials)
         answer.more["evaluation"] = measured.spoof_fields(found, used)
         answer.lines += measured.spoof_lines(found, used)
         if plot:
-            plots.draw(trials, used, plot)
+            plots.draw(trials, used.min_live_score, plot)
         conclude(answer, pad.missed(found, max_apcer, max_bpcer), len(found.unreadable))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from facauth.cli.bound import bound
+from facauth.cli.bound import ready, unlocked
 from facauth.cli.options import AllowDuplicate, Call, named
 from facauth.cli.output import answering, progress
 from facauth.cli.transferred import STREAM, export_passphrase, numbers, summary
@@ -26,18 +26,21 @@ def import_people(call: Call, source: Source, allow_duplicate: AllowDuplicate = 
     Example: facauth import ada.facauth
     """
     from facauth import admin
+    from facauth.system import System
     from facauth.transfer import file
 
     with answering(call, "people") as answer:
+        stages, calibration = ready()
         content = file.read(source if source == STREAM else str(named(source)))
         copies = admin.read_export(content, source, lambda _: export_passphrase(PROMPT))
         with (
-            bound(call, answer, create=True) as system,
+            unlocked(call, answer, create=True) as store,
             progress(len(copies), wanted=call.shows_progress) as advance,
         ):
+            system = System(stages, store, calibration)
             admin.import_(system, copies, allow_duplicate=allow_duplicate, advance=advance)
-            answer.notes += admin.lookalikes(system.store, *(copy.name.text for copy in copies))
-            contract = system.stages.contract()
+            answer.notes += admin.lookalikes(store, *(copy.name.text for copy in copies))
+            contract = stages.contract()
         answer.verdict = "imported"
         answer.lines.append(summary("imported", copies))
         answer.more["people"] = numbers(copies)

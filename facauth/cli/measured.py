@@ -13,6 +13,7 @@ from facauth.measure import rates
 if TYPE_CHECKING:
     from facauth.measure import replay, spoof
     from facauth.measure.rates import Rate
+    from facauth.settings import SpoofPolicy
 
 INTERVALS = {"level": rates.LEVEL, "resamples": rates.RESAMPLES, "seed": rates.SEED}
 
@@ -34,10 +35,11 @@ def rate_fields(rate: Rate | None) -> dict[str, Any] | None:
 # ---- evaluate spoof
 
 
-def spoof_fields(found: spoof.SpoofEvaluation, threshold: float) -> dict[str, Any]:
+def spoof_fields(found: spoof.SpoofEvaluation, policy: SpoofPolicy) -> dict[str, Any]:
     """The documented `evaluation` object of `evaluate spoof`."""
     return {
-        "threshold": threshold,
+        "threshold": policy.min_live_score,
+        "attack_threshold": policy.min_unsure_score,
         "worst_species": found.worst_species,
         "species": [_attack_fields(row) for row in found.species],
         "attack_groups": [_attack_fields(row) for row in found.attack_groups],
@@ -64,6 +66,7 @@ def _attack_fields(row: spoof.Row) -> dict[str, Any]:
         "name": row.name,
         "photos": row.photos,
         "apcer": rate_fields(row.wrong),
+        "unsure": rate_fields(row.unsure),
         "apnrr": rate_fields(row.silent),
         "iapar": rate_fields(row.accepted),
         "unjudged": row.unjudged,
@@ -75,6 +78,7 @@ def _live_fields(row: spoof.Row) -> dict[str, Any]:
         "name": row.name,
         "photos": row.photos,
         "bpcer": rate_fields(row.wrong),
+        "unsure": rate_fields(row.unsure),
         "bpnrr": rate_fields(row.silent),
         "unjudged": row.unjudged,
     }
@@ -85,10 +89,20 @@ def unreadable_fields(files: Iterable[tuple[Any, str]]) -> list[dict[str, str]]:
     return [{"image": shown(each.path), "reason": code} for each, code in files]
 
 
-def spoof_lines(found: spoof.SpoofEvaluation, threshold: float) -> list[str]:
+def spoof_lines(found: spoof.SpoofEvaluation, policy: SpoofPolicy) -> list[str]:
     """Tables of attacks and of live photos; of persons and set-ups those with an error."""
     tried = any(row.accepted for row in found.species)
-    columns = ("Attacks", "n", "judged", "live", "APCER", "95 %", "APNRR", *["IAPAR"] * tried)
+    columns = (
+        "Attacks",
+        "n",
+        "judged",
+        "unsure",
+        "live",
+        "APCER",
+        "95 %",
+        "APNRR",
+        *["IAPAR"] * tried,
+    )
     named = {row.name for row in found.species}
     set_ups = [row for row in found.attack_groups if row.wrong.count and row.name not in named]
     attacks = sorted((*found.species, *set_ups), key=lambda row: row.name)
@@ -96,12 +110,13 @@ def spoof_lines(found: spoof.SpoofEvaluation, threshold: float) -> list[str]:
     lines = [*aligned(columns, rows), _worst(found), ""] if rows else []
     persons = [row for row in found.live_groups if row.wrong.count and _is_person(row.name)]
     rest = sorted((*found.live_sources, *persons), key=lambda row: row.name)
-    columns = ("Live", "n", "judged", "attack", "BPCER", "95 %", "BPNRR")
+    columns = ("Live", "n", "judged", "unsure", "attack", "BPCER", "95 %", "BPNRR")
     if found.live.photos:
         lines += [*aligned(columns, [_cells(row) for row in (found.live, *rest)]), ""]
     unjudged = _counted([*found.species, found.live])
     lines += [f"not judged: {unjudged}"] if unjudged else []
-    return [*lines, f"threshold {threshold:g}; persons and set-ups without an error: see --json"]
+    limits = f"live from {policy.min_live_score:g}, attack below {policy.min_unsure_score:g}"
+    return [*lines, f"{limits}; persons and set-ups without an error: see --json"]
 
 
 def _is_person(group: str) -> bool:
@@ -111,7 +126,7 @@ def _is_person(group: str) -> bool:
 
 def _cells(row: spoof.Row) -> tuple[str, ...]:
     wrong = row.wrong
-    counts = (str(row.photos), str(wrong.trials), str(wrong.count))
+    counts = map(str, (row.photos, wrong.trials, row.unsure.count, wrong.count))
     return (shown(row.name), *counts, _rate(wrong), _interval(wrong), _rate(row.silent))
 
 

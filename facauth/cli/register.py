@@ -13,6 +13,7 @@ from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of
 from facauth.cli.options import AllowDuplicate, Call, Images, Name, Policy, PolicyName
 from facauth.cli.output import answering
 from facauth.cli.wording import counted, more_photos
+from facauth.envelope import doubted
 from facauth.errors import ExitCode, FacauthError, Reason, UsageProblem, image_name
 from facauth.structs import Consent, EnrolmentTerms, PersonName
 
@@ -89,7 +90,7 @@ def register(
         answer.verdict, answer.person = "registered", done.person
         answer.more["photos"] = done.photos
         answer.lines.append(f"registered {done.person} ({counted(done.photos)})")
-        answer.notes += more_photos(done.photos)
+        answer.notes += doubted(done.evidence) + more_photos(done.photos)
 
 
 def require_strictness_checked(

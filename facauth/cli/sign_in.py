@@ -67,7 +67,7 @@ def sign_in(
             done = pipeline.sign_in(system, image, asked)
             answer.show(done.evidence)
             replay = done.evidence.replay or NOTHING_COMPARED
-            unsigned = system.store.unsigned(done.person)
+            unsigned = system.store.person(done.person).unsigned()
             answer.notes += not_compared(done.person, unsigned, replay.compared, replay.older)
             answer.notes.append(f"matched at a false match rate of 1 in {round(1 / asked.rate):,}")
         answer.verdict, answer.person = "signed_in", done.person

@@ -54,7 +54,7 @@ def scores_of(trials: Iterable[Trial]) -> tuple[list[float], dict[str, list[floa
     live: list[float] = []
     attacks: dict[str, list[float]] = {}
     for photo, seen in trials:
-        if seen.can_be_scored:
+        if seen.judged:
             scores = live if photo.species is None else attacks.setdefault(photo.species, [])
             scores.append(seen.live_score)
     return live, attacks

@@ -2,7 +2,8 @@
 
 APCER: share of the attacks of one species (kind of attack) that are called live, of those judged.
 BPCER: share of the live photos that are called attacks, of those judged.
-APNRR, BPNRR: share of attacks, of live photos, without an answer: no face, several, cannot judge.
+Unsure: of those judged, neither: the score is between the two thresholds, and nobody gets in.
+APNRR, BPNRR: share of attacks, of live photos, not judged: no face, several, or one too poor.
 IAPAR: share of all attacks of one species that sign in, the whole chain with its match included.
 Files that are no images count in none of them.
 """
@@ -21,10 +22,9 @@ from facauth.errors import ExitCode, FacauthError, Reason, UnusableImage, UsageP
 from facauth.measure import gates
 from facauth.measure.rates import Rate, rate, worst
 from facauth.networks import Checked, Networks
-from facauth.records.keys import KeyAccess
-from facauth.records.store import Store
-from facauth.settings import DEFAULT
 from facauth.spoof.liveness import UNSURE
+from facauth.store.keys import KeyAccess
+from facauth.store.store import Store
 from facauth.structs import LiveVerdict, Terms
 from facauth.system import System
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from facauth.measure.folders import Presentation
     from facauth.settings import SpoofPolicy
     from facauth.system import Stages
-
-JUDGED = (LiveVerdict.LIVE, LiveVerdict.ATTACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +47,13 @@ class Seen:
 
     @property
     def judged(self) -> bool:
-        """Whether the answer was "live" or "attack"."""
-        return self.verdict in JUDGED
+        """Whether the score alone decided: live, attack or unsure."""
+        return self.verdict in (LiveVerdict.LIVE, LiveVerdict.ATTACK) or self.unsure
 
     @property
-    def can_be_scored(self) -> bool:
-        """Whether the score alone decided, be it for "cannot judge"."""
-        return self.judged or [reason.code for reason in self.reasons] == [UNSURE.code]
+    def unsure(self) -> bool:
+        """Whether it was judged, and is neither live nor an attack."""
+        return [reason.code for reason in self.reasons] == [UNSURE.code]
 
     @property
     def is_image(self) -> bool:
@@ -63,11 +61,11 @@ class Seen:
         return not any(reason.code.startswith("image.") for reason in self.reasons)
 
 
-def at_threshold(threshold: float | None) -> SpoofPolicy:
-    """The policy of a sign-in, with another threshold if one is given."""
+def at_threshold(policy: SpoofPolicy, threshold: float | None) -> SpoofPolicy:
+    """The policy of a sign-in, with one threshold and nothing unsure if one is given."""
     if threshold is None:
-        return DEFAULT
-    return replace(DEFAULT, min_unsure_score=threshold, min_live_score=threshold)
+        return policy
+    return replace(policy, min_unsure_score=threshold, min_live_score=threshold)
 
 
 def require_enrolled(path: Path, keys: KeyAccess) -> None:
@@ -133,6 +131,7 @@ class Row:
     name: str
     photos: int
     wrong: Rate  # APCER or BPCER
+    unsure: Rate
     silent: Rate  # APNRR or BPNRR
     accepted: Rate | None  # IAPAR; None where signing in was not tried
     unjudged: dict[str, int]  # reason code -> photos
@@ -204,6 +203,7 @@ def _row(name: str, trials: Sequence[Trial]) -> Row:
         name=name,
         photos=len(trials),
         wrong=rate((trial[0].group, _is_error(*trial)) for trial in trials if trial[1].judged),
+        unsure=rate((photo.group, seen.unsure) for photo, seen in trials if seen.judged),
         silent=rate((photo.group, not seen.judged) for photo, seen in trials),
         accepted=rate(tried) if tried else None,
         unjudged=dict(sorted(Counter(_codes(silent)).items())),

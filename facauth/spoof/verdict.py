@@ -30,6 +30,16 @@ def require_beyond_doubt(liveness: Liveness, replay: Replay | None, policy: Spoo
         raise UnusableImage(*_doubts(liveness, replay or NOTHING_COMPARED))
 
 
+def require_enrollable(liveness: Liveness, policy: SpoofPolicy) -> None:
+    """Raises Attack for what is clearly a recapture, and under a strict policy for any doubt.
+
+    An operator adds portraits and scans, which no sign-in would accept.
+    """
+    if not (policy.accept_doubt and liveness.verdict is LiveVerdict.CANNOT_JUDGE):
+        require_live(liveness)
+        require_beyond_doubt(liveness, None, policy)
+
+
 def _doubts(liveness: Liveness, replay: Replay) -> Iterator[Reason]:
     yield from replay.reasons
     if not liveness.sure:

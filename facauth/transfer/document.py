@@ -22,12 +22,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from facauth.decision.enrolment import Newcomer
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.records.arrivals import Arrival
-from facauth.records.keys import (
+from facauth.spoof.signature import CaptureSignature
+from facauth.store.arrivals import Arrival
+from facauth.store.keys import (
     SALT_BYTES,
     SCRYPT_N,
     SCRYPT_P,
@@ -37,10 +38,9 @@ from facauth.records.keys import (
     Lock,
     create,
 )
-from facauth.records.sealing import Template
-from facauth.records.vault import SealBroken, seal, unseal
-from facauth.spoof.signature import CaptureSignature
-from facauth.structs import MAX_CONSENT_CHARACTERS, Consent, Encoding, PersonName
+from facauth.store.sealing import Template
+from facauth.store.vault import SealBroken, seal, unseal
+from facauth.structs import MAX_CONSENT_CHARACTERS, Consent, Encoding, PersonName, PersonRow
 
 Ask = Callable[[str], str | None]  # prompt -> passphrase
 Kdf = dict[str, object]
@@ -76,6 +76,13 @@ class PersonCopy:
     consent: Consent | None
     consent_at: str | None
     photos: tuple[Photo, ...]
+
+    @classmethod
+    def of(cls, row: PersonRow, templates: Sequence[tuple[str, str, Template]]) -> Self:
+        """A person of a store; the templates with their contracts and times of enrolment."""
+        consent = Consent(row.consent, row.purpose) if row.consent is not None else None
+        photos = tuple(Photo(*template) for template in templates)
+        return cls(PersonName.parse(row.name), row.enrolled_at, consent, row.consent_at, photos)
 
     def newcomer(self, contract: str) -> Newcomer:
         """To be compared: the photos of this contract, by the call of register that added them."""

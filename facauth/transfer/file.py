@@ -43,7 +43,7 @@ def write_new(path: Path, content: bytes) -> None:
     """
     from tempfile import mkstemp
 
-    from facauth.records.files import sync_folder
+    from facauth.store.files import sync_folder
 
     try:
         descriptor, part = mkstemp(prefix=".facauth-export-", dir=path.parent)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import lru_cache
 
 from facauth import admin, pipeline
-from facauth.envelope import Answer
+from facauth.envelope import Answer, doubted
 from facauth.errors import Conflict, NoMatch, Reason
 from facauth.evidence import evidence_of
 from facauth.settings import ENROLMENT_QUALITY, SIGN_IN_QUALITY
@@ -77,13 +77,14 @@ def register(site: Site, bind: Bind, form: Form) -> Reply:
             done = pipeline.register(System.of(stages, store), name, [PHOTO], terms)
             answer.notes += admin.lookalikes(store, done.person)
         answer.show(*done.evidence)
+        answer.notes += doubted(done.evidence)
         answer.verdict, answer.person = "registered", done.person
         answer.more["photos"] = done.photos
 
     return reply_to("register", job)
 
 
-def quality(_: Site, bind: Bind, form: Form) -> Reply:
+def quality(site: Site, bind: Bind, form: Form) -> Reply:
     """Check the quality of a photo, which counts as no attempt."""
 
     def job(answer: Answer) -> None:
@@ -92,7 +93,8 @@ def quality(_: Site, bind: Bind, form: Form) -> Reply:
             message = "the field for is neither sign-in nor register"
             raise malformed(message, f"give one of {', '.join(LIMITS)}")
         stages = bind(form.photo())
-        answer.show(pipeline.check_quality(stages, PHOTO, LIMITS[purpose]))
+        judged = purpose == "sign-in" or not site.policy.accept_doubt
+        answer.show(pipeline.check_quality(stages, PHOTO, LIMITS[purpose], judged=judged))
         answer.verdict = "usable"
 
     return reply_to("quality", job)

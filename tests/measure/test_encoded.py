@@ -163,7 +163,11 @@ def test_another_file_is_not_written_over(folder: Path, tmp_path: Path, content:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("absent/c", "cannot be written"), ("people", "not a regular"), ("fifo", "not a regular")],
+    [
+        ("absent/c", "its folder cannot be written"),
+        ("people", "not a regular file"),
+        ("fifo", "not a regular file"),
+    ],
 )
 def test_where_no_cache_can_be(folder: Path, tmp_path: Path, name: str, said: str) -> None:
     os.mkfifo(tmp_path / "fifo")

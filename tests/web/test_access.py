@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from serving import SITE
 
 from facauth.errors import LockedOut, SetupProblem
-from facauth.records.keys import KeyAccess, KeyKind, Lock
+from facauth.store.keys import KeyAccess, KeyKind, Lock
 from facauth.web import access, ended_sessions
 from facauth.web.access import Access, RateLimit, client_address
 from facauth.web.jobs import HeldKeys

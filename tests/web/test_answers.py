@@ -10,7 +10,7 @@ import pytest
 
 from facauth.envelope import Answer
 from facauth.errors import FacauthError, LockedOut, Reason, SetupProblem, UsageProblem
-from facauth.records.database import unfit
+from facauth.store.faults import unfit
 from facauth.web.answers import public_envelope, refusal_reply, reply_to
 from facauth.web.openapi import API, STATUS_TEXT, Route
 from facauth.web.refusals import CLIENT_TEXTS, STATUS, STATUS_OF_REASON, status_of

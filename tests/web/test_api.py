@@ -28,7 +28,7 @@ from serving import (
     sent,
 )
 
-from facauth.records.store import Store
+from facauth.store.store import Store
 from facauth.web.access import Access
 from facauth.web.app import make_app
 from facauth.web.workers import Workers

@@ -14,8 +14,8 @@ from conftest import SAMPLES
 from serving import BARACK, BARACK_AGAIN, BARACK_LATER, SITE, Served, command, serving
 
 from facauth.networks import Networks
-from facauth.records.means import SEARCHED_FROM
-from facauth.records.store import Store
+from facauth.store.means import SEARCHED_FROM
+from facauth.store.store import Store
 from facauth.system import bind_photo
 from facauth.web import jobs
 from facauth.web.form import Form
@@ -40,8 +40,8 @@ def crowded(tmp_path: Path, networks: Networks) -> Site:
 
 
 def signed_in(site: Site, networks: Networks, photo: str = BARACK_AGAIN) -> str | None:
-    with Store.open(site.store) as store, store.transaction():
-        store.unlock(None)
+    with Store.open(site.store) as store, store.transaction() as change:
+        change.unlock(None)
     reply = jobs.sign_in(site, binding(networks), form=Form({}, (SAMPLES / photo).read_bytes()))
     person: str | None = reply.body["person"]
     assert (reply.status == 200) == (person is not None)

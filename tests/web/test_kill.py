@@ -11,9 +11,8 @@ import pytest
 import server_kills
 from server_kills import STAYS, Comer
 
-from facauth.records.sealing import Template
-from facauth.records.store import Store
-from facauth.structs import PersonName
+from facauth.store.sealing import Template
+from facauth.store.store import Store
 
 
 @pytest.mark.slow
@@ -39,10 +38,10 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
 )
 def test_what_is_lost_is_found(tmp_path: Path, joe: Comer, signed_in: int, wrong: str) -> None:
     path = tmp_path / "store.sqlite3"
-    with Store.open(path, create=True) as store, store.transaction():
+    with Store.open(path, create=True) as store, store.transaction() as change:
         for name in (STAYS, "Joe 7"):
-            store.add(PersonName.parse(name), "kills/1", [Template(b"x", None, False)])
-            store.log("register", "registered", name=name)
+            store.person(name).add(change, "kills/1", [Template(b"x", None, False)])
+            change.log("register", "registered", uid=store.person(name).uid)
     if joe.enrolled:
         joe.answered["registered"] = 1
     found = server_kills.check(path, [joe], signed_in, 0)

@@ -1,0 +1,262 @@
+"""What a large store is searched by: the means of everybody's templates, in blocks of 256 people.
+
+They only nominate: whoever is found by them is compared by their own templates before anything
+is decided (decision.match.Crowd). Each change of a person's templates deletes the block in the same
+transaction; the next search makes it anew, and whatever cannot be written is used unwritten.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Protocol
+
+from facauth.errors import SetupProblem
+from facauth.store.engine import Engine, Writer
+from facauth.store.faults import RESTORE, unfit
+from facauth.store.vault import Bound, SealBroken, Vault
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BLOCK_PEOPLE = 256
+NUMBERS = 256  # of a template
+MAX_BLOCKS = 2**16  # ids are given one after the other: those of 16 million people
+SHELF_BLOCKS = 64  # 16 MB in memory; all of it is copied when one block has changed
+SCALE = 32767  # of the whole numbers that are stored: half as long, and no NaN among them
+MAX_OFF_UNIT = 2e-3  # of a squared length: 5e-4 by 1 / SCALE, and what Gallery allows
+SEARCHED_FROM = 1000  # people: fewer are all read, in .03 s (.04 s if encrypted)
+
+# Person id, name and encoding of each template, a person's together.
+Rows = Sequence[tuple[int, str, bytes]]
+
+
+class Averages(Protocol):
+    """Of some people, in their order."""
+
+    @property
+    def means(self) -> NDArray[np.float32]:
+        """(people, 256), rows of unit length."""
+
+
+Average = Callable[[Sequence[tuple[str, bytes]]], Averages]  # of (name, encoding) rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """The people whose ids begin with `first`, one row each."""
+
+    first: int
+    photos: NDArray[np.intp]  # (256,), templates of each; 0: nobody
+    means: NDArray[np.float32]  # (256, 256), of unit length where there is somebody, to 1 / SCALE
+
+
+Slot = tuple[int, int | None]  # a block's number, and its id if it is written
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shelf:
+    """Consecutive blocks as one, so that a search of what is in memory has few steps."""
+
+    slots: list[Slot]
+    photos: NDArray[np.intp]
+    people: int
+    means: NDArray[np.float32] | None  # once they were read
+
+    def of(self, slot: Slot) -> slice:
+        """The rows of one block."""
+        place = self.slots.index(slot) * BLOCK_PEOPLE
+        return slice(place, place + BLOCK_PEOPLE)
+
+
+# What was read, for a process that lives long; threads may share one. Who was removed is in it
+# until the next search.
+Memory = dict[int, Shelf]
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """Where the means come from: the templates of one contract in one store."""
+
+    engine: Engine
+    vault: Vault | None
+    contract: str
+    read: Callable[[range], Rows]  # those of people with these ids, verified
+    average: Average
+    space: str = ""  # in which the means are; "" is that of the templates
+
+    @property
+    def kind(self) -> str:
+        """Which means these are; those of another space are never used."""
+        return f"{self.contract} in {self.space}" if self.space else self.contract
+
+    def many(self) -> bool:
+        """Whether there are so many people that it is worth it."""
+        return self.engine.has_people(self.contract, SEARCHED_FROM)
+
+    def written(self) -> dict[int, int]:
+        """The id of each block that there is."""
+        return self.engine.block_ids(self.kind)
+
+    def numbers(self) -> range:
+        """Of all blocks that can have people."""
+        ids = self.engine.person_ids(self.contract)
+        if not ids:
+            return range(0)
+        numbers = range(ids[0] // BLOCK_PEOPLE, ids[-1] // BLOCK_PEOPLE + 1)
+        if len(numbers) > MAX_BLOCKS:
+            raise self._damaged()
+        return numbers
+
+    def photos(self, number: int) -> NDArray[np.intp]:
+        """(256,): how many templates each person of a block has; counted, not taken on trust."""
+        return self.engine.template_counts(self.contract, _ids(number))
+
+    def made(self, number: int, photos: NDArray[np.intp]) -> Block:
+        """A block of templates; nothing is written. Raises SetupProblem for damaged ones."""
+        import numpy as np
+
+        means = np.zeros((BLOCK_PEOPLE, NUMBERS), np.float32)
+        rows = self.read(_ids(number)) if photos.any() else []
+        averages = self.average([(name, encoding) for _, name, encoding in rows]).means
+        if len(averages) != (photos > 0).sum():  # templates of nobody, or an index that lies
+            raise self._damaged()
+        means[photos > 0] = averages
+        return Block(_ids(number)[0], photos, means)
+
+    def write_missing(self) -> None:
+        """Each block in a transaction of its own, so that nobody waits long."""
+        written = self.written()
+        for number in self.numbers():
+            if number not in written and self.photos(number).any():
+                with self.engine.transaction(wait=False) as writer:
+                    self._write(writer, self.made(number, self.photos(number)))
+
+    def _write(self, writer: Writer, block: Block) -> None:
+        import numpy as np
+
+        number = block.first // BLOCK_PEOPLE
+        vectors = np.rint(block.means * SCALE).astype("<i2").tobytes()
+        if self.vault:
+            vectors = self.vault.seal_means(vectors, self._bound(number, block.photos))
+        if self.space:
+            writer.delete_blocks(number)  # those of a space that is no longer compared in
+        # Unless another process was first.
+        writer.put_block(secrets.randbits(63), number, self.kind, vectors)
+
+    def found(self, number: int, photos: NDArray[np.intp], identifier: int) -> Block | None:
+        """As it was written; None unless it fits, by all that is seen at once.
+
+        Raises SetupProblem for one that was not sealed for these people and photos.
+        """
+        import numpy as np
+
+        vectors = self.engine.block(identifier)
+        if self.vault:
+            vectors = self._unsealed(vectors, self._bound(number, photos))
+        if len(vectors) != 2 * BLOCK_PEOPLE * NUMBERS:
+            return None
+        means = np.frombuffer(vectors, "<i2").astype(np.float32).reshape(BLOCK_PEOPLE, NUMBERS)
+        means /= SCALE
+        squares = np.einsum("ij,ij->i", means, means)
+        fits = np.where(photos > 0, np.abs(squares - 1) < MAX_OFF_UNIT, squares == 0)
+        return Block(_ids(number)[0], photos, means) if fits.all() else None
+
+    def _unsealed(self, vectors: bytes, bound: Bound) -> bytes:
+        assert self.vault  # noqa: S101
+        try:
+            return self.vault.unseal_means(vectors, bound)
+        except SealBroken:
+            self.engine.require_unchanged()  # or else that is why
+            what = "was changed by something else: what it is searched by does not fit"
+            raise unfit("store.altered", self.engine.path, what, RESTORE) from None
+
+    def _damaged(self) -> SetupProblem:
+        what = "has people and templates that do not fit each other"
+        return unfit("store.damaged", self.engine.path, what, RESTORE)
+
+    def _bound(self, number: int, photos: NDArray[np.intp]) -> Bound:
+        return ["means", self.kind, number, photos.astype("<i4").tobytes().hex()]
+
+
+class Blocks:
+    """All blocks of one moment, one after the other; use it within the snapshot it was made in."""
+
+    def __init__(self, templates: Templates, memory: Memory | None = None) -> None:
+        self._templates, self._memory = templates, memory
+        self._kept = dict(memory or {})
+        written = templates.written()
+        self._shelves = {
+            number: self._shelf(number, [(each, written.get(each)) for each in numbers])
+            for number, numbers in groupby(templates.numbers(), lambda each: each // SHELF_BLOCKS)
+        }
+
+    @property
+    def people(self) -> int:
+        """How many can be compared with."""
+        return sum(shelf.people for shelf in self._shelves.values())
+
+    def __iter__(self) -> Iterator[Block]:
+        for number, shelf in self._shelves.items():
+            if shelf.means is not None:
+                yield Block(shelf.slots[0][0] * BLOCK_PEOPLE, shelf.photos, shelf.means)
+            elif self._memory is None:
+                yield from (self._block(slot, shelf) for slot in shelf.slots)
+            else:
+                yield self._remembered(number, shelf, self._memory)
+        for gone in self._kept.keys() - self._shelves.keys():
+            (self._memory or {}).pop(gone, None)
+
+    def _shelf(self, number: int, slots: list[Slot]) -> Shelf:
+        import numpy as np
+
+        kept, count = self._kept.get(number), self._templates.photos
+        new = {slot: count(slot[0]) for slot in slots if slot[1] is None}
+        if kept and kept.slots == slots and not any(each.any() for each in new.values()):
+            return kept
+        for slot in slots:
+            if slot not in new:
+                known = kept is not None and slot in kept.slots
+                new[slot] = kept.photos[kept.of(slot)] if kept and known else count(slot[0])
+        photos = np.concatenate([new[slot] for slot in slots])
+        return Shelf(slots, photos, int((photos > 0).sum()), None)
+
+    def _remembered(self, number: int, shelf: Shelf, memory: Memory) -> Block:
+        import numpy as np
+
+        kept = self._kept.get(number)
+        # Columns one after the other: so numpy's product takes half the time.
+        whole = np.empty((len(shelf.photos), NUMBERS), np.float32, order="F")
+        for slot in shelf.slots:
+            if kept and kept.means is not None and slot in kept.slots and slot[1] is not None:
+                whole[shelf.of(slot)] = kept.means[kept.of(slot)]
+            else:
+                whole[shelf.of(slot)] = self._block(slot, shelf).means
+        unwritten = [shelf.of(slot) for slot in shelf.slots if slot[1] is None]
+        if not any(shelf.photos[rows].any() for rows in unwritten):
+            memory[number] = replace(shelf, means=whole)
+        return Block(shelf.slots[0][0] * BLOCK_PEOPLE, shelf.photos, whole)
+
+    def _block(self, slot: Slot, shelf: Shelf) -> Block:
+        (number, identifier), photos = slot, shelf.photos[shelf.of(slot)]
+        found = identifier is not None and self._templates.found(number, photos, identifier)
+        return found or self._templates.made(number, photos)
+
+
+def refresh(templates: Templates) -> None:
+    """Write what is missing, if it can be done at once; who searches does not depend on it."""
+    with suppress(SetupProblem):
+        templates.write_missing()
+
+
+def forget(writer: Writer, person: int) -> None:
+    """The block of a person no longer fits."""
+    writer.delete_blocks(person // BLOCK_PEOPLE)
+
+
+def _ids(number: int) -> range:
+    return range(number * BLOCK_PEOPLE, (number + 1) * BLOCK_PEOPLE)

@@ -1,0 +1,1 @@
+"""SQLite, the engine of the store: all SQL, and all that only SQLite has."""

@@ -1,0 +1,71 @@
+"""From an older store to a current one, with a verified copy of the older one beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from facauth.files import erase
+from facauth.store.change import Change
+from facauth.store.clock import binding
+from facauth.store.keys import NO_KEYS, KeyAccess
+from facauth.store.opened import Opened
+from facauth.store.sqlite import schema
+from facauth.store.sqlite.backup import back_up
+from facauth.store.sqlite.connection import connect_to, transaction, version_of, write_ahead
+from facauth.store.sqlite.database import Database
+from facauth.store.sqlite.engine import SqliteWriter
+from facauth.store.sqlite.faults import explained
+from facauth.store.sqlite.soundness import recover
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """From which schema version to which; no backup where there was nothing to do."""
+
+    before: int
+    after: int
+    backup: Path | None
+
+
+def migrate(path: Path, keys: KeyAccess = NO_KEYS) -> Migration:
+    """Bring the store at `path` to the current schema, or leave it as it was.
+
+    Raises SetupProblem, for a store that does not exist too, and without the key of an encrypted
+    one: what happened is written into its log.
+    """
+    with explained(path):
+        recover(path)
+        db = connect_to(path)
+    with closing(db):
+        with explained(path):
+            found = version_of(db, path)
+            if found == len(schema.MIGRATIONS):
+                return Migration(found, found, None)
+            db.execute("PRAGMA synchronous = FULL")
+            write_ahead(db)
+        return _upgraded(db, path, keys)
+
+
+def _upgraded(db: sqlite3.Connection, path: Path, keys: KeyAccess) -> Migration:
+    copy = None
+    try:
+        with transaction(db, path):
+            with explained(path):
+                found = schema.version(db)  # read again: another process may have been first
+            if found == len(schema.MIGRATIONS):
+                return Migration(found, found, None)
+            copy = back_up(path, found)
+            with explained(path):
+                schema.make(db)
+                writer = SqliteWriter(Database(db, path))
+            opened = Opened(writer, keys, binding.get())
+            opened.vault()
+            Change(opened, writer).log("migrate", "migrated")
+    except BaseException:
+        if copy:
+            erase(copy)
+        raise
+    return Migration(found, len(schema.MIGRATIONS), copy)
