@@ -264,7 +264,7 @@ def test_a_gallery_larger_than_who_can_be_used(facauth: Facauth, people: Path) -
     envelope = match(facauth, people, "--gallery", "12")
     assert envelope["evaluation"]["gallery"] is None
     assert envelope["notes"] == [
-        "a gallery of 12 leaves nobody outside of who can be enrolled; give a smaller --gallery"
+        "a gallery of 12 leaves no usable person outside it; use a smaller --gallery"
     ]
 
 

@@ -18,7 +18,7 @@ def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
 @pytest.mark.parametrize(
     ("options", "said", "of_each", "share"),
     [
-        ([], "1 in 1,000 strangers would pass as somebody enrolled here", 5e-4, 1e-3),
+        ([], "1 in 1,000 strangers would pass as an enrolled person", 5e-4, 1e-3),
         (["--fmr", "1e-5"], "1 in 100,000 strangers would pass as somebody", 5e-6, 1e-5),
         (["--as", "barack"], "1 in 10,000 strangers would pass as Barack", 1e-4, 1e-4),
         (["--as", "barack", "--fmr", ".03"], "1 in 33 strangers would pass as Barack", 0.03, 0.03),
