@@ -1,4 +1,4 @@
-"""The map from similarity to false match rate that facauth ships, and whether it keeps its word.
+"""The shipped map from similarity to false match rate, and a test of it on other people.
 
     python benchmarks/calibration.py FOLDER [--cache FILE] [--processes N] [--at-most N] [--write]
 
@@ -92,8 +92,8 @@ MAX_FACTOR = 10.0  # the upper end of a rate's interval over the rate, where one
 HALVINGS = 30
 SPACE_DLIB_WEIGHT = 0.15  # of the similarity; see worst_group.py
 
-# Of the pairs that suspects() finds, those whose pictures show when looked at that the names are
-# wrong. All others stay in: two women, twin sisters.
+# The pairs of suspects() whose pictures show that a name is wrong. All others stay in: two women,
+# twin sisters.
 WRONG_LABELS = {
     ("Carlos_Ruckauf", "Eduardo_Duhalde"): "the only photo of the first shows the second",
     ("Flor_Montulo", "Nora_Bendijo"): "photos of the two were swapped",
@@ -106,7 +106,7 @@ WRONG_LABELS = {
 
 
 def measured_thresholds(tail: ImpostorTail, people: Ints, fmrs: Floats) -> Floats:
-    """The lowest thresholds that keep these rates; `people`: copies of each."""
+    """The lowest thresholds with these rates; `people`: weight of each person."""
     thresholds = Resample(tail, people).thresholds_at(fmrs)
     if np.isnan(thresholds).any():
         raise ValueError(f"the tail ends before a false match rate of {fmrs.max():g}")
@@ -148,7 +148,7 @@ def pareto_curve(tail: ImpostorTail, people: Ints, fmrs: Floats) -> Floats:
 
 
 def limit(curves: list[Floats]) -> Floats:
-    """(..., FMRS): where the rows of PHOTOS lead with ever more photos: on from the last one, with
+    """(..., FMRS): the limit of the rows of PHOTOS for ever more photos: from the last one, with
     the slope that they have over 1 / photos."""
     inverse = 1 / np.array(PHOTOS)
     centred = inverse - inverse.mean()
@@ -270,7 +270,7 @@ def by_strictest(
 
 
 def by_pareto(data: dict[int, Impostors], photos: int, part: Bools) -> Floats:
-    """Those of the alternative."""
+    """(DEEP,): the thresholds of the alternative."""
     return pareto_curve(data[photos].among(part).tail, part.astype(np.int64), DEEP)
 
 
@@ -347,7 +347,7 @@ def show_rows(rows: list[Row]) -> None:
 
 
 def show_depth(data: dict[int, Impostors]) -> None:
-    """Calibrated on few people, how far below what they show does the map hold?"""
+    """How far below the measured rates the map of few people holds."""
     print("\nBeyond the data: FMR among all other people over the rate asked, mean [middle 80 %]")
     print(" " * 52 + "".join(f"{fmr:<22.0e}" for fmr in ASKED_FMRS))
     for photos, share in ((1, 0.5), (1, 0.125), (1, 0.0625), (3, 0.5), (3, 0.125)):
@@ -364,7 +364,7 @@ def show_depth(data: dict[int, Impostors]) -> None:
 
 
 def show_more(fused: NDArray[np.float32], person: Ints, rows: list[Row]) -> None:
-    """Do more photos than any row was measured with keep the rates of the line to the limit?"""
+    """Whether the rates of the limit hold for more photos than any measured row has."""
     print("\nMore photos than measured: FMR over the rate asked, [pairs of people]")
     last, beyond = rows[len(PHOTOS) - 1], rows[-1]
     for photos in (8, 10, 15, 20):
@@ -548,7 +548,7 @@ def as_json(
     groups: list[dict[str, Any]],
     min_fmr: float,
 ) -> dict[str, object]:
-    """What the file holds."""
+    """The content of the file."""
     looked_at = named(people, found)
     excluded = [
         {"people": pair, "similarity": round(similarity, 4), "reason": WRONG_LABELS[pair]}
@@ -573,7 +573,7 @@ def as_json(
 
 
 def named(people: list[str], found: dict[tuple[int, int], float]) -> dict[tuple[str, str], float]:
-    """With the names of the people, who are numbered in the order of their names."""
+    """Name the people, who are numbered in the order of their names."""
     return {(people[a], people[b]): similarity for (a, b), similarity in found.items()}
 
 
@@ -592,7 +592,7 @@ def deep_enough(data: dict[int, Impostors], rows: list[Row]) -> dict[int, Impost
 
 
 def show_labels(people: list[str], found: dict[tuple[int, int], float]) -> None:
-    """What suspects() found, and what became of it."""
+    """Print the pairs of suspects(), and how they were treated."""
     print(f"\nPairs of people of whom every photo matches one of the other at FMR {SUSPECT_FMR:g}")
     for pair, similarity in named(people, found).items():
         verdict = f"left out: {WRONG_LABELS[pair]}" if pair in WRONG_LABELS else "kept"

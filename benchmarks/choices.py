@@ -1,8 +1,8 @@
-"""What faster choices would bring and cost: threads, onnxruntime, a resident process.
+"""Benefit and cost of faster choices: threads, onnxruntime, a resident process.
 
     python benchmarks/choices.py [--rounds N]
 
-onnxruntime is no dependency of facauth; without it its rows are left out.
+onnxruntime is not a dependency of facauth; without it, its rows are left out.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 
 All get the same photo of about one megapixel and one enrolled person. facauth also checks
 liveness and quality, and runs two encoders; once on a plain store and once on one that is
-encrypted with a key file; and, if given, as it is in another checkout, on a store of its own. Runs
-alternate, so that a machine that gets slower slows all; what is printed below the table are
-medians of the ratios of neighbouring runs.
+encrypted with a key file. --before adds another checkout of facauth, on a store of its own. Runs
+alternate, so that a machine that gets slower slows all of them. Below the table are medians of the
+ratios of neighbouring runs.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def in_turn(commands: dict[str, Command], number: int) -> dict[str, Run]:
-    """Each once; each round begins with another one."""
+    """Run each once per round; each round begins with another one."""
     names = list(commands)
     first = number % len(names)
     return {name: measured(commands[name]) for name in names[first:] + names[:first]}
@@ -78,7 +78,7 @@ def facauth() -> list[str]:
 
 
 def prepare(folder: Path, before: Path | None) -> dict[str, Command]:
-    """Enrol one person with each; the commands that sign in."""
+    """Enrol one person with each program; returns the commands that sign in."""
     environments = {name: environment(folder / f"{name}.sqlite3") for name in (PLAIN, ENCRYPTED)}
     if before is not None:
         environments[BEFORE] = environment(folder / "before.sqlite3", before)
@@ -98,13 +98,13 @@ def prepare(folder: Path, before: Path | None) -> dict[str, Command]:
 
 
 def environment(store: Path, checkout: Path | None = None) -> dict[str, str]:
-    """Of a facauth with a store of its own."""
+    """The environment of a facauth with a store of its own."""
     python_path = {"PYTHONPATH": str(checkout.absolute())} if checkout else {}
     return {**os.environ, **python_path, "FACAUTH_STORE": str(store)}
 
 
 def run(env: dict[str, str], *command: str) -> None:
-    """To its end, without what it says; raises CalledProcessError unless it is exit code 0."""
+    """Run a command without its output; raises CalledProcessError unless it exits with 0."""
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -122,7 +122,7 @@ def measured(command: Command) -> Run:
 
 
 def report(rows: dict[str, list[Run]]) -> None:
-    """The table, with what it ran on."""
+    """Print the machine and the table."""
     print(
         f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, ",
         end="",

@@ -3,9 +3,9 @@
     python benchmarks/crowd.py [--people N] [--rounds N] [--seconds S] [--clients N ...]
 
 One person is real, all others are random unit vectors without signatures (see search.py). The
-server keeps what a large store is searched by in memory, which all of its workers share. It takes
-turns with the same server that does not, and reads it for every sign-in as `facauth sign-in` does,
-and with one whose store holds the one person only. Clients and photos are those of server.py.
+server keeps the search blocks of the store in memory, which all of its workers share. It takes
+turns with a server that reads the blocks for every sign-in, as `facauth sign-in` does, and with a
+server whose store has one person only. Clients and photos are those of server.py.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def print_table(urls: dict[str, str], bodies: list[bytes], chosen: argparse.Name
 
 
 def resident_mb(served: Served) -> int:
-    """Of a server's process now."""
+    """The present memory of a server's process, in MB."""
     lines = Path(f"/proc/{served.process.pid}/status").read_text().splitlines()
     (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
     return kilobytes // 1024

@@ -2,12 +2,11 @@
 
     python benchmarks/demo.py PORT [--threads]
 
-Two endpoints on face_recognition at its defaults, and a dictionary of users: no store, no limit, no
-look at whether the face is a live one. As such demos have it, the endpoints are `async def`, so
-that one request is worked on at a time and all others wait for it. --threads is kinder: the same
-functions as plain `def`, which FastAPI runs in threads, so that a photo is received and decoded
-beside another one. The faces themselves are one thread's at a time there too: face_recognition's
-networks are the process's, and two threads in them at once go on for ever, within seconds.
+Two endpoints on face_recognition at its defaults, and a dictionary of users: no store, no limits,
+no liveness check. The endpoints are `async def`, as is usual in such demos, so that the server
+works on one request at a time. With --threads they are plain `def`: FastAPI runs them in threads,
+so that photos are received and decoded in parallel. Only one thread at a time uses
+face_recognition, whose networks are global: two threads in them hang within seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ one_at_a_time = Lock()
 
 
 def encodings_of(file: UploadFile) -> list[Any]:
-    """Of every face in a photo."""
+    """The encodings of all faces in a photo."""
     pixels = face_recognition.load_image_file(file.file)
     with one_at_a_time:
         encodings: list[Any] = face_recognition.face_encodings(pixels)
@@ -50,7 +49,7 @@ def register(
 
 
 def sign_in(file: Annotated[UploadFile, File()]) -> dict[str, str | None]:
-    """The first user whose face is near enough."""
+    """The first user within the tolerance."""
     encodings = encodings_of(file)
     if not encodings:
         raise HTTPException(401, "no face was found")

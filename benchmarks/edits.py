@@ -1,15 +1,15 @@
-"""What an editor makes of one photo: each edit is a species of attack.
+"""Edits of photos, as an image editor makes them: each edit is a species of attack.
 
     python benchmarks/edits.py PHOTOS OUT [--rooms FOLDER] [--others FOLDER] [--form replay|spoof]
                                [--only EDIT ...] [--photos N] [--seed N]
 
 PHOTOS, --rooms and --others are searched for images; each photo of PHOTOS that shows a face is
 edited in every way of EDITS. Rooms (photos without a face; drawn ones if none are given) and
-photos of other people lend what the edits put around the face; they are drawn by the seed, never
-from the edited photo's own folder if that is a person's. OUT is what `facauth evaluate` reads:
+photos of other people provide the surroundings of edited faces; the seed draws them, never
+from the folder of the edited person. OUT is what `facauth evaluate` reads:
 form replay: original/NAME.png and EDIT/NAME.png; form spoof: attack_EDIT/NAME.png.
 
-Pixels are a function of the photo, the scene and the seed alone.
+Pixels depend on the photo, the scene and the seed only.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 SEED = 20261130
 HEAD = (0.75, 0.85)  # half axes of a head's oval, in widths and heights of the face box
-INNER = (0.48, 0.52)  # likewise of the face without hair and ears: what a face swap takes
-WARP_CELLS = 6  # knots of a smooth warp along the longer side; it is no shape that a plane has
+INNER = (0.48, 0.52)  # likewise of the face without hair and ears, which a face swap copies
+WARP_CELLS = 6  # knots of a smooth warp along the longer side; not the shape of a plane
 INK, LENS, CLOTH = (25, 22, 20), (35, 35, 40), (120, 160, 190)
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What an edit may use beside the photo: chance, a room, and a photo of somebody else."""
+    """Inputs of an edit beside the photo: random numbers, a room, and a photo of another person."""
 
     rng: np.random.Generator
     room: Pixels
@@ -110,7 +110,7 @@ def _levels(shown: NDArray[np.floating[Any]]) -> Pixels:
 
 
 def displaced(pixels: Pixels, across: Plane, down: Plane) -> Pixels:
-    """Every pixel from so many pixels to the right and below."""
+    """Each pixel from an offset to the right and below."""
     y, x = np.indices(pixels.shape[:2], np.float32)
     found = cv2.remap(
         pixels, x + across, y + down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
@@ -250,7 +250,7 @@ def blurred_background(pixels: Pixels, face: Face, _: Scene) -> Pixels:
 
 
 def swapped(pixels: Pixels, face: Face, scene: Scene, *, clone: bool = False) -> Pixels:
-    """The face on somebody else's photo, its points on theirs, in their colours.
+    """The face on the photo of another person, at its landmarks and in its colours.
 
     clone: by Poisson blending (Perez, Gangnet and Blake, SIGGRAPH 2003), or else a soft border.
     """
@@ -294,7 +294,7 @@ def cloned(below: Pixels, above: Pixels, mask: Mask) -> Pixels:
 
 
 def pasted(shape: str, height: float, *, on_other: bool = False) -> Edit:
-    """The head on a photo of a room, or beside nobody: over the head of somebody else's photo.
+    """The head on a photo of a room, or over the head of another person's photo.
 
     shape: oval, square or seamless. height: of the face, as a share of the room's height; on
     another's photo the face is `height` times as high as theirs.
@@ -392,7 +392,7 @@ def jpeg(quality: int) -> Edit:
 
 
 def then(*edits: Edit) -> Edit:
-    """One after the other; the face is taken to stay where it was."""
+    """Several edits in a row; the face is assumed not to move."""
 
     def edit(pixels: Pixels, face: Face, scene: Scene) -> Pixels:
         for each in edits:
@@ -402,7 +402,7 @@ def then(*edits: Edit) -> Edit:
     return edit
 
 
-# Last in a chain are those that move the face: the others have to know where it is.
+# Edits that move the face come last in a chain: the others need to know where it is.
 EDITS: dict[str, Edit] = {
     **{f"warp_{share}": warped(share / 100) for share in (0.5, 1, 2, 3)},
     "moved": moved(0.06),
@@ -476,7 +476,7 @@ def _kin(one: Path, other: Path) -> bool:
 
 
 def drawn_room(rng: np.random.Generator, width: int = 960, height: int = 720) -> Pixels:
-    """A wall, a floor and furniture with some grain: no photo, for lack of one."""
+    """A drawn wall, floor and furniture with some grain, if there is no photo of a room."""
     y = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j][0][..., None]
     room = rng.uniform(120, 210, 3) * (1 - 0.3 * y) + np.zeros((height, width, 3))
     for _ in range(12):
@@ -495,7 +495,7 @@ def read(path: Path) -> Pixels:
 
 
 def subjects(paths: Sequence[Path], detector: cv2.FaceDetectorYN) -> Iterator[Subject]:
-    """Those of the photos that show a face."""
+    """The photos that show a face."""
     for path in paths:
         sighting = sight(read(path), detector)
         if sighting.faces:

@@ -1,9 +1,9 @@
-"""What encryption at rest, and the log, cost: the store alone, without photos and networks.
+"""The cost of encryption and of the log: the store alone, without photos and networks.
 
     python benchmarks/encryption.py [--people N] [--events N]
 
-Each person has three photos; encodings and signatures are as large as real ones. What is written
-is on the disk when it is counted (fsync), in a temporary folder. Medians.
+Each person has three photos; encodings and signatures are as large as real ones. Writes are on the
+disk before they count (fsync), in a temporary folder. Figures are medians.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def main() -> None:
 
 
 def enrol(path: Path, keys: KeyAccess, people: int) -> None:
-    """Random photos for so many people."""
+    """Enrol people with random photos."""
     with Store.open(path, keys, create=True) as store, store.transaction() as change:
         for number in range(people):
             store.person(f"Person {number}").add(change, CONTRACT, photos())
 
 
 def photos() -> list[Template]:
-    """Of one person."""
+    """The photos of one person."""
     return [
         Template(os.urandom(ENCODING_BYTES), os.urandom(SIGNATURE_BYTES), accepted_spoof=False)
         for _ in range(PHOTOS)
@@ -66,7 +66,7 @@ def photos() -> list[Template]:
 
 
 def reading(stores: dict[str, Path], keys: KeyAccess, people: int) -> None:
-    """What a sign-in reads: every encoding, and the signatures of one person."""
+    """The reads of a sign-in: all encodings, and the signatures of one person."""
     reads: dict[str, Callable[[Store], object]] = {
         f"every encoding of {people:,} people": lambda store: store.encodings(CONTRACT),
         "the signatures of one person": lambda store: store.person("Person 0").signatures(),
@@ -82,7 +82,7 @@ def reading(stores: dict[str, Path], keys: KeyAccess, people: int) -> None:
 
 
 def opening(folder: Path) -> None:
-    """What a key costs: from a file, and from a passphrase."""
+    """The cost of a key from a file, and from a passphrase."""
     asking = KeyAccess(None, folder / "other key", lambda _: "a passphrase of some length")
     for kind, what in ((KeyKind.FILE, "key file"), (KeyKind.PASSPHRASE, "passphrase (scrypt)")):
         path = folder / f"{kind}.sqlite3"
@@ -96,7 +96,7 @@ def opening(folder: Path) -> None:
 
 
 def logging(stores: dict[str, Path], keys: KeyAccess, events: int) -> None:
-    """One event, each in a transaction of its own, at several lengths of the log."""
+    """One event in its own transaction, at several lengths of the log."""
     for length in (0, events // 10, events):
         row = []
         for path in stores.values():
@@ -121,7 +121,7 @@ def fill(store: Store, length: int) -> None:
 
 
 def rotating(path: Path, keys: KeyAccess, asked: argparse.Namespace) -> None:
-    """Everything sealed anew, once."""
+    """One rotation, which seals all data again."""
     with Store.open(path, keys) as store, watch() as spent_ms:
         rekey.rotate(store, keys)
     what = f"key rotate of {asked.people:,} people, {asked.events:,} events"
@@ -140,7 +140,7 @@ def median(work: Callable[[], object], repeats: int) -> float:
 
 @contextmanager
 def watch() -> Iterator[list[float]]:
-    """Afterwards holds how many milliseconds were spent."""
+    """A list that holds the milliseconds spent, after the block."""
     spent_ms: list[float] = []
     start = time.perf_counter()
     yield spent_ms

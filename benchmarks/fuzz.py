@@ -3,11 +3,11 @@
     python benchmarks/fuzz.py [--inputs 50000] [--seed 2026] [--jobs 2] [--keep FOLDER]
 
 Each input is a whole image of some kind (the small ones of tests/mutations.py, and the sample
-pictures) after one to four mutations. It goes through `read_image` and `decode`, and what
-came of a sample picture, or of every tenth small one, through detection and quality. A finding is
-a process that died, a hang, an error that is no refusal, memory that ran out, more processor time
+pictures) after one to four mutations. It goes through `read_image` and `decode`; the pixels of a
+sample picture, and of every tenth small one, also go through detection and quality. A finding is a
+process that died, a hang, an error that is not a refusal, exhausted memory, more processor time
 than --slow-s, or a line that a library wrote to stderr. Input number i of a seed is always the
-same; --keep writes those with a finding to a folder, nothing else is written.
+same. --keep writes inputs with a finding to a folder; nothing else is written.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ FINE = ("decoded", "refused")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one input."""
+    """The outcome of one input."""
 
     number: int
-    answer: str  # one of FINE, or what is wrong
+    answer: str  # one of FINE, or the fault
     spent_s: float = 0.0  # processor time
-    grown_mb: float = 0.0  # peak memory while it was worked on, over that before it
+    grown_mb: float = 0.0  # peak memory of this input, above the memory before it
     peak_mb: float = 0.0  # of the process, so far
-    looked: bool = False  # whether faces were looked for
+    looked: bool = False  # whether faces were searched
 
 
 @dataclass(slots=True)
 class Worker:
-    """A process that answers a number with what became of that input."""
+    """A process that receives the number of an input and answers with its outcome."""
 
     process: SpawnProcess
     pipe: Connection
@@ -79,11 +79,11 @@ class Worker:
 
     @property
     def is_late(self) -> bool:
-        """Whether nobody should wait for it any longer."""
+        """Whether the worker hangs."""
         return time.monotonic() - self.since > PATIENCE_S
 
     def answer(self) -> Outcome | None:
-        """What it found; None if it died or hangs."""
+        """The outcome; None if the worker died or hangs."""
         with suppress(EOFError, ConnectionError):
             if self.pipe.poll():
                 outcome: Outcome = self.pipe.recv()
@@ -91,7 +91,7 @@ class Worker:
         return None
 
     def ended(self) -> str:
-        """End it; how it ended before."""
+        """End the worker; returns how it ended before."""
         self.process.join(timeout=1.0)
         hung = self.process.is_alive()
         self.process.kill()
@@ -109,7 +109,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def is_picture(path: Path) -> bool:
-    """And not the credits."""
+    """Whether a file is a picture, not the credits."""
     return path.suffix in (".jpg", ".png")
 
 
@@ -125,7 +125,7 @@ def made(number: int, seed: int, whole: dict[str, bytes]) -> tuple[str, bytes]:
 
 
 def with_checksums(png: bytes) -> bytes:
-    """The same PNG with a right checksum after each chunk, or every mutation would end there."""
+    """The PNG with correct checksums; otherwise every mutation would end at a checksum."""
     data, at = bytearray(png), 8
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4])
@@ -135,7 +135,7 @@ def with_checksums(png: bytes) -> bytes:
 
 
 def work(pipe: Connection, seed: int) -> None:
-    """The worker: make the input, run it, answer; to the end of the pipe."""
+    """The worker: create inputs, run them and answer, until the pipe ends."""
     find_tests()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESSES, MAX_ADDRESSES))
@@ -168,7 +168,7 @@ def judged(
     kind, data = made(number, seed, whole)
     look = "." in kind or random.Random(number).random() < SIGHT_SHARE
     before_mb = memory_mb("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     start = time.process_time()
     answer = run(path, data, networks, look=look)
     spent_s, peak_mb = time.process_time() - start, memory_mb("VmHWM")
@@ -196,7 +196,7 @@ def run(path: Path, data: bytes, networks: Networks, *, look: bool) -> str:
 
 
 def memory_mb(what: str) -> float:
-    """Of this process; not ru_maxrss, which begins with what the parent process had."""
+    """The memory of this process; ru_maxrss would start with the memory of the parent process."""
     found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) / 1024
@@ -213,7 +213,7 @@ def started(seed: int) -> Worker:
 
 
 def outcomes(inputs: int, seed: int, workers: list[Worker]) -> Iterator[Outcome]:
-    """Of every input, in the order in which they end; a worker that is lost is replaced."""
+    """The outcomes of all inputs, in the order of their ends; a lost worker is replaced."""
     numbers = iter(range(inputs))
     for worker, number in zip(workers, numbers, strict=False):
         worker.give(number)
@@ -231,7 +231,7 @@ def outcomes(inputs: int, seed: int, workers: list[Worker]) -> Iterator[Outcome]
 
 
 def main() -> None:
-    """Run them all, print what became of them; exit code 1 if there is a finding."""
+    """Run all inputs and print the outcomes; exit code 1 if there is a finding."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -261,12 +261,12 @@ def main() -> None:
 
 
 def is_finding(outcome: Outcome, slow_s: float) -> bool:
-    """Whether something must be mended."""
+    """Whether the outcome shows a bug."""
     return outcome.answer not in FINE or outcome.spent_s > slow_s
 
 
 def report(all_outcomes: list[Outcome], seed: int, whole: dict[str, bytes], idle_mb: float) -> None:
-    """What it ran on, a line per kind, and the extremes."""
+    """Print the machine, a line per kind, and the extremes."""
     packages = ("pillow", "pi-heif", "opencv-python-headless", "numpy")
     print(
         f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "

@@ -1,4 +1,4 @@
-"""How big the house is, and how much of it repeats: figures of any commit.
+"""The size of the code base, and its repetitions, of any commit.
 
     python benchmarks/house.py [REV]
 
@@ -94,7 +94,7 @@ def report(folder: Path) -> None:
 
 
 def report_structure(sources: Mapping[str, str]) -> None:
-    """Print what functions and imports come to."""
+    """Print the figures of functions and imports."""
     lengths = sorted(lengths_of_functions(sources.values()))
     p90 = statistics.quantiles(lengths, n=10, method="inclusive")[-1]
     shown = f"{statistics.median(lengths):.0f} / {p90:.0f} / {lengths[-1]}"
@@ -107,7 +107,7 @@ def report_structure(sources: Mapping[str, str]) -> None:
 
 
 def counted(found: Mapping[str, int]) -> str:
-    """The largest first, as words."""
+    """The counts as text, the largest first."""
     return ", ".join(f"{name} {n}" for name, n in Counter(found).most_common(8))
 
 
@@ -134,7 +134,7 @@ def lengths_of_functions(texts: Iterable[str]) -> Iterator[int]:
 
 
 def imports(sources: Mapping[str, str]) -> Graph:
-    """Module -> the modules of ours that it imports anywhere."""
+    """Module -> the modules of facauth that it imports anywhere."""
     graph: Graph = {name: set() for name in sources}
     for name, text in sources.items():
         for node in ast.walk(ast.parse(text)):

@@ -1,11 +1,10 @@
-"""What an import of very many people costs, and whether others sign in meanwhile.
+"""The cost of an import of very many people, and the waiting time of sign-ins meanwhile.
 
     python benchmarks/importing.py [--people 10000] [--signatures] [--encrypted] [--json]
 
-People who do not exist, with one photo each, are imported from a plain export by `facauth import`
-in a process of its own. Another process opens the store all the time and counts a failed try, as a
-sign-in does, and says how long it had to wait. Processor time is that of the whole import, start
-included.
+`facauth import` imports made-up people with one photo each from a plain export, in its own process.
+Another process keeps opening the store, counts a failed attempt as a sign-in does, and measures its
+waiting time. Processor time is that of the whole import, with its start.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from facauth.structs import PersonName
 from facauth.transfer.document import PersonCopy, Photo, write
 
 AT = "2026-01-01T00:00:00+00:00"
-SIGNATURE_BYTES = 70_000  # about what is kept of a photo by which it is found again
+SIGNATURE_BYTES = 70_000  # about the size of a real signature
 SEED = 20261130
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one import."""
+    """The figures of one import."""
 
     people: int
     processor_s: float
@@ -49,7 +48,7 @@ class Figures:
 
 
 def export_of(people: int, *, signatures: bool) -> str:
-    """The text of an export of so many people, all of them strangers to each other."""
+    """The text of an export of made-up people, all different."""
     random = np.random.default_rng(SEED)
     vectors = random.normal(size=(people, 256)).astype("<f4")
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -63,7 +62,7 @@ def export_of(people: int, *, signatures: bool) -> str:
 
 
 def measured(people: int, *, signatures: bool, encrypted: bool) -> Figures:
-    """Import them in one process while this one counts tries."""
+    """Import in another process while this one counts attempts."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         exported, path, key = folder / "export", folder / "store.sqlite3", folder / "key"
@@ -92,7 +91,7 @@ def measured(people: int, *, signatures: bool, encrypted: bool) -> Figures:
 def tried_until_done(
     importing: subprocess.Popen[bytes], path: Path, keys: KeyAccess
 ) -> tuple[list[float], int]:
-    """How long each try to sign in took meanwhile, and how many found the store held."""
+    """The duration of each attempt meanwhile, and how many found the store busy."""
     waits, refused, no_match = [], 0, NoMatch(Reason("match.none", "no", "no"))
     while importing.poll() is None:
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What is left of a store when the process is killed: at every write, and half-way through it.
+"""The state of a store after a process is killed at every write, and half-way through it.
 
     python benchmarks/kills.py [--every N] [--only OPERATION ...] [--json]
 
@@ -16,16 +16,16 @@ opened as the next command would, with its key, and this must hold:
 - an older store has its rows or is a current one, with a whole backup beside it
 - no file is open to others, although the umask is 000
 - no byte that the operation erased is in any file: encodings, signatures, names, keys
-- the operation can be done again, or if it was done, the next one; then no file is left over, and
-  no key of an earlier generation
+- the operation can be repeated or, if it was done, the next one can be done; then no file is left
+  over, and no key of an earlier generation
 
 A second table is about torn write-ahead logs: cut off at the end of each frame and in the middle
 of it, and with a byte flipped in each. The store must then be as some committed transaction
 left it: the last one before the damage.
 
-The last operations are meant to fail. They show that what is claimed above can be found wrong.
+The last operations are wrong on purpose. They show that the checks can fail.
 
-This is the death of a process, not of a machine: what was written stays written.
+A process dies here, not a machine: written data stays written.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ from killer import calls, kill, why_not
 
 CONTRACT = "kills/1"
 ASKED = Terms.of(None, None, DEFAULT)
-FEATURES = 20  # of each part of a signature: less than of a photo, to be done sooner
+FEATURES = 20  # features of each part of a signature: fewer than of a photo, to be faster
 GREY_PX = 40
 WAL_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24  # sqlite.org/fileformat.html#the_write_ahead_log
 
@@ -108,24 +108,24 @@ def nothing(_: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Something that must be done whole or not at all, to a store at a path."""
+    """An operation on a store at a path, which must be done whole or not at all."""
 
     name: str
     prepare: Callable[[Path], object]
     act: Callable[[Path], object]
-    read: Callable[[Path], State]  # all that must be as before or as after
-    use: Callable[[Path], object]  # what must work when it was done
-    midway: tuple[Callable[[Path], object], ...] = ()  # to what a kill may lead as well
+    read: Callable[[Path], State]  # the state that must be as before or as after
+    use: Callable[[Path], object]  # the operation that must work afterwards
+    midway: tuple[Callable[[Path], object], ...] = ()  # further states that a kill may lead to
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of an operation that was killed."""
+    """The results of the kills of one operation."""
 
     operation: str
     calls: int
     kills: int = 0
-    found_done: int = 0  # kills after which it turned out done; damages with transactions before
+    found_done: int = 0  # kills after which it was done; damages after a transaction
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -134,7 +134,7 @@ class Tally:
 
 
 def made_up() -> Stages:
-    """Stages for images named "PERSON NUMBER", each of a live face that is never seen again."""
+    """Stages for images named "PERSON NUMBER", each with a new live face."""
     face = Face((0.0, 0.0, 100.0, 100.0), np.zeros((5, 2), np.float32), 1.0)
     quality = Quality(100, 1, 0.5, 0, 0, 0, 50, 8, 0, 0, 0, 1, 1, 1)
     live = Liveness(LiveVerdict.LIVE, 1.0, 0.5, 0.9, (), ())
@@ -154,27 +154,27 @@ def made_up() -> Stages:
 
 
 def fake() -> Stages:
-    """Stages that take every image for a picture of a face."""
+    """Stages that judge every image as a picture of a face."""
     reason = Reason("liveness.presentation_attack", "it is a picture", "come in person")
     attack = Liveness(LiveVerdict.ATTACK, 0.0, 0.5, 0.9, (), (reason,))
     return replace(made_up(), liveness=lambda *_: attack)
 
 
 def encoding(image: str) -> Encoding:
-    """Alike for all images of one person."""
+    """An encoding, similar for all images of one person."""
     person = image.rpartition(" ")[0].encode()
     vector = unit(person) + 0.3 * unit(image.encode())
     return Encoding(CONTRACT, (vector / np.linalg.norm(vector)).astype(np.float32))
 
 
 def unit(seed: bytes) -> Any:
-    """256 numbers of unit length."""
+    """A random vector of 256 numbers and unit length."""
     vector = np.random.default_rng(zlib.crc32(seed)).normal(size=256)
     return vector / np.linalg.norm(vector)
 
 
 def signature(seed: bytes) -> CaptureSignature:
-    """Of noise."""
+    """A signature of noise."""
     dice = np.random.default_rng(zlib.crc32(seed))
 
     def part() -> Part:
@@ -186,7 +186,7 @@ def signature(seed: bytes) -> CaptureSignature:
     return CaptureSignature(part(), part())
 
 
-# Long enough to be looked for in files.
+# Long enough to be searched in files.
 ADA = PersonName.parse("Ada of Lovelace and Byron")
 BOB = PersonName.parse("Bob of Shannon and Wiener")
 CAROL = PersonName.parse("Carol of Noether and Hilbert")
@@ -194,11 +194,11 @@ DAN = PersonName.parse("Dan of Turing and Church")
 EVE = PersonName.parse("Eve of Hopper and Aiken")
 
 
-# ---- what is done to a store
+# ---- operations
 
 
 def keys(path: Path) -> KeyAccess:
-    """The key file is beside the store, so that it is killed as well."""
+    """The key file is beside the store, so that its writes are killed too."""
     return KeyAccess(default_key_file=path.with_name("key"))
 
 
@@ -229,7 +229,7 @@ def study(path: Path, number: int = 100) -> None:
 
 
 def search(path: Path) -> None:
-    """Sign Ada in, as in a store that is so large that it is searched by blocks."""
+    """Sign Ada in by search blocks, as in a large store."""
     few, means.SEARCHED_FROM = means.SEARCHED_FROM, 1
     try:
         recognise(path)
@@ -238,13 +238,13 @@ def search(path: Path) -> None:
 
 
 def refuse(path: Path) -> None:
-    """A stranger."""
+    """Refuse a stranger."""
     with opened(path) as store, suppress(NoMatch):
         sign_in(System.of(made_up(), store), "a stranger 1", ASKED)
 
 
 def catch(path: Path) -> None:
-    """A picture of Ada, which counts as two failures of hers."""
+    """Refuse a picture of Ada, which counts as two failures."""
     with opened(path) as store, suppress(Attack):
         asked = Terms.of(None, ADA.text, DEFAULT)
         sign_in(System.of(fake(), store), f"{ADA.text} 100", asked)
@@ -253,7 +253,7 @@ def catch(path: Path) -> None:
 def abandon(path: Path, claimed: PersonName | None = None, near: PersonName | None = None) -> None:
     """A sign-in that ends after it was counted and before it is settled.
 
-    near: whom it comes near, and counts for as well.
+    near: the person whom it nearly matches, and for whom it counts too.
     """
     name = claimed.text if claimed else None
     with opened(path) as store, suppress(KeyboardInterrupt), store.attempt(name) as attempt:
@@ -263,12 +263,12 @@ def abandon(path: Path, claimed: PersonName | None = None, near: PersonName | No
 
 
 def make(path: Path) -> None:
-    """A store with nobody in it."""
+    """Create an empty store."""
     opened(path, create=True).close()
 
 
 def unlock(path: Path) -> None:
-    """Forget the failures of sign-ins that name nobody."""
+    """Forget the failures of sign-ins without a name."""
     with opened(path) as store, store.transaction() as change:
         change.unlock(None)
 
@@ -286,7 +286,7 @@ def rename(path: Path, old: PersonName, new: PersonName) -> None:
 
 
 def encrypt(path: Path) -> None:
-    """Give the store a key, or another one."""
+    """Encrypt the store, or rotate its key."""
     with opened(path) as store:
         encrypted = store.lock() is not None
         if encrypted:
@@ -296,7 +296,7 @@ def encrypt(path: Path) -> None:
 
 
 def newcomer(path: Path) -> None:
-    """What must always work."""
+    """Register a new person, which must always work."""
     enrol(path, DAN, (1,))
 
 
@@ -307,13 +307,13 @@ def two_people(path: Path) -> None:
 
 
 def searched(path: Path) -> None:
-    """Ada and Bob, and the block that they are found by."""
+    """Ada and Bob, and their search block."""
     two_people(path)
     search(path)
 
 
 def tried(path: Path) -> None:
-    """Ada and Bob, and a failure of Ada and of nobody in particular."""
+    """Ada and Bob, a failure of Ada, and one without a name."""
     two_people(path)
     abandon(path)
     abandon(path, ADA)
@@ -376,7 +376,7 @@ def made(version: int) -> State:
         return rows(at(Path(folder)))
 
 
-# ---- what must be found
+# ---- operations that are wrong on purpose
 
 
 def two_transactions(path: Path) -> None:
@@ -407,7 +407,7 @@ def read_file(path: Path) -> State:
 
 
 def guarded(path: Path) -> None:
-    """A lock that nobody takes away when its owner is dead."""
+    """A lock file that stays when its owner dies."""
     lock = path.with_name("lock")
     os.close(os.open(lock, os.O_CREAT | os.O_EXCL, 0o600))
     with opened(path) as store:
@@ -416,7 +416,7 @@ def guarded(path: Path) -> None:
 
 
 def unerased(path: Path) -> None:
-    """A removal that leaves the bytes in free pages, and only then drops these."""
+    """A removal that leaves the bytes in free pages, and drops these in a second step."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA secure_delete = OFF")
         db.execute("DELETE FROM templates")
@@ -424,7 +424,7 @@ def unerased(path: Path) -> None:
 
 
 def kept_too_long(path: Path) -> None:
-    """A backup that goes after what it is a backup of."""
+    """A removal that deletes the backup after the commit."""
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA secure_delete = ON")
         db.execute("DELETE FROM templates")
@@ -432,12 +432,12 @@ def kept_too_long(path: Path) -> None:
 
 
 def readable(path: Path) -> None:
-    """A file that is made without a mode, beside the store."""
+    """A file beside the store that is created without a mode."""
     path.with_name("secret").write_text("secret")
 
 
 def unjournalled(path: Path) -> None:
-    """A transaction that cannot be taken back."""
+    """A transaction without a journal."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = OFF")
         db.execute("BEGIN")
@@ -458,7 +458,7 @@ def unchained(path: Path) -> None:
 
 
 def forgotten_too_soon(path: Path) -> None:
-    """A rotation that drops the old key before the store has the new one."""
+    """A rotation that deletes the old key before the store has the new one."""
     with opened(path) as store:
         lock = store.lock()
         assert lock
@@ -469,14 +469,14 @@ def forgotten_too_soon(path: Path) -> None:
 
 
 def backed_up_in_place(path: Path) -> None:
-    """A migration with a backup that has its name before it is whole."""
+    """A migration whose backup has its final name before it is whole."""
     copy = path.with_name(f"{path.name}.v2.backup")
     copy.touch(mode=0o600)
     copy.write_bytes(path.read_bytes())
     upgrade.migrate(path)
 
 
-# ---- what is found in a store
+# ---- the state of a store
 
 
 def read(path: Path) -> State:
@@ -496,7 +496,7 @@ def read(path: Path) -> State:
 
 
 def contents(store: Store) -> State:
-    """Of a sound store."""
+    """The content of a sound store."""
     assert store.faults() == []
     broken = store.verify_log()[1]
     assert broken is None, f"the log is broken: {broken}"
@@ -527,7 +527,7 @@ def read_migrated(path: Path) -> State:
 
 
 def rows(path: Path) -> State:
-    """The version, and every row of every table, past facauth."""
+    """The version and all rows of all tables, read by SQLite directly."""
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         tables = [tuple(db.execute(f"SELECT * FROM {table}")) for table in table_names(db)]
@@ -541,7 +541,7 @@ def table_names(db: sqlite3.Connection) -> list[str]:
 
 
 def secrets(path: Path) -> set[bytes]:
-    """All bytes and names that are kept of anybody, past facauth, and the keys in the key file."""
+    """All stored bytes and names of people, past facauth, and the keys of the key file."""
     if not path.exists():
         return set()
     with closing(sqlite3.connect(path)) as db:
@@ -552,13 +552,13 @@ def secrets(path: Path) -> set[bytes]:
 
 
 def key_lines(path: Path) -> list[str]:
-    """What is in the key file."""
+    """The lines of the key file."""
     file = path.with_name("key")
     return file.read_text().splitlines() if file.exists() else []
 
 
 def old_keys(path: Path) -> list[str]:
-    """A complaint if the key file holds more of the store's own keys than the one it needs."""
+    """A fault if the key file holds an unused key of the store."""
     with opened(path) as store:
         lock = store.lock()
     lines = [line.split() for line in key_lines(path)]
@@ -577,7 +577,7 @@ def open_to_others(folder: Path) -> list[str]:
 
 
 def pieces(blob: bytes) -> Iterator[bytes]:
-    """16 of each 256 bytes, so that every page they were on gives them away; no runs of zeros."""
+    """16 of each 256 bytes, so that every page of the data is found; no runs of zeros."""
     cut = (blob[start : start + 16] for start in range(0, len(blob) - 15, 256))
     return (piece for piece in cut if len(set(piece)) > 8)
 
@@ -587,19 +587,21 @@ def pieces(blob: bytes) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One operation, prepared once: what it starts from, what it leads to, where it is tried."""
+    """One operation, prepared once: state before, state after, and a folder for trials."""
 
     operation: Operation
     start: Path
     trial: Path
     done: State
-    undone: list[tuple[State, State]]  # what may be found instead, and what doing it then leads to
+    undone: list[
+        tuple[State, State]
+    ]  # further states that are allowed, and the states after a repetition
     files: set[str]
     secrets: set[bytes]
 
     @classmethod
     def of(cls, operation: Operation, folder: Path) -> Bench:
-        """Prepare it; it is done once here, so that nothing is left to import."""
+        """Prepare the operation; it runs once here, so that all modules are imported."""
         start, trial = folder / "start", folder / "trial"
         start.mkdir()
         operation.prepare(at(start))
@@ -616,12 +618,12 @@ class Bench:
         return cls(operation, start, trial, undone[-1][1], undone, found, secrets(at(start)))
 
     def act(self) -> None:
-        """The operation, where every file that is not made private is everybody's."""
+        """Run the operation with umask 000, so that files that are not made private are open."""
         os.umask(0)
         self.operation.act(at(self.trial))
 
     def check(self) -> tuple[bool, list[str]]:
-        """Whether the operation turned out to be done, and what must not be."""
+        """Whether the operation was done, and the faults."""
         wrong = [f"{name} is open to others" for name in open_to_others(self.trial)]
         try:
             state = self.operation.read(at(self.trial))
@@ -634,7 +636,7 @@ class Bench:
         return state == self.done, wrong
 
     def go_on(self, state: State) -> list[str]:
-        """Do what comes next, from this state."""
+        """Run the next operation from this state."""
         path = at(self.trial)
         if state == self.done:
             self.operation.use(path)
@@ -649,7 +651,7 @@ class Bench:
         return old_keys(path)
 
     def not_erased(self) -> list[str]:
-        """Files with bytes that were in the store and are no longer."""
+        """Files with bytes that were erased from the store."""
         gone = [
             piece for secret in self.secrets - secrets(at(self.trial)) for piece in pieces(secret)
         ]
@@ -663,12 +665,12 @@ class Bench:
 
 
 def at(folder: Path) -> Path:
-    """Where the store of a trial is; not the folder itself, so that it can be missing."""
+    """The path of the store of a trial, in a folder, so that the store can be missing."""
     return folder / "data" / "people.sqlite3"
 
 
 def again(start: Path, trial: Path) -> None:
-    """Put everything back."""
+    """Restore the state before."""
     shutil.rmtree(trial, ignore_errors=True)
     shutil.copytree(start, trial)
 
@@ -676,7 +678,7 @@ def again(start: Path, trial: Path) -> None:
 def killed(operation: Operation, every: int = 1, until: str | None = None) -> Tally:
     """Kill an operation at each writing call, in each way; with `every`, only each n-th time.
 
-    until: what must be wrong for this to be enough.
+    until: stop at the first fault that contains this text.
     """
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
@@ -722,7 +724,7 @@ def torn(name: str, prepare: Callable[[Path], object], every: int = 1) -> Tally:
 
 
 def differs(trial: Path, expected: State) -> str:
-    """How a store is not as expected; empty if it is."""
+    """The differences of a store from the expected state; empty if there are none."""
     try:
         return "" if read(at(trial)) == expected else "not as the last whole transaction left it"
     except FAULTS as error:
@@ -732,7 +734,7 @@ def differs(trial: Path, expected: State) -> str:
 def committed(folder: Path, prepare: Callable[[Path], object]) -> list[State]:
     """A store whose log holds some transactions, each a state; the first is that without a log.
 
-    It is copied while it is open, for the last one to leave a store empties its log.
+    It is copied while open, because closing the store empties the log.
     """
     busy, states = folder.with_name("busy"), []
     prepare(at(busy))
@@ -762,7 +764,7 @@ def drop(path: Path) -> None:
 
 
 def frames(log: bytes) -> tuple[list[int], list[int]]:
-    """Where the frames of a write-ahead log end, and which of them end a transaction."""
+    """The ends of the frames of a write-ahead log, and which frames end a transaction."""
     (page_bytes,) = struct.unpack_from(">I", log, 8)
     step = FRAME_HEADER_BYTES + page_bytes
     ends = list(range(WAL_HEADER_BYTES + step, len(log) + 1, step))
@@ -787,12 +789,12 @@ def damage(log: bytes, ends: list[int]) -> Iterator[tuple[int, bytes]]:
 def on_store(
     name: str, act: Callable[[Path], object], prepare: Callable[[Path], object] = two_people
 ) -> Operation:
-    """Done to a store of two people."""
+    """An operation on a store of two people."""
     return Operation(name, prepare, act, read, newcomer)
 
 
 def migration(name: str, act: Callable[[Path], object], version: int) -> Operation:
-    """From that version to the current one."""
+    """The migration of a version to the current one."""
     return Operation(name, partial(older, version=version), act, read_migrated, newcomer)
 
 
@@ -822,7 +824,7 @@ OPERATIONS = (
     on_store("remove, encrypted", partial(remove, name=ADA), encrypted),
 )
 LOGS = {"plain": two_people, "encrypted": encrypted}
-# Meant to fail, and how.
+# Wrong on purpose, with the fault to be found.
 CONTROLS = {
     on_store("two transactions", two_transactions): "neither as before nor as after",
     Operation(
@@ -840,7 +842,7 @@ CONTROLS = {
 
 
 def main() -> None:
-    """Kill everything and print what was left."""
+    """Kill all operations and print the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -868,12 +870,12 @@ def main() -> None:
 
 
 def is_found(tally: Tally, what: str) -> bool:
-    """Whether an operation that is meant to fail failed in the way it is meant to."""
+    """Whether an operation that is wrong on purpose has the expected fault."""
     return any(what in violation for violation in tally.violations)
 
 
 def report(tallies: list[Tally], logs: list[Tally], controls: list[tuple[Tally, str]]) -> None:
-    """For people."""
+    """Print the tables."""
     print(f"{platform.platform()}, {os.cpu_count()} processors, ", end="")
     print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}")
     print(f"stores in {MEMORY or tempfile.gettempdir()}")
@@ -907,7 +909,7 @@ def tally_row(tally: Tally) -> str:
 
 
 def total(tallies: Sequence[Tally]) -> Tally:
-    """All of them as one."""
+    """The sum of all tallies."""
     return Tally(
         "all",
         sum(each.calls for each in tallies),

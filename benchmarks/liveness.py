@@ -11,14 +11,14 @@ training (weights/train_liveness.py --leave-out), compile the result to a folder
 
 Every photo goes through facauth's own stages: decode, sight, the largest face, quality, liveness.
 --degrade spoils every photo first (blur of sigma 2, noise of sigma 15, a quarter of the size, grey,
-JPEG 30). --zoom cuts every photo to so many boxes around its face, as who hides a screen's edges
-does.
+JPEG 30). --zoom cuts every photo to this many boxes around its face, as an attacker does to hide
+the edges of a screen.
 
 Words follow ISO/IEC 30107-3: APCER is the share of attacks that are called live, for each kind
 of attack; BPCER the share of live photos that are called attacks. What could not be judged (too
 poor, no face, not readable) counts in neither and is the non-response rate.
 
-A last table compares ways to make a score of what the networks say: the mean of both crops, as
+A last table compares ways to derive a score from the networks: the mean of both crops, as
 Silent-Face does it; its networks on twelve views; the fine-tuned layers alone; facauth's.
 """
 
@@ -63,7 +63,7 @@ JUDGED_BY = ("faces/*.py", "spoof/*.py", "networks.py", "settings.py", "weights/
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One file and what it is known to show."""
+    """One file with its label."""
 
     path: str
     group: str  # SOURCE/live or SOURCE/attack…: for attacks, the species
@@ -73,7 +73,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What facauth said of one photo; the score is None when it got no further than the face."""
+    """facauth's answer on one photo; the score is None if liveness was not reached."""
 
     verdict: str  # of LiveVerdict, or "no_answer"
     live_score: float | None
@@ -137,7 +137,7 @@ def drawn(folder: Path, people: int | None) -> list[Photo]:
     return [Photo(str(draw.choice(by_person[name])), group, "", False) for name in chosen]
 
 
-# ---- what facauth says of them
+# ---- answers
 
 
 @cache
@@ -194,7 +194,7 @@ def answer(
 
 
 def zoomed(sighting: Sighting, boxes: float) -> Sighting:
-    """The largest face and no more than so many boxes around it."""
+    """The photo, cut to a number of boxes around its largest face."""
     height, width = sighting.pixels.shape[:2]
     x, y, w, h = sighting.faces[0].box_px
     left, top = (int(max(0, at + side / 2 * (1 - boxes))) for at, side in ((x, w), (y, h)))
@@ -208,7 +208,7 @@ def zoomed(sighting: Sighting, boxes: float) -> Sighting:
 
 
 def other_ways(pixels: Pixels, face: Face, nets: Networks) -> dict[str, float]:
-    """P(live) by other ways than facauth's; of the networks' two tails the first is the original.
+    """P(live) by other ways than facauth's; the first of the networks' two tails is the original.
 
     Where the frame is too small for all three views the narrowest of them is the plain one.
     """
@@ -255,7 +255,7 @@ def answers(
 
 
 def _read(memory: Path | None) -> dict[str, Answer]:
-    """What an earlier run of the same code, limits and weights found."""
+    """The answers of an earlier run with the same code, limits and weights."""
     if memory is None or not memory.exists():
         return {}
     stored = json.loads(memory.read_text())
@@ -274,7 +274,7 @@ def _file_key(path: str) -> str:
 
 @cache
 def judged_by() -> str:
-    """Stands for all that an answer depends on: code, limits, weights, OpenCV."""
+    """A hash of all that an answer depends on: code, limits, weights, OpenCV."""
     root = Path(facauth.__file__).parent
     digest = hashlib.sha256(cv2.__version__.encode())
     for pattern in JUDGED_BY:
@@ -325,7 +325,7 @@ def row(photos: Sequence[Photo], found: dict[str, Answer], person: str) -> Row:
 
 
 def worst(table: Sequence[Row], *, attacks: bool) -> Row | None:
-    """The group with the highest rate; of equal ones the one that proves least."""
+    """The group with the highest rate; of equal ones the one with the fewest photos."""
     judged = [row for row in table if row.is_attack == attacks and not row.person and row.interval]
     return max(judged, key=lambda row: (row.rate, row.interval), default=None)
 
@@ -334,7 +334,7 @@ def worst(table: Sequence[Row], *, attacks: bool) -> Row | None:
 
 
 def ran_on(table: Sequence[Row], processes: int) -> dict[str, object]:
-    """Counts, settings and machine: what the figures belong to."""
+    """Counts, settings and machine of the figures."""
     groups = [row for row in table if not row.person]
     return {
         "live_photos": sum(row.photos for row in groups if not row.is_attack),
@@ -363,7 +363,7 @@ WAYS = (("plain", 0.38), ("twelve", 0.126), ("twelve", 0.5), ("twelve", 0.7), ("
 
 
 def ways_table(photos: Sequence[Photo], found: dict[str, Answer]) -> list[str]:
-    """A line for each way and threshold: the worst species, and what live photos pay for it.
+    """A line for each way and threshold: APCER of the worst species, and BPCER.
 
     Only photos that can be judged under facauth's conditions count.
     """
@@ -388,7 +388,7 @@ def ways_table(photos: Sequence[Photo], found: dict[str, Answer]) -> list[str]:
 
 
 def conditions_met(answer: Answer) -> bool:
-    """Whether the networks could judge: the score decides, be it for "cannot judge"."""
+    """Whether the conditions were met, so that the score decided."""
     return answer.verdict in ("live", "attack") or answer.reasons == ("liveness.doubt",)
 
 
@@ -412,7 +412,7 @@ def _share(name: str | None, passed: dict[str, list[bool]], less: int) -> str:
 
 
 def print_tables(table: Sequence[Row], facts: dict[str, object]) -> None:
-    """For people: the facts, then a table of attacks and one of live photos."""
+    """Print the settings, then a table of attacks and one of live photos."""
     for name, fact in facts.items():
         print(f"{name}: {fact}")
     titles = ("Live: called attack (BPCER)", "Attacks: called live (APCER)")

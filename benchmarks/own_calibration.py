@@ -1,4 +1,4 @@
-"""Does a local calibration keep its word, for people as they come and for people who are alike?
+"""The rates of a local calibration, for random people and for people who look alike.
 
     python benchmarks/own_calibration.py FOLDER [--cache FILE] [--processes N]
 
@@ -8,7 +8,7 @@ others of the same kind, for the map shipped and for the local one.
 
 - "Everybody": people drawn at random.
 - "Alike": one of GROUPS groups of people whose encodings are near each other (k-means on the mean
-  encodings of people). These are what somebody's own people may be: of one sex, age or origin.
+  encodings of people). An operator's own people may be like them: of one sex, age or origin.
 
 The shipped map was made of FOLDER if that is LFW, the people measured on included. Pairs that
 calibration.py leaves out for their wrong labels are not measured on, but they are calibrated on.

@@ -1,4 +1,4 @@
-"""Which photos can be used, and why the others cannot.
+"""The share of usable photos, and the causes of the others.
 
     python benchmarks/photos.py FOLDER ... [--sample N] [--list]
 
@@ -58,7 +58,7 @@ def drawn(folder: Path, sample: int | None) -> list[Path]:
 
 
 def looking_once() -> Stages:
-    """The stages, which decode and search a photo once for both commands."""
+    """The stages; they decode and search a photo once for both commands."""
     networks = Networks(Checked(None))
     _ = networks.detector
     cv2.setNumThreads(1)
@@ -73,7 +73,7 @@ def causes(stages: Stages, photo: Path) -> Codes:
 
 
 def stopped(stages: Stages, photo: Path, limits: QualityLimits) -> tuple[str, ...]:
-    """What stops a photo before it is compared with anybody."""
+    """The refusal of a photo before any comparison."""
     try:
         with stages.look(str(photo)) as look:
             subject = look.subject()

@@ -1,4 +1,4 @@
-"""How well faces are told apart, on a folder of photos: FOLDER/PERSON/IMAGE, such as LFW.
+"""Recognition rates on a folder of photos: FOLDER/PERSON/IMAGE, such as LFW.
 
     python benchmarks/recognition.py FOLDER [--cache FILE] [--processes N] [--json]
 
@@ -81,7 +81,7 @@ PAIRS_PER_FOLD = 300  # of each kind, as LFW's view 2 has
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """What the stages gave for each file; rows of files without a face are zero."""
+    """The results of the stages for each file; rows of files without a face are zero."""
 
     files: tuple[str, ...]  # PERSON/IMAGE
     found: Bools  # (files,)
@@ -205,7 +205,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one encoder reaches with k enrolment photos; keyed by false match rate."""
+    """The rates of one encoder with k enrolment photos, by false match rate."""
 
     encoder: str
     enrolment_photos: int
@@ -215,7 +215,7 @@ class Measured:
     impostor: int
     fnmr: dict[float, Rate]
     min_similarity: dict[float, float]
-    matching_pairs: dict[float, int]  # of people, at min_similarity: what it rests on
+    matching_pairs: dict[float, int]  # of people, at min_similarity: the basis
 
 
 def measured(encoder: str, gallery: Gallery) -> Measured:
@@ -335,7 +335,7 @@ def failures(photos: Encoded) -> dict[str, float]:
 
 
 def setting(folder: Path, photos: Encoded) -> dict[str, str]:
-    """What the figures were made with."""
+    """The settings of the figures."""
     return {
         "data": folder.name,
         "photos": str(len(photos.files)),
@@ -349,7 +349,7 @@ def setting(folder: Path, photos: Encoded) -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """As the system names it."""
+    """The processor, as the system names it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -1,4 +1,4 @@
-"""How surely the enrolled picture is found again, and how often another photo is taken for it.
+"""How often reuse of an enrolled picture is detected, and how often wrongly.
 
     python benchmarks/replay.py FOLDER [--lfw FOLDER] [--pad FOLDER] [--simulated N] [--pairs N]
                                 [--clips FOLDER] [--edit FOLDER] [--edited N]
@@ -13,9 +13,9 @@ and SOURCE/live/: photos of one session follow each other there, and other sessi
 
 Simulated recaptures (tests/simulator.py) are easier than real ones; the tables keep them apart.
 
-"held out" marks photos that were not looked at while the limits were set: copies and simulated
+"held out" marks photos that were not used to set the limits: copies and simulated
 recaptures of other persons, and photos of LFW beyond the sixth of a person. The real recaptures
-and the webcams are too few for that: all of them were seen.
+and the webcams are too few for that: all of them were used.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def middle(pixels: Pixels) -> Face:
 
 @lru_cache(1)
 def networks() -> Networks:
-    """The detector is all that is used of them."""
+    """The networks; only the detector is used."""
     return Networks(Checked(None))
 
 
@@ -192,7 +192,7 @@ COPIES: dict[str, Change] = {
 }
 
 
-# ---- what is compared
+# ---- comparisons
 
 
 def faces(folder: Path) -> Iterator[tuple[str, str, Comparison]]:
@@ -269,7 +269,7 @@ def _lags(count: int, rate: float) -> Iterator[tuple[int, int, str]]:
 
 
 def held_out(unseen: bool) -> str:
-    """The mark of photos that were not looked at while the limits were set."""
+    """The mark of photos that were not used to set the limits."""
     return ", held out" if unseen else ""
 
 
@@ -288,7 +288,7 @@ def simulated(paths: list[Path]) -> Iterator[tuple[str, str, Comparison | None]]
 
 
 def different(people: list[Path], pairs: int) -> Iterator[tuple[str, str, Comparison]]:
-    """Pairs of different photos of one person, person by person, until there are enough."""
+    """Pairs of different photos of one person, up to a number of pairs."""
     seen = 0
     for person in people:
         photos = sorted(person.iterdir())
@@ -451,7 +451,7 @@ def main() -> None:
         random.Random(SEED).shuffle(photos)
         rooms = sorted(options.folder.glob("scenes/original*/*"))
         table("Edits", edited(photos[: options.edited], rooms), missed)
-    if options.lfw:  # last, for it takes a second or two for each
+    if options.lfw:  # last, because it takes a second or two each
         table("Simulated recaptures", simulated(firsts[: options.simulated]), missed)
 
 

@@ -1,4 +1,4 @@
-"""Sign-in without a name in a very large store: whole processes, and one that lives long.
+"""Sign-in without a name in a very large store: new processes, and a resident one.
 
     python benchmarks/search.py cold [--people N ...] [--runs N]
     python benchmarks/search.py warm [--people N] [--runs N] [--encrypted]
@@ -7,11 +7,11 @@ cold: `facauth sign-in PHOTO`, from the start of the process to its end, in stor
 people: one with a real photo, all others with one random unit vector each and no signature (a
 signature is some 100 KB, so 100,000 would be 10 GB, and none but the matched person's is read);
 --signature-bytes gives the others one as well. Plain stores, and stores that are encrypted with a
-key file. All take turns, so that a machine that gets slower slows all.
+key file. All take turns, so that a machine that gets slower slows all of them.
 
-warm: one decision (all that pipeline.sign_in does between the encoding of the photo and the
-signatures, the blocks in memory), against reading a float32 matrix of everybody once from memory,
-by one thread as all here, numpy's float64 `face_distance` of face_recognition (128 numbers
+warm: one decision (the steps of pipeline.sign_in between the encoding of the photo and the
+signatures, with the blocks in memory), against reading a float32 matrix of everybody once from
+memory, by one thread as all here, numpy's float64 `face_distance` of face_recognition (128 numbers
 each, half as many as here), and sqlite-vec if it and apsw are installed.
 """
 
@@ -50,7 +50,7 @@ from facauth.structs import Encoding, PersonName
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 ENROLLED, PROBE = SAMPLES / "obama_2009.jpg", SAMPLES / "obama_2012.jpg"
 CONTRACT = "benchmark/1"
-FMR = 1e-8  # of a comparison: the lowest that is promised
+FMR = 1e-8  # of a comparison: the lowest supported
 AT_ONCE = 10_000
 SPACE = shipped().calibration.space
 AVERAGES = partial(Gallery.of, space=SPACE)
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def machine() -> str:
-    """What it runs on."""
+    """The machine."""
     versions = [
         f"{name} {version(name)}" for name in ("numpy", "cryptography", "sqlite-vec", "apsw")
     ]
@@ -92,7 +92,7 @@ def machine() -> str:
 
 
 def version(package: str) -> str:
-    """Of an installed package."""
+    """The version of an installed package."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -103,17 +103,17 @@ def version(package: str) -> str:
 
 
 def keys_of(folder: Path) -> KeyAccess:
-    """Where the key of an encrypted store is."""
+    """The key file of an encrypted store."""
     return KeyAccess(None, folder / "key")
 
 
 def opened(folder: Path) -> Store:
-    """As a command does."""
+    """Open a store as a command does."""
     return Store.open(folder / "people.sqlite3", keys_of(folder))
 
 
 def crowd(people: int) -> Iterator[NDArray[np.float32]]:
-    """Random unit vectors, some at once."""
+    """Random unit vectors, in portions."""
     dice = np.random.default_rng(people)
     for begin in range(0, people, AT_ONCE):
         vectors = dice.standard_normal((min(AT_ONCE, people - begin), 256), np.float32)
@@ -173,12 +173,12 @@ def measure_cold(folder: Path, asked: argparse.Namespace) -> None:
 
 
 def spoken(spent_s: Iterable[float]) -> str:
-    """In columns."""
+    """The figures in columns."""
     return "".join(f" {each:8.3f}" for each in spent_s)
 
 
 def changed(folders: dict[tuple[int, str], Path]) -> None:
-    """The sign-in after a change, which makes one block anew."""
+    """The sign-in after a change, which makes one block again."""
     print("\nthe sign-in after somebody was removed, and after somebody was enrolled, as above")
     for (people, kind), place in folders.items():
         if people > 1:
@@ -191,7 +191,7 @@ def changed(folders: dict[tuple[int, str], Path]) -> None:
 
 
 def newcomer() -> Template:
-    """Of somebody who comes and goes."""
+    """The template of a person who is added and removed."""
     return Template(next(crowd(1)).tobytes(), None, accepted_spoof=False)
 
 
@@ -217,7 +217,7 @@ def run(folder: Path, *arguments: str) -> tuple[float, float]:
 
 
 def measure_warm(folder: Path, asked: argparse.Namespace) -> None:
-    """A decision, and what else there is, in turn."""
+    """A decision and its rivals, in turn."""
     path = folder / "people.sqlite3"
     if asked.encrypted:
         rekey.encrypt(path, KeyKind.FILE, keys_of(folder))
@@ -261,7 +261,7 @@ def read_once(matrix: NDArray[np.float32]) -> None:
 
 
 def others(matrix: NDArray[np.float32], folder: Path) -> dict[str, Callable[[], object]]:
-    """What else could be used."""
+    """The rivals."""
     faces = matrix[:, :128].astype(np.float64)
     probe = faces[7].copy()
 
@@ -270,7 +270,7 @@ def others(matrix: NDArray[np.float32], folder: Path) -> dict[str, Callable[[], 
 
     works: dict[str, Callable[[], object]] = {"face_distance (128 float64)": face_distance}
     with suppress(ImportError):
-        import apsw  # many a Python's sqlite3 cannot load extensions
+        import apsw  # the sqlite3 of many Pythons cannot load extensions
         import sqlite_vec
 
         db = apsw.Connection(str(folder / "vec.sqlite3"))
@@ -288,7 +288,7 @@ def others(matrix: NDArray[np.float32], folder: Path) -> dict[str, Callable[[], 
 
 
 def report(works: dict[str, Callable[[], object]], runs: int) -> None:
-    """Medians, and how many times the first they are: the median of the ratios."""
+    """Print medians, and the median ratios to the first."""
     spent: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(runs):
         for name, work in works.items():

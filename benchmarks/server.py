@@ -15,11 +15,11 @@ camera). The servers take turns within each round, so that a machine that gets s
 sign-ins a second and "faster by" are medians over the rounds, p50 and p99 are of all sign-ins.
 
 A client sends its next photo as soon as the last is answered, until the time is over, and then
-waits for its last answer; all answers count, and all of the time until the last of them. What
-facauth cannot take now it refuses with 503 and Retry-After, where the demo lets everybody wait in a
-line without an end. So clients do as they are told, wait that long, and send again: one sign-in
-takes from when its photo was first sent until it is answered with 200, however often it was sent.
-"told to wait" counts the 503s. Any other answer is "wrong"; there should be none.
+waits for its last answer; all answers count, and all of the time until the last of them. A busy
+facauth refuses with 503 and Retry-After, where the demo queues all requests without a limit.
+Clients wait as long as Retry-After says and send again. The duration of a sign-in is the time from
+the first sending of its photo to the answer 200, however often the photo was sent. "told to wait"
+counts the 503s. Any other answer is "wrong"; there should be none.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ LONGEST_S = 600  # for one answer: with 64 clients the demo takes minutes
 
 @dataclass(slots=True)
 class Tally:
-    """What one server answered in one go, or in several of them."""
+    """The answers of one server in one run, or in several."""
 
     latencies_s: list[float] = field(default_factory=list)
     told_to_wait: int = 0
@@ -72,14 +72,14 @@ class Tally:
     per_second: list[float] = field(default_factory=list)  # of each go
 
     def add(self, other: Tally) -> None:
-        """Another go."""
+        """Add another run."""
         self.latencies_s += other.latencies_s
         self.told_to_wait += other.told_to_wait
         self.wrong += other.wrong
         self.per_second += other.per_second
 
     def percentile_ms(self, percent: int) -> float:
-        """That many of all sign-ins took no longer."""
+        """The duration that this share of sign-ins did not exceed."""
         ranked = sorted(self.latencies_s)
         return 1000 * ranked[max(0, -(-len(ranked) * percent // 100) - 1)]
 
@@ -138,11 +138,11 @@ def demo(*options: str) -> Iterator[str]:
                 ).raise_for_status()
             yield url
         finally:
-            process.kill()  # SIGTERM would wait for what is worked on
+            process.kill()  # SIGTERM would wait for running requests
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Until it listens."""
+    """Wait until the server listens."""
     while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -154,7 +154,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def form(photo: bytes) -> bytes:
-    """What is sent of a photo, made beforehand: the clients should cost little."""
+    """The request body of a photo, made beforehand so that clients cost little."""
     head = 'Content-Disposition: form-data; name="file"; filename="photo"'
     return f"--b\r\n{head}\r\n\r\n".encode() + photo + b"\r\n--b--\r\n"
 
@@ -170,7 +170,7 @@ def phone() -> bytes:
 
 
 def print_machine() -> None:
-    """What it runs on."""
+    """Print the machine."""
     packages = ("opencv-python-headless", "dlib-bin", "face_recognition", "uvicorn", "fastapi")
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
     print(", ".join(f"{name} {metadata.version(name)}" for name in packages))
@@ -190,7 +190,7 @@ def print_table(
         f"{'a second':>8} {'p50 ms':>8} {'p99 ms':>8} {'facauth is faster by':>20}"
     )
     for url in urls.values():
-        go(url, bodies, 1, 0.1)  # so that nobody's first photo counts
+        go(url, bodies, 1, 0.1)  # so that the first photo of a worker does not count
     for number in clients:
         tallies = {name: Tally() for name in urls}
         for _ in range(chosen.rounds):
@@ -209,7 +209,7 @@ def print_table(
 
 
 def go(url: str, bodies: Sequence[bytes], clients: int, seconds: float) -> Tally:
-    """So many clients for so long."""
+    """Run clients for a time."""
     start = time.perf_counter()
 
     def client(number: int) -> Tally:
@@ -230,7 +230,7 @@ def go(url: str, bodies: Sequence[bytes], clients: int, seconds: float) -> Tally
 
 
 def sign_in(connection: HTTPConnection, body: bytes, tally: Tally) -> None:
-    """One photo, until it is answered for good."""
+    """Send one photo until it is answered."""
     first = time.perf_counter()
     while True:
         connection.request("POST", "/sign-in/", body, {"Content-Type": KIND})

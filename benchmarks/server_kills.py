@@ -1,19 +1,19 @@
-"""What is left of a store when its server is killed with SIGKILL while it is at work.
+"""The state of a store after its server is killed with SIGKILL at work.
 
     python benchmarks/server_kills.py [--kills N] [--seed S]
 
 Clients of the real server on loopback register people with real photos, remove them again under
-way, and sign in, all at once; at a random moment the server is killed. Each client notes what it
-was answered, and what it had asked for without an answer. After each kill this must hold:
+way, and sign in, all at once; at a random moment the server is killed. Each client notes its
+answers, and its request without an answer. After each kill this must hold:
 
-- who was acknowledged as registered is enrolled, with one photo, and can be found; who was
-  acknowledged as removed is not. Of what was not answered either may be the case
-- the log has as many registrations and removals as that makes, and each sign-in that was answered
+- people whose registration was acknowledged are enrolled, with one photo, and can be found; people
+  whose removal was acknowledged are not. A request without an answer may be done or not
+- the log has these registrations and removals, and each sign-in that was answered
 - SQLite finds no fault, and the chain of the log is whole
 - the server starts again, and goes on with that store
-- nothing was answered with anything but 200, or 429 and 503, which mean not now
+- every answer was 200, or 429 or 503, which mean "later"
 
-This is the death of a process, not of a machine. benchmarks/kills.py kills the commands at each of
+A process dies here, not a machine. benchmarks/kills.py kills the commands at each of
 their writes.
 """
 
@@ -49,15 +49,15 @@ NOT_NOW = (429, 503)
 
 @dataclass(slots=True)
 class Client:
-    """What one of them asked for, and what it was answered."""
+    """One client: its requests and the answers."""
 
     name: str
     answered: Counter[str] = field(default_factory=Counter)
     wrong: list[int] = field(default_factory=list)
-    unanswered: str | None = None  # whom the last request was about, if it had no answer
+    unanswered: str | None = None  # the person of the last request, if it had no answer
 
     def done(self, what: str, answer: httpx.Response) -> bool:
-        """Whether it was; counts it."""
+        """Count an answer; returns whether the request was done."""
         self.unanswered = None
         if answer.status_code == 200:
             self.answered[what] += 1
@@ -89,7 +89,7 @@ class Comer(Client):
                 self.enrolled = None
 
     def settle(self, found: set[str]) -> bool:
-        """Whether who was found can be; what was not answered is then known, and counted."""
+        """Whether the enrolled people are possible; counts the request without an answer."""
         mine = {name for name in found if name.startswith(self.name)}
         now = next(iter(mine), None)
         possible = {self.enrolled, None, self.unanswered} if self.unanswered else {self.enrolled}
@@ -115,7 +115,7 @@ class SignIns(Client):
 
 @dataclass(slots=True)
 class Tally:
-    """What became of it all."""
+    """The results of all kills."""
 
     kills: int = 0
     idle: int = 0  # kills while no request was open
@@ -178,12 +178,12 @@ def load(server: Served, clients: Sequence[Comer | SignIns], seconds: float) -> 
 
 
 def answered(clients: Sequence[Client]) -> Counter[str]:
-    """What all of them were answered, together."""
+    """The answers of all clients together."""
     return sum((client.answered for client in clients), Counter())
 
 
 def check(store_path: Path, comers: Sequence[Comer], signed_in: int, doubtful: int) -> list[str]:
-    """What is wrong with the store; doubtful: how many sign-ins were never answered."""
+    """The faults of the store; doubtful: the number of sign-ins without an answer."""
     with Store.open(store_path) as store:
         people = {row.name: row.photos for row in store.people()}
         logged = Counter(event.verdict for event in store.events())
@@ -205,7 +205,7 @@ def check(store_path: Path, comers: Sequence[Comer], signed_in: int, doubtful: i
 
 
 def main() -> None:
-    """Kill, and print what was left."""
+    """Run the kills and print the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

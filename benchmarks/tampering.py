@@ -1,4 +1,4 @@
-"""How much of what is done to the audit log behind facauth's back is found by `log verify`.
+"""How much tampering with the audit log `facauth log --verify` detects.
 
     python benchmarks/tampering.py [--json]
 
@@ -6,11 +6,11 @@ A log of 30 entries of all sorts is tampered with in every way below, in a store
 and in one with, and verified each time: every field of every entry set to several other values,
 every entry dropped (also with the later ones renumbered, and with the end of the log told), every
 cut of the end, every two entries swapped, an entry added in every place, the record of the end
-changed, and the whole chain made anew by somebody who knows this program and not the key. The last
-cannot be found where there is no key.
+changed, and the whole chain forged by an attacker who has this program and not the key. Without
+encryption the last one cannot be detected.
 
-"Named" are those of which the first entry that is not as it was is the one that is named. Where an
-entry is added with the hash that belongs there, and there is no key, it is the one after it.
+"Named" counts cases in which the first changed entry is the one that is named. If an entry is added
+with the fitting hash, and there is no key, the entry after it is named.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ Head = tuple[int, bytes, bytes | None]  # entries, hash of the last, anchor
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the log says after somebody was at it."""
+    """A log after tampering."""
 
     kind: str
     rows: list[Row]
     head: Head | None
-    first: int | None  # the first entry that is not as it was; None where that cannot be said
+    first: int | None  # the first changed entry; None if there is no single one
 
 
 def write(folder: Path, *, encrypted: bool) -> tuple[Path, KeyAccess]:
@@ -75,7 +75,7 @@ def write(folder: Path, *, encrypted: bool) -> tuple[Path, KeyAccess]:
 
 
 def something(store: Store, name: str, number: int) -> None:
-    """One event."""
+    """Write one event."""
     if number % 4 == 3:
         with suppress(NoMatch), store.attempt(name, error_rate=1e-4):
             raise NO
@@ -100,7 +100,7 @@ def read(path: Path) -> tuple[list[Row], Head | None]:
 
 
 def put(path: Path, rows: list[Row], head: Head | None) -> None:
-    """Another log in its place."""
+    """Replace the log."""
     marks = ", ".join("?" * len(COLUMNS))
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA synchronous = OFF")
@@ -125,13 +125,13 @@ def broken(path: Path, keys: KeyAccess) -> int | None:
 
 
 def cases(rows: list[Row], head: Head) -> Iterator[Case]:
-    """Everything that is tried."""
+    """All cases."""
     for way in (changed, dropped, cut, swapped, added, other_ends, made_anew):
         yield from way(rows, head)
 
 
 def changed(rows: list[Row], head: Head) -> Iterator[Case]:
-    """Each field of each entry."""
+    """Change each field of each entry."""
     for at, row in enumerate(rows):
         for column in COLUMNS:
             for value in others(row, column, rows):
@@ -141,7 +141,7 @@ def changed(rows: list[Row], head: Head) -> Iterator[Case]:
 
 
 def others(row: Row, column: str, rows: list[Row]) -> Iterator[object]:
-    """Values that the field did not have: near ones, those of the entries beside it, none."""
+    """Other values of a field: near ones, those of neighbouring entries, none."""
     value = row[column]
     if column == "id":
         yield from (0, -1, 10**6)
@@ -162,7 +162,7 @@ def others(row: Row, column: str, rows: list[Row]) -> Iterator[object]:
 
 
 def dropped(rows: list[Row], head: Head) -> Iterator[Case]:
-    """Each entry: as it is, the later ones renumbered, the number at the end lowered as well."""
+    """Drop each entry: alone, with later entries renumbered, and with the end adjusted."""
     for at in range(len(rows)):
         left = [*rows[:at], *rows[at + 1 :]]
         yield Case("entry dropped", left, head, at + 1)
@@ -181,12 +181,12 @@ def cut(rows: list[Row], head: Head) -> Iterator[Case]:
     for left in range(len(rows)):
         yield Case("end cut off", rows[:left], head, left + 1)
         yield Case("end cut off", rows[:left], (left, *head[1:]), left + 1)
-        if left or head[2]:  # of a log of which nothing is left there is no trace without a key
+        if left or head[2]:  # without a key a log that is dropped as a whole leaves no trace
             yield Case("end cut off", rows[:left], None, None)
 
 
 def swapped(rows: list[Row], head: Head) -> Iterator[Case]:
-    """Each two entries: all of them, and all but their hashes."""
+    """Swap each two entries: as a whole, and without their hashes."""
     for one, other in combinations(range(len(rows)), 2):
         new = list(rows)
         new[one], new[other] = rows[other], rows[one]
@@ -198,7 +198,7 @@ def swapped(rows: list[Row], head: Head) -> Iterator[Case]:
 
 
 def added(rows: list[Row], head: Head) -> Iterator[Case]:
-    """An entry in each place, with the hash of another one and with the one that fits."""
+    """Add an entry in each place, with the hash of another one and with the fitting one."""
     for at in range(len(rows) + 1):
         new = {**rows[0], "id": at + 1, "verdict": "signed_in"}
         fits = hashed(new, rows[at - 1]["hash"] if at else GENESIS)
@@ -210,12 +210,12 @@ def added(rows: list[Row], head: Head) -> Iterator[Case]:
 
 
 def hashed(row: Row, before: bytes) -> Row:
-    """With the hash that belongs there."""
+    """The entries with the fitting hashes."""
     return {**row, "hash": entry_hash(before, tuple(row[column] for column in HASHED))}
 
 
 def other_ends(rows: list[Row], head: Head) -> Iterator[Case]:
-    """The record of the end: each field, and all of it."""
+    """Change the record of the end: each field, and all of it."""
     entries, digest, anchor = head
     for number in (0, -1, 1, entries - 1, entries + 1, 2**62):
         yield Case("end changed", rows, (number, digest, anchor), None)
@@ -237,7 +237,7 @@ FORGERIES: dict[str, Callable[[list[Row]], list[Row]]] = {
 
 
 def made_anew(rows: list[Row], head: Head) -> Iterator[Case]:
-    """What can be done without the key: all hashes anew; anchors kept, dropped or guessed."""
+    """Forge all hashes without the key; anchors kept, dropped or guessed."""
     for forge in FORGERIES.values():
         for anchors in ("kept", "dropped", "guessed"):
             last, forged = GENESIS, []
@@ -255,7 +255,7 @@ def made_anew(rows: list[Row], head: Head) -> Iterator[Case]:
 
 @dataclass(slots=True)
 class Found:
-    """Of one way."""
+    """The result of one kind of tampering."""
 
     tried: int = 0
     found: int = 0
@@ -284,7 +284,7 @@ def tally(folder: Path, *, encrypted: bool) -> dict[str, Found]:
 
 
 def main() -> None:
-    """Both stores."""
+    """Tamper with both stores and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="print JSON objects, one per line")
     options = parser.parse_args()

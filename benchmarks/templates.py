@@ -1,10 +1,10 @@
-"""Ways to compare a probe with the photos of a person, side by side: is the mean the best?
+"""Comparison of ways to match a probe against the photos of a person.
 
     python benchmarks/templates.py FOLDER [--cache FILE] [--processes N]
 
 FOLDER holds PERSON/IMAGE, such as LFW; encodings come from recognition.py, whose cache it shares.
-The people are halved HALVINGS times. Whatever a way has to learn (a cohort, a rotation, a weight)
-it learns from one half; the rates are those of the other half, and then the halves change places.
+The people are halved HALVINGS times. A way that learns (a cohort, a rotation, a weight)
+learns from one half; the rates are those of the other half, and then the halves change places.
 
 - FNMR: at the threshold that gives the tested half the FMR of the column, so that every way is
   compared at the same FMR. People with few photos weigh as much as people with many.
@@ -106,7 +106,7 @@ class Photos:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """Who is enrolled with which photos, who is compared, and what may be learnt from."""
+    """The enrolled photos, the probes, and the photos to learn from."""
 
     photos: Photos
     members: Ints  # (templates, k): photos
@@ -134,7 +134,7 @@ def mean_of(vectors: Matrix, trial: Trial, weight: Floats | None = None) -> tupl
 
 
 def mean(trial: Trial, dlib_weight: float = SPACE.dlib_weight) -> Matrix:
-    """What facauth does."""
+    """The mean template, which facauth uses."""
     templates, probes = mean_of(trial.photos.fused(dlib_weight), trial)
     return templates @ probes.T
 
@@ -351,7 +351,7 @@ WAYS: dict[str, Way] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What one way reaches on one half."""
+    """The rates of one way on one half."""
 
     fnmr: Floats  # (FMRS,)
     threshold: Floats  # (FMRS,)
@@ -398,7 +398,7 @@ def drawn(person: Ints, k: int) -> Ints:
 
 
 def trial_of(photos: Photos, k: int, tested: Bools) -> Trial:
-    """These people against each other; whatever is learnt comes from all others."""
+    """A trial of these people; ways learn from all others."""
     theirs = np.flatnonzero(tested[photos.person])
     members = theirs[drawn(photos.person[theirs], k)]
     return Trial(photos, members, theirs, np.flatnonzero(~tested[photos.person]))
@@ -439,7 +439,7 @@ def more_photos(photos: Photos) -> Iterator[tuple[str, float, Floats, float]]:
 
 
 def chosen_photos(name: str, vectors: Matrix, order: Ints) -> list[int]:
-    """Which photos of a person are compared with."""
+    """The enrolled photos of a person."""
     if "learn" not in name:
         return [int(photo) for photo in order[: int(name[0])]]
     enrolled = Gallery.of([("", vectors[order[0]].tobytes())])

@@ -1,4 +1,4 @@
-"""Photos per second in one warm process, and what each stage costs.
+"""Photos per second in one warm process, and the time of each stage.
 
     python benchmarks/throughput.py [IMAGE ...] [--rounds N]
 
@@ -64,7 +64,7 @@ def shrunk(pixels: Pixels) -> Pixels:
 
 
 def print_machine(photos: Sequence[Pixels]) -> None:
-    """What it runs on."""
+    """Print the machine."""
     packages = ("opencv-python-headless", "dlib-bin", "numpy", "face_recognition")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
@@ -99,7 +99,7 @@ def rivals() -> dict[str, Work]:
 
 
 def print_throughput(photos: Sequence[Pixels], rounds: int) -> None:
-    """Photos per second of each, and how often facauth is faster."""
+    """Print photos per second of each, and the ratios to facauth."""
     works = rivals()
     for work in works.values():
         work(photos[0])
@@ -146,7 +146,7 @@ def megapixel(image: str) -> Image.Image:
 
 
 def stage_medians(photo: str, others: Sequence[str], threads: int, rounds: int) -> dict[str, float]:
-    """Median milliseconds of every stage, and of what commands add up."""
+    """Median milliseconds of every stage, and sums of commands."""
     networks = Networks(Checked(None))
     stages = bind(networks)
     enrolled = [capture(stages, image) for image in others]

@@ -1,4 +1,4 @@
-"""How many tries get past the attempt limits when many processes make them at once.
+"""How many attempts pass the limits when many processes run them in parallel.
 
     python benchmarks/tries.py [--tries 2000] [--processes 8] [--kills 20] [--json]
 

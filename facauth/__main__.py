@@ -1,6 +1,6 @@
 """Starts the command line, as `facauth` and as `python -m facauth`.
 
-All that is slow is imported within `main`: until then Ctrl-C has nothing to end but this.
+Slow modules are imported within `main`, after Ctrl-C has its handler.
 """
 
 from __future__ import annotations
@@ -26,5 +26,5 @@ def _leave(_: int, __: FrameType | None) -> NoReturn:
     os._exit(INTERRUPTED)
 
 
-if __name__ == "__main__":  # and not where spoof-check starts another process
+if __name__ == "__main__":  # not in the worker processes of spoof-check
     main()

@@ -1,7 +1,7 @@
-"""What an operator does with a store, beside what is done with photos (pipeline.py).
+"""The operator's commands on a store; those that need photos are in pipeline.py.
 
-Each verb takes an open store, or a path where none can be open. All that is raised is a
-FacauthError. Names come back as they were enrolled.
+A function takes an open store, or a path if the store cannot be open. Every error is a
+FacauthError. Names are returned as they were enrolled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from facauth.errors import Conflict, Reason, SetupProblem, UsageProblem, shown
 from facauth.names import looks
 from facauth.networks import Checked, Networks
-from facauth.store.faults import RESTORE, unfit
+from facauth.store.faults import unfit
 from facauth.store.keys import NO_KEYS
 from facauth.store.keys import KeyAccess as KeyAccess
 from facauth.store.keys import KeyKind as KeyKind
@@ -25,7 +25,6 @@ from facauth.store.person import unknown
 from facauth.store.sqlite.exposure import fault_of as fault_of
 from facauth.store.store import Store as Store
 from facauth.structs import (
-    Inspected,
     LogState,
     PersonName,
     PersonRecord,
@@ -45,29 +44,29 @@ if TYPE_CHECKING:
     from facauth.transfer.document import Ask, Kdf
     from facauth.transfer.document import PersonCopy as PersonCopy
 
-PERIOD_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}  # never longer than by the calendar
+PERIOD_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}  # at most the days of the calendar
 MAX_PERIOD_DAYS = 36_500
-CLOCKS_APART = timedelta(days=1)  # so far machines that share a store may disagree
+CLOCKS_APART = timedelta(days=1)  # machines that share a store may differ by this
 
 
 # --- the store -----------------------------------------------------------------------------------
 
 
 def opened(path: Path, keys: KeyAccess = NO_KEYS, *, create: bool = False) -> Store:
-    """The store, for a `with`; made if `create`. Its key is looked for when it is needed.
+    """Open the store, for a `with`; create it if `create`. The key is read when first needed.
 
-    Raises SetupProblem unless it is a sound store of this version.
+    Raises SetupProblem for a store that is missing, damaged or of another version.
     """
     return Store.open(path, keys, create=create)
 
 
 def require_key(store: Store) -> None:
-    """Raises SetupProblem without the key of an encrypted store, and for a key that is not its."""
+    """Raises SetupProblem if the key of an encrypted store is missing or wrong."""
     store.vault()
 
 
 def require_store(path: Path, keys: KeyAccess) -> list[str]:
-    """Make the store if there is none, and open it; a line for each way others can reach it.
+    """Create the store if there is none, and open it; returns its warnings.
 
     Raises SetupProblem.
     """
@@ -76,19 +75,10 @@ def require_store(path: Path, keys: KeyAccess) -> list[str]:
         return store.warnings
 
 
-def inspect(path: Path) -> Inspected:
-    """How many people are in a store that passes every check of its file; else SetupProblem."""
-    with opened(path) as store:
-        if store.faults():
-            raise SetupProblem(Reason("store.damaged", f"{shown(path)} is damaged", RESTORE))
-        everybody = people(store)
-    return Inspected(len(everybody), sum(row.needs_new_photo > 0 for row in everybody))
-
-
 def backup(path: Path, out: Path) -> int:
-    """Copy the store into a new file while others use it; how many people are in it.
+    """Copy the store into a new file while others use it; returns the number of people.
 
-    Raises UsageProblem if there is something at `out`, SetupProblem for an unsound store.
+    Raises UsageProblem if `out` exists, SetupProblem for a damaged store.
     """
     from facauth.store.sqlite.backup import write_backup
 
@@ -96,16 +86,16 @@ def backup(path: Path, out: Path) -> int:
 
 
 def restore(path: Path, source: Path) -> Restored:
-    """Put a copy in the place of the store. Raises SetupProblem, and nothing has changed then."""
+    """Replace the store with a copy. Raises SetupProblem; then nothing has changed."""
     from facauth.store.sqlite.backup import restore as put_back
 
     return Restored(*put_back(path, source))
 
 
 def migrate(path: Path, keys: KeyAccess = NO_KEYS) -> Migration:
-    """Bring the store of an older facauth up to date; a copy of it stays beside it.
+    """Update the store of an older facauth; a copy of the older store stays beside it.
 
-    Raises SetupProblem, and the store is as it was then.
+    Raises SetupProblem; then nothing has changed.
     """
     from facauth.store.sqlite.upgrade import migrate as bring_up_to_date
 
@@ -113,7 +103,7 @@ def migrate(path: Path, keys: KeyAccess = NO_KEYS) -> Migration:
 
 
 def outdated(store: Store) -> list[str]:
-    """Who cannot sign in without a new photo: all theirs were made for other networks."""
+    """The names of people whose photos all have encodings of other networks."""
     return [person.name for person in people(store) if person.outdated]
 
 
@@ -121,14 +111,14 @@ def outdated(store: Store) -> list[str]:
 
 
 def encrypt(path: Path, kind: KeyKind, keys: KeyAccess) -> Lock:
-    """Encrypt the store, or make an encrypted one. Raises Conflict if it is, SetupProblem."""
+    """Encrypt the store, or create one. Raises Conflict if it is encrypted, SetupProblem."""
     from facauth.store import rekey
 
     return rekey.encrypt(path, kind, keys)
 
 
 def rotate(store: Store, keys: KeyAccess) -> Lock:
-    """Give an encrypted store another key of the same kind. Raises SetupProblem."""
+    """Give an encrypted store a new key of the same kind. Raises SetupProblem."""
     from facauth.store import rekey
 
     return rekey.rotate(store, keys)
@@ -145,17 +135,17 @@ def export_key(store: Store, out: Path) -> Lock:
 
 
 def people(store: Store) -> list[PersonRow]:
-    """Everybody by name; photos that other networks than these encoded need a new one."""
+    """All people by name; `needs_new_photo` counts encodings of other networks."""
     return store.people(Networks(Checked(None)).contract)
 
 
 def known_as(store: Store, name: PersonName) -> str:
-    """The name as it was enrolled. Raises Conflict if nobody has it."""
+    """The name as it was enrolled. Raises Conflict for an unknown name."""
     return store.person(name).name
 
 
 def show(store: Store, name: PersonName) -> PersonRecord:
-    """What is kept of a person, without the photos' data. Raises Conflict for an unknown name."""
+    """A person's record, without the data of photos. Raises Conflict for an unknown name."""
     person = store.person(name)
     enrolled_as = person.name
     for row in people(store):
@@ -163,12 +153,13 @@ def show(store: Store, name: PersonName) -> PersonRecord:
             lock, failures = person.locked(), person.failures()
             wait_s = lock.retry_after_s if lock else None
             return PersonRecord.of(row, failures, locked_out=lock is not None, retry_after_s=wait_s)
-    raise unknown(name)  # by now
+    raise unknown(name)  # removed meanwhile
 
 
 def remove(store: Store, *names: PersonName) -> list[str]:
-    """Delete people so that no byte of encodings or signatures stays; all of them or, if nobody
-    has one of the names, none: Conflict.
+    """Delete people with every byte of their encodings and signatures.
+
+    Raises Conflict for an unknown name; then nobody is deleted.
     """
     with store.transaction() as change:
         return [_removed(change, "remove", store.person(name)) for name in names]
@@ -182,9 +173,9 @@ def _removed(change: Change, command: str, person: Person) -> str:
 
 
 def rename(store: Store, old: PersonName, new: PersonName) -> str:
-    """Give a person another name; photos and history stay. The name before.
+    """Give a person another name; photos and history stay. Returns the old name as enrolled.
 
-    Raises Conflict if nobody has the old name or somebody has the new one.
+    Raises Conflict if the old name is unknown or the new one is taken.
     """
     with store.transaction() as change:
         person = store.person(old)
@@ -195,7 +186,7 @@ def rename(store: Store, old: PersonName, new: PersonName) -> str:
 
 
 def lookalikes(store: Store, *names: str) -> list[str]:
-    """A note for each of these names, as enrolled, that looks like another one."""
+    """A note for each of these enrolled names that looks like another one."""
     enrolled = dict[tuple[str, str], set[str]]()
     for row in store.people():
         for look in looks(row.name):
@@ -210,14 +201,14 @@ def lookalikes(store: Store, *names: str) -> list[str]:
 
 
 def signatures(store: Store, name: PersonName) -> list[CaptureSignature]:
-    """What finds a person's photos again. Raises Conflict if nobody has the name."""
+    """The replay signatures of a person's photos. Raises Conflict for an unknown name."""
     from facauth.spoof.signature import read_signatures
 
     return read_signatures(store.person(name).enrolled().signatures)
 
 
 def unsigned(store: Store, name: PersonName) -> int:
-    """How many photos of a person cannot be found again. Raises Conflict as `signatures` does."""
+    """The number of a person's photos without a replay signature. Raises Conflict."""
     person = store.person(name)
     person.require()
     return person.unsigned()
@@ -228,43 +219,45 @@ def parse_period(raw: str) -> timedelta:
     parts = re.fullmatch(r"([1-9][0-9]{0,4})([dwmy])", raw)
     days = int(parts[1]) * PERIOD_DAYS[parts[2]] if parts else 0
     if not 0 < days <= MAX_PERIOD_DAYS:
-        message = f"{shown(raw)} is no period of at most 100 years"
+        message = f"{shown(raw)} is not a period (at most 100 years)"
         raise UsageProblem(Reason("period.invalid", message, "give one like 30d, 12w, 6m or 3y"))
     return timedelta(days=days)
 
 
 def unused_for(store: Store, period: timedelta) -> list[PersonRow]:
-    """Everybody whose last use is longer ago: whom `purge` would delete.
+    """The people whose last use is longer ago than `period`.
 
-    Raises SetupProblem if a last use is in the future: then clocks cannot be relied upon.
+    Raises SetupProblem if a last use is in the future, because a clock is wrong then.
     """
     now, people = store.clock.now(), store.people()
     for row in people:
         if row.last_used_at > _stamp(now + CLOCKS_APART):
-            message = f"by this clock {shown(row.name)} was last used in the future"
-            raise SetupProblem(Reason("purge.clock", message, "set the clock, or remove them"))
+            last_use = f"the last use of {shown(row.name)}"
+            message = f"{last_use} lies in the future by this machine's clock"
+            advice = "set the clock, or remove this person"
+            raise SetupProblem(Reason("purge.clock", message, advice))
     return [row for row in people if row.last_used_at < _stamp(now - period)]
 
 
 def purge(store: Store, unused: Sequence[PersonRow], period: timedelta) -> list[PersonRow]:
-    """Delete those of `unused` whose last use still is longer ago; who was deleted."""
+    """Delete the people of `unused` whose last use is still longer ago; returns them."""
     if not unused:
         return []
     names = {row.name for row in unused}
     with store.transaction() as change:
-        gone = [row for row in unused_for(store, period) if row.name in names]
-        for row in gone:
+        deleted = [row for row in unused_for(store, period) if row.name in names]
+        for row in deleted:
             _removed(change, "purge", store.person(row.name))
-    return gone
+    return deleted
 
 
 # --- log and limits ------------------------------------------------------------------------------
 
 
 def unlock(store: Store, name: PersonName | None) -> Unlocked:
-    """Forget a person's failed sign-ins, or (None) those that name nobody.
+    """Forget the failed sign-ins of a person; None: of sign-ins without a name.
 
-    Raises Conflict if nobody has the name.
+    Raises Conflict for an unknown name.
     """
     with store.transaction() as change:
         person = None if name is None else store.person(name)
@@ -279,23 +272,23 @@ def events(store: Store, after: int = 0) -> Iterator[Event]:
 
 
 def verify_log(store: Store) -> LogState:
-    """What the log is worth. A broken one is told, not raised; see broken_log."""
+    """Verify the log. A broken log is returned, not raised; see broken_log."""
     entries, broken = store.verify_log()
     head = None if broken else next((event.hash for event in store.events(entries - 1)), None)
     return LogState(entries, head, broken, sealed=store.lock() is not None)
 
 
 def prune_log(store: Store, before: str) -> int:
-    """Delete the oldest entries, up to the first that is not older; how many there were.
+    """Delete the oldest entries, up to the first that is not older; returns their number.
 
-    before: UTC, ISO 8601, see `ago`. Raises SetupProblem for a log that is broken.
+    before: UTC, ISO 8601, see `ago`. Raises SetupProblem for a broken log.
     """
     with store.transaction() as change:
         return change.prune_log(before)
 
 
 def ago(period: timedelta) -> str:
-    """When that was, as the log has times."""
+    """The time `period` ago, in the log's format."""
     return _stamp(datetime.now(UTC) - period)
 
 
@@ -307,7 +300,7 @@ def _stamp(moment: datetime) -> str:
 
 
 def chosen(store: Store, name: PersonName | None) -> list[PersonRow]:
-    """The person with this name, or (None) everybody; raises Conflict if that is nobody."""
+    """The person with this name; None: everybody. Raises Conflict if there is nobody."""
     rows = store.people()
     if name is not None:
         known = store.person(name).name
@@ -321,10 +314,10 @@ def chosen(store: Store, name: PersonName | None) -> list[PersonRow]:
 def export(
     store: Store, name: PersonName | None, lock: tuple[Kdf, bytes] | None
 ) -> tuple[list[PersonCopy], str]:
-    """Who was exported, and the file: the person with this name, or (None) everybody.
+    """The exported people, and the text of the file. name: one person; None: everybody.
 
-    lock: of the file, see document.new_lock; None: in the clear. Others need not wait. The events
-    are written before anything leaves, if the store can be written. Raises Conflict if it is
+    lock: see document.new_lock; None: not encrypted. Other processes do not wait. If the store can
+    be written, the log has the events before the text is returned. Raises Conflict if there is
     nobody, SetupProblem for a damaged store.
     """
     from facauth.transfer.document import PersonCopy, Unsound, write
@@ -346,9 +339,9 @@ def export(
 
 
 def read_export(content: bytes, source: str, ask: Ask) -> list[PersonCopy]:
-    """Everybody in an exported file; the passphrase is asked for if there is one.
+    """The people of an exported file; asks for the passphrase if the file is encrypted.
 
-    source: names the file in messages. Raises SetupProblem unless all of it is sound.
+    source: names the file in messages. Raises SetupProblem unless the whole file is sound.
     """
     from facauth.transfer.document import read
 
@@ -362,13 +355,13 @@ def import_(
     allow_duplicate: bool = False,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
-    """Enrol everybody by the rules of `register`, or nobody.
+    """Enrol all copies by the rules of `register`, or none.
 
-    Templates of another contract are kept, and never compared. Others sign in while everybody is
-    compared; only the writing is alone. Raises Conflict for a name that is enrolled (nothing is
-    merged), for photos that do not show one person and, unless `allow_duplicate`, for a face with
-    another name.
-    advance: called for each person who was looked at.
+    Templates of another contract are kept, and never compared. Sign-ins go on while the copies are
+    compared; only writing locks the store. Raises Conflict for a name that is enrolled (nothing is
+    merged), for photos that do not show one person and, unless `allow_duplicate`, for a face that
+    is enrolled under another name.
+    advance: called after each person.
     """
     from facauth.decision.enrolment import require_newcomer, require_newcomers_apart
     from facauth.decision.match import Gallery
@@ -377,7 +370,7 @@ def import_(
     store, calibration = system.store, system.calibration
     contract = system.stages.contract()
 
-    def admitted() -> None:
+    def require_all_admitted() -> None:
         newcomers = [person.newcomer(contract) for person in copies]
         for person, newcomer in zip(copies, newcomers, strict=True):
             _require_free(store, person.name)
@@ -389,12 +382,12 @@ def import_(
 
     with store.recorded("import"):
         rows = list(sealed(store.vault(), [person.arrival() for person in copies]))
-        with store.judged(admitted) as (change, _):
+        with store.judged(require_all_admitted) as (change, _):
             change.add_people(rows)
 
 
 def _require_free(store: Store, name: PersonName) -> None:
     enrolled_as = store.person(name).enrolled_as
     if enrolled_as is not None:
-        advice = "nobody was imported; rename or remove that one first"
+        advice = "nobody was imported; rename or remove the enrolled person first"
         raise Conflict(Reason("name.taken", f"{enrolled_as} is enrolled already", advice))

@@ -1,4 +1,4 @@
-"""Many photos: the files in a folder, and several processes to look at them."""
+"""Many photos: the files in folders, and several processes that examine them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from facauth.errors import STDIN, Reason, UsageProblem, shown
 from facauth.faces.folder import is_folder, photos_below
 
-Photo = TypeVar("Photo")  # a path, or what else is known of one
+Photo = TypeVar("Photo")  # a path, or an object with one
 Found = TypeVar("Found")
 
-FEW = 16  # photos that one process has looked at before others have loaded their networks
-MAX_JOBS = 8  # of its own accord
+FEW = 16  # photos that one process examines while others load their networks
+MAX_JOBS = 8  # without --jobs
 
 
 def photos_in(names: Sequence[str]) -> list[str]:
@@ -40,7 +40,7 @@ def _below(folder: str) -> list[str]:
 
 
 def jobs_for(photos: Sequence[str], wanted: int | None) -> int:
-    """How many processes to start. Only this one has a stdin."""
+    """The number of processes to start; 1 for stdin, which only this process has."""
     if STDIN in photos:
         return 1
     worthwhile = 1 if len(photos) <= FEW else min(os.cpu_count() or 1, MAX_JOBS)
@@ -50,7 +50,7 @@ def jobs_for(photos: Sequence[str], wanted: int | None) -> int:
 def in_order(
     make: Callable[[], Callable[[Photo], Found]], photos: Sequence[Photo], jobs: int
 ) -> Iterator[Found]:
-    """What `make()` finds in each photo, in their order.
+    """The result of `make()` for each photo, in order.
 
     make: called once per process, where it loads the networks; must be picklable if jobs > 1.
     """
@@ -59,14 +59,14 @@ def in_order(
         return
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (make,))
     with _signals(SIGPIPE=signal.SIG_IGN), _ended(pool):  # a worker's pipe is not stdout
-        with _ctrl_c_waits():  # inherited: it is for this process alone
+        with _ctrl_c_waits():  # workers inherit it: Ctrl-C is for this process alone
             found = pool.map(_look, photos)
         yield from found
 
 
 @contextmanager
 def _ended(pool: ProcessPoolExecutor) -> Iterator[None]:
-    """Afterwards no worker is left; Ctrl-C does not wait for the photos they are looking at."""
+    """End the workers on exit; Ctrl-C does not wait for the photos that they examine."""
     try:
         yield
     except KeyboardInterrupt:
@@ -79,17 +79,19 @@ def _ended(pool: ProcessPoolExecutor) -> Iterator[None]:
 
 @contextmanager
 def _signals(**handlers: signal.Handlers) -> Iterator[None]:
-    before = {name: signal.signal(signal.Signals[name], each) for name, each in handlers.items()}
+    before = {
+        name: signal.signal(signal.Signals[name], handler) for name, handler in handlers.items()
+    }
     try:
         yield
     finally:
-        for name, each in before.items():
-            signal.signal(signal.Signals[name], each)
+        for name, handler in before.items():
+            signal.signal(signal.Signals[name], handler)
 
 
 @contextmanager
 def _ctrl_c_waits() -> Iterator[None]:
-    """Ctrl-C is held back, not lost; for good in processes that are started within."""
+    """Delay Ctrl-C until the end of the block; processes that are started within ignore it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -110,7 +112,7 @@ def _begin(make: Callable[[], Callable[[Any], object]]) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed, say by a closed pipe, cannot end its workers."""
+    """A parent that is killed, for example by a closed pipe, cannot end its workers."""
     parent = parent_process()
     if parent:
         parent.join()
@@ -119,7 +121,7 @@ def _end_with_parent() -> None:
 
 @cache
 def _ready() -> Callable[[Any], object]:
-    """Made by the first photo, so that what fails is reported as a photo's failure is."""
+    """Called by the first photo, so that an error of `_make` is reported as an error of a photo."""
     return _make()
 
 

@@ -1,4 +1,4 @@
-"""A tour on the sample pictures: what facauth should say, and what it says."""
+"""A tour on the sample pictures: expected and actual answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facauth.system import System, bind
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing tried: the exit code it should have, the one it had, and what was said."""
+    """One step: the expected exit code, the actual one, and the answer."""
 
     title: str
     expected: ExitCode
@@ -34,7 +34,7 @@ class Step:
 
 
 def run() -> list[Step]:
-    """Every step, in a store that is deleted afterwards; nothing else is written."""
+    """Run every step in a temporary store; nothing else is written."""
     stages = bind(Networks(Checked(None)))
     with (
         TemporaryDirectory(prefix="facauth-demo-") as folder,
@@ -47,7 +47,7 @@ Script = list[tuple[str, ExitCode, Callable[[], str]]]
 
 
 def script(system: System) -> Script:
-    """What is tried, in this order."""
+    """The steps, in order."""
     enrol, enter = partial(_register, system), partial(_sign_in, system)
     return [
         (

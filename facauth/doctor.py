@@ -30,7 +30,7 @@ MAX_PARITY_DISTANCE = 1e-5  # between encodings of one chip by cv2.dnn and by dl
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing checked; `advice` is empty when nothing needs to be done."""
+    """The result of one check; `advice` is empty if nothing needs to be done."""
 
     check: str
     ok: bool
@@ -51,9 +51,11 @@ def examine(store: Path) -> Iterator[Finding]:
         ("parity", _parity),
         ("calibration", _calibration),
     ):
-        yield _looked(check, look)
+        yield _checked(check, look)
     yield from _store(store)
-    yield Finding("limits", True, "a still cannot show another real photo of the victim")
+    yield Finding(
+        "limits", True, "a photo does not show who took it: another real photo of the person passes"
+    )
     yield Finding("not known", True, "error rates for children, twins and other populations")
 
 
@@ -70,7 +72,7 @@ def _extra(extra: Extra) -> Finding:
     return Finding(f"{extra.name} extra", True, detail)
 
 
-def _looked(check: str, look: Callable[[], str]) -> Finding:
+def _checked(check: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(check, True, look())
     except FacauthError as error:
@@ -114,7 +116,7 @@ def _self_test() -> str:
     found = spoof_check(stages, sample("simulated_recapture.jpg"), DEFAULT, [one.signature])
     replay = found.evidence.replay
     if replay is None or replay.verdict != "enrolled_picture":
-        raise _fault("the simulated photo of a sample is not found to be one")
+        raise _fault("the simulated photo of a sample is not detected")
     return (
         "two photos of one person match and are live, another person does not match, "
         "a photo of a photo is found"
@@ -165,9 +167,9 @@ def _calibration() -> str:
 
 def _store(path: Path) -> Iterator[Finding]:
     if not os.path.lexists(path):
-        yield Finding("store", True, f"{shown(path)} (not made yet: nobody is enrolled)")
+        yield Finding("store", True, f"{shown(path)} (not created yet: nobody is enrolled)")
         return
-    yield _looked("store", lambda: _contents(path))
+    yield _checked("store", lambda: _contents(path))
     if not path.exists():  # a link that leads nowhere
         return
     yield _mode("store file", path, 0o077, f"chmod 600 {shown(path)}")

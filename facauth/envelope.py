@@ -1,4 +1,4 @@
-"""What a command answers: the documented JSON envelope, for the command line and for HTTP."""
+"""The answer of a command, as the documented JSON envelope, for the command line and HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = "facauth/1"
 
 @dataclass(slots=True)
 class Answer:
-    """What a command found, as it is filled in by the command and written by `answering`."""
+    """The answer of a command; the command fills it in, and `answering` writes it."""
 
     command: str | None
     evidence: Evidence = field(default_factory=Evidence)
@@ -24,24 +24,24 @@ class Answer:
     exit_code: ExitCode = ExitCode.OK
     lines: list[str] = field(default_factory=list)  # stdout, for people and simple scripts
     notes: list[str] = field(default_factory=list)  # stderr, unless --quiet
-    how_seen: list[str] = field(default_factory=list)  # of the photos; the last notes
+    how_seen: list[str] = field(default_factory=list)  # notes on the photos; they come last
     reasons: Sequence[Reason] = ()
     more: dict[str, Any] = field(default_factory=dict)  # further fields of the envelope
 
     def show(self, *found: Evidence) -> None:
-        """What was found on each photo, with notes on how it was seen; the last one's measures.
+        """Add the findings on photos: notes on all of them, and the measures of the last.
 
-        Times are sums.
+        Times are summed.
         """
         elapsed_ms = dict(self.evidence.elapsed_ms)
-        for each in found:
-            self.how_seen += looked_at(each)
-            for stage, spent in each.elapsed_ms.items():
+        for evidence in found:
+            self.how_seen += looked_at(evidence)
+            for stage, spent in evidence.elapsed_ms.items():
                 elapsed_ms[stage] = elapsed_ms.get(stage, 0.0) + spent
-            self.evidence = replace(each, elapsed_ms=elapsed_ms)
+            self.evidence = replace(evidence, elapsed_ms=elapsed_ms)
 
     def refuse(self, refusal: FacauthError) -> None:
-        """From now on this is a refusal, and says nothing of what it might have been."""
+        """Turn the answer into a refusal, without lines and person."""
         self.verdict, self.exit_code = refusal.verdict, refusal.exit_code
         self.reasons, self.lines, self.person = refusal.reasons, [], None
         self.show(*evidence_of(refusal))
@@ -50,17 +50,17 @@ class Answer:
 
 
 def looked_at(evidence: Evidence) -> list[str]:
-    """Notes if the photo was not upright, and if one face of several counts."""
+    """Notes on a photo that was turned, or that shows several faces."""
     seen, quality, notes = evidence.sighting, evidence.quality, []
     if seen is not None and seen.turned_deg:
         notes.append(f"the photo was turned by {seen.turned_deg} degrees to find the face")
     if quality is not None and quality.faces > 1:
-        notes.append(f"the photo shows {quality.faces} faces; the one that dominates counts")
+        notes.append(f"the photo shows {quality.faces} faces; only the dominant one counts")
     return notes
 
 
 def doubted(found: Sequence[Evidence]) -> list[str]:
-    """A note for each enrolled photo of which it is not sure that it shows a live face."""
+    """A note for each enrolled photo whose face is not surely live."""
     judged = [(number, each.liveness) for number, each in enumerate(found, 1) if each.liveness]
     return [
         f"photo {number} of {len(found)} is enrolled in doubt: {reason.message}"
@@ -92,12 +92,12 @@ def envelope(answer: Answer) -> dict[str, Any]:
 
 
 def not_live(liveness: Liveness | None) -> bool:
-    """Whether the photo was refused as no live one: then how alike it is is not told."""
+    """Whether the photo was not judged live; the envelope then hides the match."""
     return liveness is not None and liveness.verdict is not LiveVerdict.LIVE
 
 
 def match_fields(match: Match | None) -> dict[str, Any] | None:
-    """Without the person: who is only nearly matched is nobody's business."""
+    """Without the person: a refusal does not name the person who nearly matched."""
     if match is None:
         return None
     return {

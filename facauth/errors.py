@@ -1,13 +1,13 @@
 """What can go wrong, and the exit code that says so; imports nothing of facauth.
 
 FacauthError             70  a bug, if it is ever raised as such
-├── UsageProblem          2  a path, name or setting that cannot be
+├── UsageProblem          2  an impossible path, name or setting
 ├── NoMatch               1  the face is fine; nobody, not the claimed person, or ambiguous
 ├── Attack                3  replay or presentation attack
 ├── UnusableImage         4  not an image, none or several faces, too poor to judge
-├── LockedOut             5  too many failures before this try
+├── LockedOut             5  too many failed attempts before this one
 ├── Conflict              6  name or face already taken, or unknown name
-├── SetupProblem          7  store, weights or an extra not as they must be
+├── SetupProblem          7  store, weights or an extra missing or damaged
 └── Unwritten            74  stdout is closed or full: the result could not be written
 """
 
@@ -58,51 +58,51 @@ class FacauthError(Exception):
     verdict: ClassVar[str] = "internal_error"
     photos: tuple[
         FacauthError | None, ...
-    ] = ()  # why each of several was refused; None: it was not
+    ] = ()  # the refusal of each of several photos; None: not refused
 
     def __init__(self, *reasons: Reason) -> None:
         self.reasons = reasons
-        # What the run had found on each photo; facauth.evidence.evidence_of has its type.
+        # The findings on each photo; facauth.evidence.evidence_of gives them their type.
         self.evidence: tuple[object, ...] = ()
         super().__init__(" | ".join(str(reason) for reason in reasons))
 
     def __reduce__(self) -> tuple[type[FacauthError], tuple[Reason, ...], dict[str, object]]:
-        """With the reasons, when it is raised in another process; evidence stays in its own."""
+        """Another process gets the reasons, and not the evidence."""
         return type(self), self.reasons, self.__dict__ | {"evidence": ()}
 
 
 class UsageProblem(FacauthError):
-    """The command cannot be meant so: a path that does not exist, an impossible name."""
+    """The command is wrong: a path that does not exist, an impossible name."""
 
     exit_code = ExitCode.USAGE
     verdict = "usage"
 
 
 class NoMatch(FacauthError):
-    """The photo was good, and the answer is no."""
+    """The photo is good, and the face does not match."""
 
     exit_code = ExitCode.NO_MATCH
     verdict = "no_match"
 
 
 class Attack(FacauthError):
-    """The photo shows a picture of a face and not a face."""
+    """The photo shows a picture of a face, not a live face."""
 
     exit_code = ExitCode.ATTACK
     verdict = "attack"
 
 
 class UnusableImage(FacauthError):
-    """Nothing can be decided on this photo; another one may do."""
+    """This photo does not allow a decision; another one may."""
 
     exit_code = ExitCode.UNUSABLE_IMAGE
     verdict = "unusable_image"
 
 
 class LockedOut(FacauthError):
-    """Too many failures in a row: nothing was looked at.
+    """Too many failures in a row: the photo was not examined.
 
-    retry_after_s: when to try again; None: not before an operator has unlocked it.
+    retry_after_s: time until the next attempt; None: an operator must unlock first.
     """
 
     exit_code = ExitCode.LOCKED_OUT
@@ -114,36 +114,36 @@ class LockedOut(FacauthError):
 
 
 class Conflict(FacauthError):
-    """The store says otherwise: the name or face is taken, or the name is unknown."""
+    """A conflict with the store: the name or face is taken, or the name is unknown."""
 
     exit_code = ExitCode.CONFLICT
     verdict = "conflict"
 
 
 class SetupProblem(FacauthError):
-    """This installation or store is not fit for an answer."""
+    """This installation or store cannot be used."""
 
     exit_code = ExitCode.SETUP
     verdict = "setup"
 
 
 class Unwritten(FacauthError):
-    """Whatever was done is done, and stdout did not take the result; stderr says what it is."""
+    """The command is done, but stdout did not accept the result; stderr names it."""
 
     exit_code = ExitCode.UNWRITTEN
     verdict = "unwritten"
 
 
 def shown(text: object) -> str:
-    """`text` safe for a terminal: whatever is not printable (or is a lone surrogate) is escaped."""
+    """`text`, safe for a terminal: characters that are not printable are escaped."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text)
     )
 
 
-STDIN = "-"  # the name of an image that comes from there
+STDIN = "-"  # the name of an image from stdin
 
 
 def image_name(source: str) -> str:
-    """How an image is called in messages and results."""
+    """The name of an image in messages and results."""
     return "(stdin)" if source == STDIN else shown(Path(source))

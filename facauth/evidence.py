@@ -1,4 +1,4 @@
-"""What a run found out about one photo. Results and refusals carry it."""
+"""The findings of the stages on one photo; results and refusals carry them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Evidence:
-    """The stages' findings; None where the run did not come that far."""
+    """The findings; None for a stage that did not run."""
 
     sighting: Sighting | None = field(default=None, repr=False)
     quality: Quality | None = None
@@ -40,7 +40,7 @@ class Evidence:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the time spent within to the stage's, also when it raises."""
+        """Add the time spent within to the stage's time, also after an error."""
         start = perf_counter()
         try:
             yield
@@ -51,7 +51,7 @@ class Evidence:
 
 @contextmanager
 def carried(found: Sequence[Evidence]) -> Iterator[None]:
-    """A refusal that leaves this carries what was found on each photo."""
+    """Attach the findings on each photo to a refusal."""
     try:
         yield
     except FacauthError as refusal:
@@ -60,8 +60,8 @@ def carried(found: Sequence[Evidence]) -> Iterator[None]:
 
 
 def evidence_of(refusal: FacauthError) -> tuple[Evidence, ...]:
-    """What the run had found before it refused, photo by photo."""
-    return tuple(each for each in refusal.evidence if isinstance(each, Evidence))
+    """The findings before the refusal, one per photo."""
+    return tuple(item for item in refusal.evidence if isinstance(item, Evidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A person who has new photos."""
+    """An accepted enrolment."""
 
     person: str  # as enrolled
     photos: int  # of the person, earlier ones included

@@ -1,4 +1,4 @@
-"""A picture of what a photo has in common with an enrolled one, and the file for it."""
+"""A picture of the points that a photo shares with an enrolled one."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 def explain(target: Path, found: Evidence, enrolled: Sequence[CaptureSignature]) -> str:
-    """Draw the comparison that was made, and say what is to be seen there."""
+    """Draw the comparison into `target`; returns a note on it."""
     from facauth.spoof.replay import drawn
 
     replay, sighting, probe = found.replay, found.sighting, found.signature
     if not (enrolled and replay and sighting and probe):
         return f"nothing was compared with an enrolled photo; {shown(target)} was not written"
-    said = f"{replay.inliers} of {replay.pairs} points that look alike lie on one plane"
+    note = f"{replay.inliers} of {replay.pairs} points that look alike lie on one plane"
     if replay.displacement is not None:
-        said += f", moved by {replay.displacement:.1%} of the diagonal"
+        note += f", moved by {replay.displacement:.1%} of the diagonal"
     try:
         write_privately(target, png(drawn(sighting.pixels, probe, enrolled)))
     except OSError as error:
-        return f"{said}; {shown(target)} could not be written ({error.strerror})"
-    return f"{said}; see {shown(target)}"
+        return f"{note}; {shown(target)} could not be written ({error.strerror})"
+    return f"{note}; see {shown(target)}"
 
 
 def png(pixels: Pixels) -> bytes:
@@ -46,7 +46,7 @@ def png(pixels: Pixels) -> bytes:
 
 
 def write_privately(target: Path, content: bytes) -> None:
-    """Into a regular file that only its owner can read; raises OSError for anything else."""
+    """Write a regular file that only its owner can read; raises OSError for any other file."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with open(os.open(target, flags, 0o600), "wb") as file:  # noqa: PTH123  by its descriptor
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -57,9 +57,9 @@ def write_privately(target: Path, content: bytes) -> None:
 
 
 def require_picture(target: Path | None, photos: Sequence[str]) -> None:
-    """Raises UsageProblem unless a PNG can be written there; asked before anything is done.
+    """Raises UsageProblem unless a PNG can be written to `target`; called before the work starts.
 
-    photos: none of them is written over.
+    photos: files that must not be overwritten.
     """
     fault = None if target is None else _fault(target, photos)
     if fault:
@@ -75,7 +75,7 @@ def _fault(target: Path, photos: Sequence[str]) -> str | None:
     try:
         if not stat.S_ISREG(target.lstat().st_mode):
             return "it is not a regular file"
-    except (OSError, ValueError):  # to be made
+    except (OSError, ValueError):  # a new file
         folder = target.parent
         fit = is_folder(folder) and os.access(folder, os.W_OK)
         return None if fit else "its folder cannot be written"

@@ -19,10 +19,10 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What the extra of this name adds."""
+    """An optional extra."""
 
     name: str
-    modules: tuple[str, ...]  # to import; the packages are called the same
+    modules: tuple[str, ...]  # to import; the packages have the same names
     purpose: str
 
 
@@ -36,9 +36,9 @@ EXTRAS = (
 
 
 def pip_install(extra: str) -> str:
-    """The command, which works wherever there is an index.
+    """The command that installs the packages of an extra.
 
-    facauth itself is on none: what is asked for by its name can only be installed in a clone.
+    It names the packages, because facauth itself is in no package index.
     """
     from importlib import metadata
 

@@ -1,7 +1,7 @@
-"""Files: read no further than wanted, and written whole or not at all, for their owner alone.
+"""Reads files up to a limit; writes files whole or not at all, for their owner alone.
 
-The only module that opens files by descriptor, makes them private and has them outlast a loss of
-power. It raises OSError (and ValueError for what is no path); callers put it in their words.
+The only module that opens files by descriptor, makes them private and syncs them to the disk. It
+raises OSError, and ValueError for an impossible path; callers turn these into their own messages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BUSY_TIMEOUT_S = 10.0  # how long a command waits for another one
 
 
 class NotAFile(OSError):
-    """There is something, but no regular file."""
+    """The path exists, but is not a regular file."""
 
     def __init__(self, mode: int) -> None:
         super().__init__(errno.EINVAL, "not a file")
@@ -28,7 +28,7 @@ class NotAFile(OSError):
 
 
 class TooLarge(OSError):
-    """There is more than can be meant."""
+    """The file exceeds the limit."""
 
 
 class Exposed(OSError):
@@ -43,7 +43,7 @@ class NotOurs(Exposed):
 
 
 def read_bounded(path: Path | str, max_bytes: int) -> bytes:
-    """A regular file, or its first max_bytes + 1 bytes. A pipe holds nobody up.
+    """The content of a regular file, at most max_bytes + 1 bytes. A pipe does not block.
 
     Raises NotAFile, OSError, ValueError.
     """
@@ -52,7 +52,7 @@ def read_bounded(path: Path | str, max_bytes: int) -> bytes:
 
 
 def read_trusted(path: Path, max_bytes: int) -> bytes:
-    """All of a file of ours, or of root's, that nobody else may write.
+    """The content of a file of this user or of root that nobody else may write.
 
     Raises NotOurs and Exposed for any other, NotAFile, TooLarge, OSError, ValueError.
     """
@@ -60,7 +60,7 @@ def read_trusted(path: Path, max_bytes: int) -> bytes:
 
 
 def read_private(path: Path, max_bytes: int) -> bytes:
-    """All of a file of ours that nobody else may read or write; no link is followed.
+    """The content of a file of this user that nobody else may read or write; not of a link.
 
     Raises as `read_trusted` does.
     """
@@ -72,10 +72,10 @@ def _read_owned(
     path: Path, max_bytes: int, owners: set[int], closed_to_others: int, flags: int = 0
 ) -> bytes:
     with _regular(path, flags) as file:
-        found = os.fstat(file.fileno())
-        if found.st_uid not in owners:
+        status = os.fstat(file.fileno())
+        if status.st_uid not in owners:
             raise NotOurs(errno.EPERM, "it belongs to another user")
-        if found.st_mode & closed_to_others:
+        if status.st_mode & closed_to_others:
             raise Exposed(errno.EPERM, "others can change it")
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
@@ -104,11 +104,11 @@ def _regular(path: Path | str, flags: int = 0) -> Iterator[BinaryIO]:
 def write_private(
     path: Path, content: bytes, *, over: bool = False, draft: Path | None = None
 ) -> None:
-    """A 0600 file that is there whole or not at all, and then outlasts a loss of power.
+    """Write a 0600 file, whole or not at all, and sync it to the disk.
 
-    over: a regular file at `path` is replaced. Otherwise raises FileExistsError.
-    draft: where to write first, for callers that nobody else does this with at the same time: what
-        is left there by a killed process goes. Without it a name that nobody has, beside `path`.
+    over: replace a regular file at `path`. Without it an existing file raises FileExistsError.
+    draft: the file to write first, for callers that hold a lock; a draft of a killed process is
+        replaced. Default: a random name beside `path`.
     """
     if draft is None:
         draft = path.with_name(f".facauth-{os.urandom(8).hex()}")
@@ -135,7 +135,7 @@ def _require_replaceable(path: Path) -> None:
 
 def _name(draft: Path, path: Path) -> None:
     try:
-        path.hardlink_to(draft)  # a rename would go over what was made there since we looked
+        path.hardlink_to(draft)  # a rename would replace a file that was made there meanwhile
     except FileExistsError:
         raise
     except OSError:  # FAT has no links
@@ -146,7 +146,7 @@ def _name(draft: Path, path: Path) -> None:
 
 @contextmanager
 def new_private(path: Path) -> Iterator[BinaryIO]:
-    """A new 0600 file to write to, whatever the umask. Afterwards it is on the disk, or gone.
+    """A new 0600 file to write to, whatever the umask; synced on exit, deleted after an error.
 
     Raises FileExistsError.
     """
@@ -163,29 +163,29 @@ def new_private(path: Path) -> Iterator[BinaryIO]:
 
 
 def reserve(path: Path) -> None:
-    """An empty 0600 file, so that the name is taken. Raises FileExistsError."""
+    """Create an empty 0600 file, so that the name is taken. Raises FileExistsError."""
     with new_private(path):
         pass
 
 
 def make_private(file: BinaryIO) -> None:
-    """Nobody but its owner may open the file from now on."""
+    """Allow only the owner to open the file."""
     os.fchmod(file.fileno(), 0o600)
 
 
 def sync(file: BinaryIO) -> None:
-    """What was written to the file outlasts a loss of power."""
+    """Sync the file to the disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def erase(path: Path) -> None:
-    """Overwrite and delete a file; of a link, or of what has other names too, only this name."""
+    """Overwrite and delete a file; of a link or a file with several names, delete this name."""
     with suppress(FileNotFoundError):
         found = path.lstat()
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
             with os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b") as file:
-                if os.path.samestat(found, os.fstat(file.fileno())):  # nothing was put in its place
+                if os.path.samestat(found, os.fstat(file.fileno())):  # not replaced meanwhile
                     file.write(bytes(found.st_size))
                     sync(file)
         if not stat.S_ISDIR(found.st_mode):
@@ -196,7 +196,7 @@ def erase(path: Path) -> None:
 
 
 def make_folders(path: Path) -> None:
-    """The folder of `path`, 0700, and those above it, unless there are some."""
+    """Create the missing folders above `path`, with mode 0700."""
     missing = [folder for folder in path.parents if not folder.exists()]
     for folder in reversed(missing):
         with suppress(FileExistsError):
@@ -216,16 +216,16 @@ def folder_of(path: Path) -> Iterator[int]:
 
 
 def sync_folder(path: Path) -> None:
-    """What was made or renamed beside `path` outlasts a loss of power."""
+    """Sync the folder of `path`, with the names in it, to the disk."""
     with folder_of(path) as folder:
         os.fsync(folder)
 
 
 @contextmanager
 def alone(path: Path, busy: Exception) -> Iterator[None]:
-    """The folder of `path`, locked: a file that is replaced cannot be what is locked.
+    """Lock the folder of `path`: a lock on a file is lost when the file is replaced.
 
-    Raises `busy` where another process holds it for longer than BUSY_TIMEOUT_S.
+    Raises `busy` if another process holds the lock for longer than BUSY_TIMEOUT_S.
     """
     deadline = monotonic() + BUSY_TIMEOUT_S
     with folder_of(path) as folder:

@@ -1,4 +1,4 @@
-"""Geometry that aligning a face and finding its picture again share."""
+"""The geometry that alignment and replay signatures share."""
 
 from __future__ import annotations
 

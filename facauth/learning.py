@@ -1,4 +1,4 @@
-"""sign-in --learn: a photo that left no doubt is compared with from now on."""
+"""sign-in --learn: a photo without any doubt becomes one of the person's photos."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Photos = Sequence[tuple[str, str, Template]]  # contract, time of enrolment, tem
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
-    """The photo to learn, or the doubts about it; and the person's photos when it was judged."""
+    """The photo to learn, the doubts about it, and the person's photos when it was judged."""
 
     person: Person
     contract: str
@@ -36,9 +36,9 @@ class Lesson:
     doubts: tuple[Reason, ...]
 
     def take(self, change: Change) -> Learned:
-        """Keep the photo, unless it is in doubt.
+        """Add the photo, unless it is in doubt.
 
-        Learned photos that are too old or too many go; registered ones stay.
+        Learned photos that are too old or too many are deleted; registered photos stay.
         """
         if self.doubts:
             return Learned(None, self.doubts)
@@ -51,7 +51,7 @@ class Lesson:
 
 
 def lesson(store: Store, found: Evidence, calibration: Calibration) -> Lesson:
-    """What a sign-in that is to be accepted can teach."""
+    """The lesson of a sign-in that is about to be accepted."""
     assert found.match and found.encoding and found.signature  # noqa: S101 - the run came so far
     person, contract = store.person(found.match.person), found.encoding.contract
     with found.timed("learn"):

@@ -1,20 +1,20 @@
-"""What names are made of: what is kept of what was typed, what is compared, what looks alike.
+"""Names: how a typed name is cleaned, compared, and checked for names that look like it.
 
-A name of printable characters is kept as it is, so that a name in any store stays the same name.
+Printable characters are kept as they are, so that the names in existing stores do not change.
 """
 
 from __future__ import annotations
 
 import unicodedata
 
-# Typed or pasted in passing, and never seen: soft hyphen, marks of direction, word joiner, BOM.
-# Others that are not seen, or turn writing around, are no accident; they stay, and are refused.
+# Invisible characters that are typed or pasted by accident: soft hyphen, marks of direction, word
+# joiner, BOM. Other invisible characters, and those that turn writing around, stay and are refused.
 INVISIBLE = frozenset("\u00ad\u061c\u180e\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff")
 NON_JOINER, JOINER = "\u200c", "\u200d"
 JOINERS = frozenset((NON_JOINER, JOINER))
 VIRAMA = 9  # canonical combining class
 ARABIC = "AL"  # bidirectional class of the letters of Arabic and Syriac, which join
-# Printable by their category, and yet not seen: fillers and variation selectors.
+# Printable by their category, but invisible: fillers and variation selectors.
 FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(code)
     for first, last in ((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
@@ -31,10 +31,10 @@ ALIKE = str.maketrans(
 
 
 def cleaned(raw: str) -> str:
-    """NFC without spaces around it; other spaces are spaces, and marks that nobody sees are gone.
+    """NFC without outer spaces; inner spaces become U+0020, and INVISIBLE characters are removed.
 
-    Joiners stay where UAX 31 allows them: after a virama, and between letters of Arabic (whatever
-    the shape of those: no name is told from another by a joiner, see `folded`).
+    Joiners stay where UAX 31 allows them: after a virama, and between Arabic letters (of any shape:
+    joiners do not distinguish names, see `folded`).
     """
     seen = unicodedata.normalize("NFC", "".join(map(_seen, raw)))
     kept = "".join(char for at, char in enumerate(seen) if _stays(seen, at))
@@ -55,7 +55,7 @@ def _stays(text: str, at: int) -> bool:
 
 
 def _letter(text: str) -> str:
-    """The first that is no combining mark."""
+    """The first character that is not a combining mark."""
     return next((char for char in text if not unicodedata.category(char).startswith("M")), " ")
 
 
@@ -64,17 +64,17 @@ def _is_arabic(letter: str) -> bool:
 
 
 def without_joiners(name: str) -> str:
-    """As it is compared; whether it is printable can be asked of it."""
+    """The name without joiners, which count as not printable."""
     return "".join(char for char in name if char not in JOINERS)
 
 
 def folded(name: str) -> str:
-    """What names are compared by: neither case nor joiners count."""
+    """The key that names are compared by: case and joiners do not count."""
     return unicodedata.normalize("NFC", without_joiners(name).casefold())
 
 
 def looks(name: str) -> set[tuple[str, str]]:
-    """Two names look alike if these have one in common: as they are written, or in lower case."""
+    """The shapes of a name, as written and in lower case; names that share one look alike."""
     return {("written", _skeleton(name)), ("lower", _skeleton(name.casefold()))}
 
 

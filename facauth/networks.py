@@ -1,12 +1,12 @@
-"""The weight files: which, whether they are the right ones, and the networks made of them.
+"""The weight files: their list, their integrity, and the networks that are loaded from them.
 
 The only module that opens them. Networks load when first used and stay loaded.
 
 A weight is hashed in full before its first use. The result is remembered beside the file's
 identity (size, inode, change and modification time) in the user's cache, so that later starts
-only ask the file system. Who could change a weight without changing its ctime could as well
-change this program; what the check is for (a damaged download, a half-done upgrade, a swapped
-file) always changes it. `facauth doctor` hashes everything in full.
+only ask the file system. The check finds a damaged download, an interrupted upgrade or a swapped
+file; these always change the ctime. An attacker who can change a weight without changing its ctime
+can also change this program. `facauth doctor` hashes everything in full.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROLES = {"detect", "landmarks", "encode_dlib", "encode_sface", "live_2_7", "live
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One file of the manifest, and what it must be."""
+    """One weight file, as the manifest describes it."""
 
     role: str
     path: Path
@@ -109,7 +109,7 @@ class LandmarkForests:
 
 
 class Checked:
-    """Remembers which weight files were found intact, by their identity on disk.
+    """Remembers the weight files that are intact, by their identity on disk.
 
     memory: the file to remember in; None to hash every time.
     """
@@ -145,7 +145,7 @@ class Checked:
 
 
 class Networks:
-    """The six networks, each checked and loaded when first asked for."""
+    """The six networks, each checked and loaded at its first use."""
 
     def __init__(self, checked: Checked, folder: Path = WEIGHTS) -> None:
         self._checked = checked
@@ -173,12 +173,12 @@ class Networks:
         Thread(target=self._load_all, args=roles, name="load ahead").start()
 
     def _load_all(self, *roles: str) -> None:
-        with suppress(Exception):  # whoever asks for the network gets the same error
+        with suppress(Exception):  # the first use of the network raises the same error
             for role in roles:
                 self._dnn(role)
 
     def load(self) -> None:
-        """All of them now, for whoever runs long; raises SetupProblem."""
+        """Load all networks now, for a long-running process; raises SetupProblem."""
         for role in sorted(self._weights.keys() - {"detect", "landmarks"}):
             self._dnn(role)
         _ = self.detector, self.landmarks
@@ -223,7 +223,7 @@ class Networks:
 
     @cached_property
     def contract(self) -> str:
-        """Names all that makes an encoding: weights, and the geometry version of this code."""
+        """The name of all that determines an encoding: weights and preprocessing version."""
         roles = ("detect", "landmarks", "encode_dlib", "encode_sface")
         digest = hashlib.sha256("".join(self._weights[role].sha256 for role in roles).encode())
         return f"dlib+sface/{PREPROCESSING}/{digest.hexdigest()[:12]}"
@@ -245,7 +245,7 @@ def _share_memory_arena() -> None:
 
 
 THREADS = 2  # with one, finding and encoding a face takes 1.4 times as long (measurements, Speed)
-PREPROCESSING = 1  # raise it when detection, alignment or fusion change what comes out
+PREPROCESSING = 1  # raise it when detection, alignment or fusion change encodings
 
 
 def opencv() -> Any:

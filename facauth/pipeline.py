@@ -1,9 +1,9 @@
-"""What sign-in, register, list and spoof-check do, one line a stage. Start reading here.
+"""Sign-in, register, list and spoof-check, one line per stage. Start reading here.
 
     subject -> quality -> liveness -> encoding -> match -> replay
 
-A stage returns numbers or pixels; a `require_…` beside it is the only place that says no. Liveness
-and replay must both agree, and what they leave in doubt goes to `require_beyond_doubt`.
+A stage returns numbers or pixels; only the `require_…` functions refuse. Liveness and replay must
+both pass; `require_beyond_doubt` judges the doubts that they leave.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from facauth.evidence import Checked, Evidence, Registered, SignedIn, carried
 from facauth.faces.quality import require_quality
 from facauth.learning import lesson
 from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY
-from facauth.several import each_of
+from facauth.several import examine_all
 from facauth.spoof.liveness import require_judgeable, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.spoof.signature import CaptureSignature, read_signatures
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
-    """Who is in the photo (or: is it the claimed person?). Returns only if every stage agreed.
+    """Identify the person in the photo, or verify the claim. Returns only if every stage passes.
 
-    Raises LockedOut before it looks.
+    Raises LockedOut before the photo is read.
     """
     store, calibration = system.store, system.calibration
     with (
@@ -62,7 +62,7 @@ def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
 
 
 def judge_stranger(stages: Stages, source: str, asked: Terms) -> None:
-    """The part of a sign-in that needs nobody enrolled: it refuses as a sign-in would."""
+    """The stages of a sign-in that need no enrolled person; refuses as a sign-in does."""
     with stages.look(source) as look:
         subject = look.subject()
         require_quality(subject.quality, SIGN_IN_QUALITY)
@@ -77,7 +77,7 @@ def register(
     store, contract = system.store, system.stages.contract()
     person = store.person(name)
     with store.recorded("register"):
-        photos = each_of(sources, partial(enrolment, system.stages, asked=asked))
+        photos = examine_all(sources, partial(enrolment, system.stages, asked=asked))
         with carried([photo.look.evidence for photo in photos]):
             require_one_person([photo.encoding for photo in photos], system.calibration)
             admitted = partial(admission, system, person, photos, asked)
@@ -91,7 +91,7 @@ def register(
 
 
 def enrolment(stages: Stages, source: str, asked: EnrolmentTerms) -> Enrolment:
-    """A photo that is no recapture and good enough to be compared with for years."""
+    """One photo, checked by the limits of enrolment."""
     with stages.look(source) as look:
         subject = look.subject()
         require_quality(subject.quality, ENROLMENT_QUALITY)
@@ -117,7 +117,7 @@ def admission(
 
 
 def list_people(system: System) -> list[PersonRow]:
-    """Everybody who is enrolled, by name."""
+    """All enrolled people, by name."""
     return system.store.people(system.stages.contract())
 
 
@@ -127,9 +127,9 @@ def spoof_check(
     policy: SpoofPolicy = DEFAULT,
     enrolled: Sequence[CaptureSignature] | None = None,
 ) -> Checked:
-    """The spoof part of a sign-in, all of it; raises only where there is no face to speak of.
+    """The liveness and replay checks of a sign-in; raises only without a usable face.
 
-    enrolled: what to compare with; None where there is nobody.
+    enrolled: signatures to compare with; None: no replay check.
     """
     with stages.look(source) as look:
         subject = look.subject()
@@ -141,7 +141,7 @@ def spoof_check(
 
 
 def check_quality(stages: Stages, source: str, limits: QualityLimits, *, judged: bool) -> Evidence:
-    """What a photo lacks (to be judged live, too): nothing of who it shows or how alive."""
+    """Check the quality of a photo; neither the person nor the liveness is judged."""
     with stages.look(source) as look:
         subject = look.subject()
         require_quality(subject.quality, limits)

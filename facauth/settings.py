@@ -14,7 +14,7 @@ from facauth.errors import Reason, SetupProblem, UsageProblem
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """Checked before decoding, so that no file can ask for more than this."""
+    """Limits of image files, checked before decoding."""
 
     max_bytes: int = 64 * 2**20  # larger than any camera's JPEG or HEIC
     max_avif_bytes: int = (
@@ -139,23 +139,23 @@ class Rates:
     verify_fmr: float = 1e-4  # sign-in --as: a stranger passes for the named person (SP 800-63B-4)
     identify_fpir: float = 1e-3  # sign-in: a stranger passes for anybody in the store
     same_person_fmr: float = 1e-3  # register: photos of one call, or of an enrolled person
-    disagreeing_fmr: float = 1e-2  # a person's photo below it is not of who the others show
+    disagreeing_fmr: float = 1e-2  # below it a photo does not show the person of the other photos
     duplicate_fmr: float = 1e-5  # register: the face is enrolled under another name
     max_asked: float = 0.1  # of a sign-in; higher ones were not measured
 
 
 @dataclass(frozen=True, slots=True)
 class LearningRules:
-    """What sign-in --learn may add to a person's photos, and for how long."""
+    """The photos that sign-in --learn may add to a person, and how long they stay."""
 
     max_templates: int = 2  # with one registered photo the three that compare well (measurements)
-    max_days: int = 365  # then a face looks different, and whoever learns has a newer photo
+    max_days: int = 365  # faces change, and a person who signs in has newer learned photos
     stricter: float = 100.0  # the sign-in's false match rate (verify_fmr at most) over learning's
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSource:
-    """Photos that false match rates were measured on, and how well they tell the usual one."""
+    """The photos that false match rates were measured on, and the threshold of the usual rate."""
 
     name: str
     source: str
@@ -225,17 +225,16 @@ CALIBRATION = CalibrationSource(
 
 
 def asked_rate(rate: float | None, *, claimed: bool) -> float:
-    """Which share of strangers may pass a sign-in, as asked for or by default.
+    """The highest share of strangers that may pass a sign-in: the given one, or the default.
 
-    With a claimed name that is the FMR of its one comparison, otherwise the FPIR, of them all.
-    Raises UsageProblem for what is no such share; NaN is none.
+    With a claimed name it is the FMR of one comparison, otherwise the FPIR of all comparisons.
+    Raises UsageProblem for an impossible share; NaN is one.
     """
     if rate is None:
         return RATES.verify_fmr if claimed else RATES.identify_fpir
     if not 0 < rate <= RATES.max_asked:
-        message = f"{rate:g} is no share of strangers that may pass"
-        advice = f"ask for one up to {RATES.max_asked:g}, such as 1e-4"
-        raise UsageProblem(Reason("match.impossible_rate", message, advice))
+        message = f"--fmr {rate:g} is not above 0 and at most {RATES.max_asked:g}"
+        raise UsageProblem(Reason("match.impossible_rate", message, "give a rate such as 1e-4"))
     return rate
 
 
@@ -254,7 +253,7 @@ def default_store() -> Path:
 
 
 def default_key_file() -> Path | None:
-    """Where keys are kept: not beside the store, so that a backup does not hold both."""
+    """The default key file: not beside the store, so that a backup does not hold both."""
     from platformdirs import user_config_path
 
     folder = _folder(user_config_path)
@@ -262,7 +261,7 @@ def default_key_file() -> Path | None:
 
 
 def local_calibration() -> Path | None:
-    """Where `facauth calibrate` keeps a map of the user's own, and sign-in looks for one."""
+    """The file of the user's own calibration, which `facauth calibrate` writes."""
     from platformdirs import user_config_path
 
     folder = _folder(user_config_path)
@@ -270,7 +269,7 @@ def local_calibration() -> Path | None:
 
 
 def config_file() -> Path | None:
-    """Where settings are looked for, e.g. ~/.config/facauth/config.toml."""
+    """The settings file, e.g. ~/.config/facauth/config.toml."""
     from platformdirs import user_config_path
 
     folder = _folder(user_config_path)
@@ -278,7 +277,7 @@ def config_file() -> Path | None:
 
 
 def default_token_file() -> Path | None:
-    """Where the token of the server's operator is kept, e.g. ~/.config/facauth/operator.token."""
+    """The file of the operator's token, e.g. ~/.config/facauth/operator.token."""
     from platformdirs import user_config_path
 
     folder = _folder(user_config_path)
@@ -286,7 +285,7 @@ def default_token_file() -> Path | None:
 
 
 def weight_memory() -> Path | None:
-    """Where it is remembered which weights were found intact (networks.Checked)."""
+    """The file that remembers intact weights (networks.Checked)."""
     from platformdirs import user_cache_path
 
     folder = _folder(user_cache_path)

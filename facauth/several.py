@@ -1,4 +1,4 @@
-"""Several photos of one person: all of them are looked at, and all must do."""
+"""Several photos of one person: all are examined, and all must pass."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Found = TypeVar("Found")
 SEVERITY = (UnusableImage, UsageProblem, Attack)  # the worst decides, as in spoof-check
 
 
-def each_of(images: Sequence[str], look: Callable[[str], Found]) -> list[Found]:
-    """What `look` finds in each image.
+def examine_all(images: Sequence[str], look: Callable[[str], Found]) -> list[Found]:
+    """The result of `look` for each image.
 
-    Raises the worst of their refusals, with the reasons of all, each with the name of its photo
-    if there are several; `photos` says which is whose. Others, of the setup say, end it at once.
+    Raises the worst refusal, with the reasons of all. If there are several images, each reason
+    names its image, and `photos` has the refusal of each. Other errors are raised at once.
     """
     found, failed = list[Found](), list[FacauthError | None]()
     for image in images:
@@ -34,14 +34,17 @@ def each_of(images: Sequence[str], look: Callable[[str], Found]) -> list[Found]:
         except SEVERITY as refusal:
             failure = refusal
         failed.append(failure)
-    failures = [(image, each) for image, each in zip(images, failed, strict=True) if each]
+    failures = [(image, failure) for image, failure in zip(images, failed, strict=True) if failure]
     if failures:
         several = len(images) > 1
-        worst = max((each for _, each in failures), key=lambda each: SEVERITY.index(type(each)))
+        worst = max(
+            (failure for _, failure in failures),
+            key=lambda failure: SEVERITY.index(type(failure)),
+        )
         reasons = [
-            _of(image, reason) if several else reason
-            for image, each in failures
-            for reason in each.reasons
+            _with_name(image, reason) if several else reason
+            for image, failure in failures
+            for reason in failure.reasons
         ]
         refused = type(worst)(*reasons)
         refused.photos = tuple(failed)
@@ -49,7 +52,7 @@ def each_of(images: Sequence[str], look: Callable[[str], Found]) -> list[Found]:
     return found
 
 
-def _of(image: str, reason: Reason) -> Reason:
+def _with_name(image: str, reason: Reason) -> Reason:
     name = image_name(image)
-    said = reason.message if name in reason.message else f"{name}: {reason.message}"
-    return replace(reason, message=said)
+    message = reason.message if name in reason.message else f"{name}: {reason.message}"
+    return replace(reason, message=message)

@@ -41,7 +41,7 @@ class PersonName:
             raise UsageProblem(
                 Reason(
                     "name.invalid",
-                    "that name cannot be used",
+                    "the name cannot be used",
                     f"give 1 to {MAX_NAME_CHARACTERS} printable characters",
                 )
             )
@@ -97,7 +97,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """The face that a photo is about, in its photo, measured."""
+    """The face that a photo is about, with its photo and its measures."""
 
     sighting: Sighting
     face: Face
@@ -105,7 +105,7 @@ class Subject:
 
 
 class LiveVerdict(StrEnum):
-    """Three answers, for "cannot judge" must never be read as either of the others."""
+    """Three verdicts: "cannot judge" is neither of the others."""
 
     LIVE = "live"
     ATTACK = "attack"
@@ -114,7 +114,7 @@ class LiveVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something a photo must have before its liveness can be judged."""
+    """A condition that a photo must meet before its liveness can be judged."""
 
     name: str  # "context", or a measure of Quality
     value: float
@@ -124,18 +124,18 @@ class Condition:
 
     @property
     def met(self) -> bool:
-        """Whether the photo has it; NaN has nothing."""
+        """Whether the photo meets it; NaN does not."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """What the liveness networks say of one face, and whether they could judge it."""
+    """The verdict of the liveness networks on one face, with the conditions of judging."""
 
     verdict: LiveVerdict
     live_score: float  # P(live) in [0, 1]; higher is more alive
     min_live_score: float  # live at or above it
-    sure_live_score: float  # surely so at or above it
+    sure_live_score: float  # live beyond doubt at or above it
     conditions: tuple[Condition, ...]  # all of them, met or not
     reasons: tuple[Reason, ...]  # empty when live
 
@@ -150,13 +150,13 @@ class ReplayVerdict(StrEnum):
 
     NOT_COMPARED = "not_compared"  # no signature is stored
     NEW = "new"
-    SAME_SITTING = "same_sitting"  # the same place and hour, or one picture of it: cannot be told
+    SAME_SITTING = "same_sitting"  # the same place and hour, or a picture of the enrolled photo
     ENROLLED_PICTURE = "enrolled_picture"
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How far a probe shows an enrolled picture again: the comparison that decided."""
+    """The replay verdict on a probe, with the comparison that decided."""
 
     verdict: ReplayVerdict
     compared: int  # with how many stored signatures
@@ -167,7 +167,7 @@ class Replay:
     correlation: float | None  # of the grey pictures on that plane, in [-1, 1]; None: no plane
     mirrored: bool  # the enrolled picture's mirror image was compared
     reasons: tuple[Reason, ...]  # empty for "new" and "not_compared"
-    older: int = 0  # of those compared, without the aligned face: an edit is found less surely
+    older: int = 0  # of those compared, without an aligned face: edits are detected less reliably
 
 
 NOTHING_COMPARED = Replay(ReplayVerdict.NOT_COMPARED, 0, None, 0, 0, None, None, False, ())
@@ -175,13 +175,13 @@ NOTHING_COMPARED = Replay(ReplayVerdict.NOT_COMPARED, 0, None, 0, 0, None, None,
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoding:
-    """A face as a unit vector, and the contract that made it. Only like compares with like."""
+    """A face as a unit vector, and its contract. Only encodings of one contract are compared."""
 
     contract: str
     vector: NDArray[np.float32]  # (256,), unit length
 
     def __post_init__(self) -> None:
-        """Refuse what is not a unit vector (NaN included) and freeze the rest."""
+        """Raise ValueError unless the vector has unit length (NaN has not), and freeze it."""
         import numpy as np
 
         norm = float(np.linalg.norm(self.vector))
@@ -204,7 +204,7 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The best person for a probe, and what the decision rests on."""
+    """The best person for a probe, with the numbers of the decision."""
 
     person: str
     similarity: float  # in [-1, 1]; higher is more alike
@@ -217,7 +217,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a sign-in asks for."""
+    """The parameters of a sign-in."""
 
     rate: float  # share of strangers that may pass: FMR with a claimed name, FPIR without
     policy: SpoofPolicy
@@ -247,7 +247,7 @@ class Consent:
 
     @classmethod
     def parse(cls, text: str | None, purpose: str | None) -> Self | None:
-        """As it was typed; None without a text. Raises UsageProblem for what cannot be kept."""
+        """The consent as typed; None without a text. Raises UsageProblem for an unusable text."""
         if text is not None:
             return cls(_words(text), None if purpose is None else _words(purpose))
         if purpose is not None:
@@ -260,7 +260,7 @@ def _words(raw: str) -> str:
     text = unicodedata.normalize("NFC", raw.strip())
     if not 1 <= len(text) <= MAX_CONSENT_CHARACTERS or not text.isprintable():
         advice = f"give 1 to {MAX_CONSENT_CHARACTERS:,} printable characters"
-        raise UsageProblem(Reason("consent.invalid", "that consent cannot be kept", advice))
+        raise UsageProblem(Reason("consent.invalid", "the consent cannot be stored", advice))
     return text
 
 
@@ -273,8 +273,8 @@ class PersonRow:
     enrolled_at: str
     last_sign_in_at: str | None
     needs_new_photo: int  # templates of another contract than the one asked for
-    without_signature: int  # templates whose photo cannot be found again
-    accepted_spoof: int  # templates of photos that may not show a live face
+    without_signature: int  # templates without a replay signature
+    accepted_spoof: int  # templates enrolled without a liveness check, or in doubt
     consent: str | None
     purpose: str | None
     consent_at: str | None
@@ -298,44 +298,36 @@ class PersonRecord(PersonRow):
 
     failures: int  # failed sign-ins in a row
     locked_out: bool
-    retry_after_s: float | None  # None: not locked out, or until somebody unlocks
+    retry_after_s: float | None  # None: not locked out, or until an operator unlocks
 
     @classmethod
     def of(
         cls, row: PersonRow, failures: int, *, locked_out: bool, retry_after_s: float | None
     ) -> Self:
-        """A row and what is counted beside it."""
-        known = {each.name: getattr(row, each.name) for each in fields(PersonRow)}
+        """A row, with the failed sign-ins."""
+        known = {field.name: getattr(row, field.name) for field in fields(PersonRow)}
         return cls(**known, failures=failures, locked_out=locked_out, retry_after_s=retry_after_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Unlocked:
-    """What came of unlock."""
+    """The result of unlock."""
 
     person: str | None  # as enrolled; None: sign-ins that name nobody
     failures: int | None  # that were forgotten; None: an impossible number
 
 
 @dataclass(frozen=True, slots=True)
-class Inspected:
-    """A sound store."""
-
-    enrolled: int  # people
-    needs_new_photo: int  # people with photos of another contract
-
-
-@dataclass(frozen=True, slots=True)
 class Restored:
-    """What came of restore."""
+    """The result of restore."""
 
     enrolled: int  # people
-    replaced: Path | None  # what was there before, kept beside the store
+    replaced: Path | None  # the earlier store, kept beside the new one
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The first entry of a log that is not as it was written, and what is wrong with it."""
+    """The first broken entry of a log, and its fault."""
 
     id: int
     what: str
@@ -343,29 +335,29 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """What a look at every entry of a log found."""
+    """The result of verifying a log."""
 
     entries: int  # ever written, pruned ones included
     head: str | None  # hash of the last one; None: there is none, or the log is broken
     broken: Broken | None
-    sealed: bool  # with the key of the store, without which nobody can make such a log anew
+    sealed: bool  # with the store's key; nobody can forge the log without it
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentTerms:
-    """How photos are enrolled."""
+    """The parameters of an enrolment."""
 
     policy: SpoofPolicy
-    replace: bool = False  # forget the photos enrolled so far
+    replace: bool = False  # delete the photos enrolled so far
     allow_duplicate: bool = False  # accept a face that is enrolled under another name
-    accept_spoof: bool = False  # do not look at liveness
+    accept_spoof: bool = False  # skip the liveness check
     keep_signatures: bool = True
     consent: Consent | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What came of sign-in --learn."""
+    """The result of sign-in --learn."""
 
     photos: int | None  # of the person, with the learned one; None: nothing was learned
     reasons: tuple[Reason, ...]  # why not

@@ -1,6 +1,6 @@
-"""What a command works with, bound once and passed in: the stages on their networks, and the store.
+"""The stages, the store and the calibration of a command, bound once and passed in.
 
-A `Look` runs the stages on one photo; each is timed, and its finding is kept as evidence.
+A `Look` runs the stages on one photo, times each of them, and keeps the findings as evidence.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def bind(
 ) -> Stages:
     """The real stages.
 
-    read: gives the bytes of the image of a name; without it names are paths.
+    read: returns the bytes of a named image; by default names are paths.
     max_pixels: of a photo; see decode.
     """
     return Stages(
@@ -95,7 +95,7 @@ def bind(
 
 
 def bind_photo(networks: Networks, photo: bytes, *, max_pixels: int) -> Stages:
-    """The real stages on the photo in these bytes, whatever it is called."""
+    """The real stages on the photo in these bytes, whatever its name."""
     return bind(networks, lambda _: photo, max_pixels=max_pixels)
 
 
@@ -128,14 +128,14 @@ class System:
 
     @classmethod
     def of(cls, stages: Stages, store: Store) -> Self:
-        """With the calibration in force now. Raises SetupProblem for one that is unfit."""
+        """With the calibration in force now. Raises SetupProblem if it is damaged."""
         return cls(stages, store, stages.calibration())
 
     @contextmanager
     def candidates(self, claimed: str | None) -> Iterator[Gallery | Crowd]:
-        """The people to compare with, everybody or the claimed person, as they are at one moment.
+        """The people to compare with, everybody or the claimed person, of one snapshot.
 
-        Raises NoMatch where there is nobody.
+        Raises NoMatch if there is nobody.
         """
         store, contract, space = self.store, self.stages.contract(), self.calibration.space
         averages = partial(Gallery.of, space=space)
@@ -164,7 +164,7 @@ class Enrolment:
     signature: CaptureSignature
 
     def template(self, asked: EnrolmentTerms) -> Template:
-        """What is stored of it."""
+        """The template to store."""
         signature = self.signature.to_bytes() if asked.keep_signatures else None
         liveness = self.look.evidence.liveness
         doubtful = liveness is None or liveness.verdict is not LiveVerdict.LIVE
@@ -206,13 +206,13 @@ class Look:
     def match(
         self, probe: Encoding, people: Gallery | Crowd, fmr: float, calibration: Calibration
     ) -> Match:
-        """The best of `people`; never refuses by itself."""
+        """The best match among `people`; never refuses by itself."""
         with self.evidence.timed("match"):
             self.evidence.match = self._stages.compare(probe, people, fmr, calibration)
         return self.evidence.match
 
     def signature(self, subject: Subject) -> CaptureSignature:
-        """What finds the photo again."""
+        """The replay signature of the photo."""
         with self.evidence.timed("signature"):
             self.evidence.signature = self._stages.signature(subject.sighting, subject.face)
         return self.evidence.signature

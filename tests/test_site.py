@@ -11,6 +11,7 @@ import pytest
 from conftest import PATIENCE_S, ROOT
 
 
+@pytest.mark.slow
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")

@@ -5,12 +5,14 @@ a narrow MobileFaceNet whose numbers of channels can be read off the weights. `c
 `conv_5` are chains of residual blocks; in the SE variant the last block of each chain also weighs
 its channels (squeeze and excitation). Every batch norm is folded into the convolution before it.
 
-What facauth fine-tuned (train_liveness.py) are the later layers. Both are kept, as two tails on the
-early layers they share: the original and the fine-tuned one err on different photos.
+What facauth fine-tuned (train_liveness.py) are the later layers. All are kept, as tails on the
+early layers they share: the original and the fine-tuned ones err on different photos.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +27,9 @@ CROP_PX = 80
 CLASSES = 3
 NORM_EPSILON = 1e-5  # torch.nn.BatchNorm1d and 2d, eps
 STAGES = (("conv_23", "conv_3", 4), ("conv_34", "conv_4", 6), ("conv_45", "conv_5", 2))
-SHARED = 1  # stages before the tails
+LAYERS = ("conv1", "conv2_dw", *(part for stage in STAGES for part in stage[:2]))
+EARLY = LAYERS[: LAYERS.index("conv_45")]  # before what train_liveness.py trains
+EARLY_SHAPE = (128, 10, 10)  # of what they make of a crop: channels, rows, columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +60,59 @@ class Weights:
         return plain.then(*self.norm(norm))
 
 
-def liveness(state: dict[str, NDArray[Any]], fine_tuned: dict[str, NDArray[Any]]) -> bytes:
-    """ONNX of a network with two tails, the original and the fine-tuned one.
+def liveness(state: dict[str, NDArray[Any]], *fine_tuned: dict[str, NDArray[Any]]) -> bytes:
+    """ONNX of a network with several tails, the original one and then the fine-tuned ones.
 
-    `image` N x 3 x 80 x 80 BGR 0..255 -> `probabilities` N x 6, three classes of each tail, of
+    `image` N x 3 x 80 x 80 BGR 0..255 -> `probabilities` N x 3 for each tail: three classes, of
     which the second is "live".
     """
     graph, original = Graph(), Weights(state)
-    value = _rectified(graph, original, "image", "conv1", stride=2, padding=1)
-    value = _rectified(graph, original, value, "conv2_dw", padding=1)
-    value = _staged(graph, original, value, *STAGES[:SHARED])
-    tails = [_tail(graph, each, value) for each in (original, Weights(state | fine_tuned))]
+    after = _run(graph, original, "image", LAYERS)
+    tails = [_tail(graph, original, after[-1])]
+    for changed in fine_tuned:
+        before = first_changed(changed)
+        weights = Weights(state | changed)
+        own = _run(graph, weights, ["image", *after][before], LAYERS[before:])
+        tails.append(_tail(graph, weights, own[-1]))
     graph.add("Concat", *tails, axis=1)
-    return graph.to_bytes("minifasnet", (3, CROP_PX, CROP_PX), "probabilities", 2 * CLASSES)
+    size = (3, CROP_PX, CROP_PX)
+    return graph.to_bytes("minifasnet", size, "probabilities", CLASSES * len(tails))
 
 
-def _staged(graph: Graph, weights: Weights, value: str, *stages: tuple[str, str, int]) -> str:
-    for narrowing, chain, length in stages:
-        value = _bottleneck(graph, weights, value, narrowing, stride=2)
-        for index in range(length):
-            value = _residual(graph, weights, value, f"{chain}.model.{index}")
-    return value
+def first_changed(fine_tuned: dict[str, NDArray[Any]]) -> int:
+    """The place in LAYERS of the first one that has other weights than the original."""
+    names = {name.split(".")[0] for name in fine_tuned}
+    return next(place for place, layer in enumerate(LAYERS) if layer in names)
+
+
+def early_layers(state: dict[str, NDArray[Any]]) -> bytes:
+    """ONNX of the layers before the tails alone: `image` as above -> `features`, N x 12800."""
+    graph = Graph()
+    graph.add("Flatten", _run(graph, Weights(state), "image", EARLY)[-1])
+    size = (3, CROP_PX, CROP_PX)
+    return graph.to_bytes("minifasnet_early", size, "features", math.prod(EARLY_SHAPE))
+
+
+def _run(graph: Graph, weights: Weights, value: str, layers: Sequence[str]) -> list[str]:
+    """What each of some layers, one after the other, makes of a value."""
+    lengths = {chain: length for _, chain, length in STAGES}
+    made = []
+    for layer in layers:
+        if layer in lengths:
+            for index in range(lengths[layer]):
+                value = _residual(graph, weights, value, f"{layer}.model.{index}")
+        elif layer in ("conv1", "conv2_dw"):
+            stride = 2 if layer == "conv1" else 1
+            value = _rectified(graph, weights, value, layer, stride, padding=1)
+        else:
+            value = _bottleneck(graph, weights, value, layer, stride=2)
+        made.append(value)
+    return made
 
 
 def _tail(graph: Graph, weights: Weights, value: str) -> str:
-    """Probabilities of the three classes, from what the shared layers saw."""
-    value = _rectified(
-        graph, weights, _staged(graph, weights, value, *STAGES[SHARED:]), "conv_6_sep"
-    )
+    """Probabilities of the three classes, from what the last of the layers made."""
+    value = _rectified(graph, weights, value, "conv_6_sep")
     logits = graph.add("Flatten", graph.convolve(value, _head(weights)))
     return graph.add("Softmax", logits, axis=1)
 

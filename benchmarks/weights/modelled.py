@@ -19,6 +19,7 @@ Light = NDArray[np.float32]
 Random = np.random.Generator
 
 FIBRE_PX = 3  # of paper
+MASKS = ((165, 200, 215), (225, 225, 225), (40, 40, 45), (150, 90, 80))  # RGB
 ASIDE = 3  # every third person of a set is kept aside
 
 
@@ -122,6 +123,38 @@ def on_paper(picture: Bytes, draw: Random) -> Light:
     if draw.random() < 0.4:
         shown = shown + _glare(height, width, draw, 1)[..., None] * draw.uniform(0.02, 0.25)
     return _seen_aslant(shown.astype(np.float32), draw, 0.05)
+
+
+def masked(picture: Bytes, landmarks_px: NDArray[np.float32], draw: Random) -> Bytes:
+    """The lower face under a medical or cloth mask, drawn from the five landmarks."""
+    left, right, nose = landmarks_px[:3]
+    across, mouth = right - left, (landmarks_px[3] + landmarks_px[4]) / 2
+    down = (mouth - (left + right) / 2) * np.float32(draw.uniform(0.95, 1.15))
+    bridge, chin = nose - 0.25 * down, mouth + 0.55 * down
+    cheeks = left + 0.45 * down - 0.45 * across, right + 0.45 * down + 0.45 * across
+    jaws = mouth + 0.25 * down - 0.75 * across, mouth + 0.25 * down + 0.75 * across
+    outline = np.stack([cheeks[0], bridge, cheeks[1], jaws[1], chin, jaws[0]])
+    shape = cv2.fillPoly(np.zeros(picture.shape[:2], np.uint8), [outline.round().astype(int)], 255)
+    weight = cv2.GaussianBlur(shape, (0, 0), 1.0)[..., None] / np.float32(255)
+    colour = np.array(MASKS[draw.integers(len(MASKS))], np.float32)
+    shade = cv2.GaussianBlur(picture, (0, 0), max(1.0, float(across[0]) / 3)).mean(2) / 128
+    cloth = colour * shade.clip(0.3, 1.4)[..., None].astype(np.float32)
+    cloth += draw.normal(0, 3, picture.shape).astype(np.float32)
+    seen = np.clip(cloth * weight + picture * (1 - weight), 0, 255)
+    return np.asarray(seen, np.uint8)
+
+
+def backlit(picture: Bytes, box_px: tuple[float, float, float, float], draw: Random) -> Bytes:
+    """The face dark before something bright, as before a window."""
+    height, width = picture.shape[:2]
+    x, y, w, h = box_px
+    down, across = np.mgrid[0:height, 0:width].astype(np.float32)
+    far = np.hypot((across - x - w / 2) / (0.9 * w), (down - y - h) / (1.6 * h))
+    bright = np.clip(far - 0.6, 0, 1)[..., None]
+    dark = draw.uniform(0.35, 0.7)
+    lit = light(picture) * (dark + (draw.uniform(1.2, 2.2) - dark) * bright)
+    seen = np.clip((lit + bright * draw.uniform(0, 0.35)) * 255, 0, 255)
+    return np.asarray(seen, np.uint8)
 
 
 def _channels(draw: Random, *ranges: tuple[float, float], by: float = 1) -> Light:

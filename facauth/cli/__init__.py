@@ -48,7 +48,7 @@ from facauth.errors import ExitCode, Unwritten
 if TYPE_CHECKING:
     from facauth.system import Stages
 
-# Section of the help -> command -> what it runs, and which options of the program it takes.
+# Section of the help -> command -> its function, and the class for its shared options.
 COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
     "Sign in": {"sign-in": (sign_in, KeyCommand), "spoof-check": (spoof_check, KeyCommand)},
     "People": {
@@ -88,8 +88,8 @@ GROUPS = {
 
 
 def program() -> typer.Typer:
-    """Every command in its section."""
-    made = typer.Typer(
+    """The command line with every command in its section."""
+    command_line = typer.Typer(
         name="facauth",
         cls=Group,
         epilog="Exit code 0 means: authenticated, or done. Any other code: not authenticated.",
@@ -99,19 +99,19 @@ def program() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
     )
-    made.callback()(root)
+    command_line.callback()(root)
     groups: dict[str, typer.Typer] = {}
     for section, commands in COMMANDS.items():
-        for words, (run_it, kind) in commands.items():
+        for words, (function, kind) in commands.items():
             group, _, name = words.rpartition(" ")
             if group and group not in groups:
                 groups[group] = typer.Typer(cls=Group, help=GROUPS[group], rich_markup_mode=None)
-                made.add_typer(groups[group], name=group, rich_help_panel=section)
+                command_line.add_typer(groups[group], name=group, rich_help_panel=section)
             if group:
-                groups[group].command(name, cls=kind)(run_it)
+                groups[group].command(name, cls=kind)(function)
             else:
-                made.command(name, cls=kind, rich_help_panel=section)(run_it)
-    return made
+                command_line.command(name, cls=kind, rich_help_panel=section)(function)
+    return command_line
 
 
 def _version(wanted: bool) -> None:
@@ -158,14 +158,14 @@ def main() -> NoReturn:
 
 
 def run(arguments: list[str], bind: Callable[..., Stages] | None = None) -> int:
-    """The exit code of one command; whatever was not foreseen is code 70, never 0.
+    """Run one command and return its exit code; an unexpected error is code 70, never 0.
 
-    bind: gives the stages that commands run with; without it the real ones.
+    bind: returns the stages that commands run with; default: the real stages.
     """
     if bind is not None:
         binding.set(bind)
     try:
-        # complete_var: Typer would answer a shell that completes commands, which facauth does not.
+        # An empty complete_var turns Typer's shell completion off.
         code = app(arguments, prog_name="facauth", complete_var="", standalone_mode=False)
     except typer.Abort:
         return ExitCode.INTERRUPTED
@@ -173,13 +173,13 @@ def run(arguments: list[str], bind: Callable[..., Stages] | None = None) -> int:
         return output.refuse_usage(command_of(arguments), arguments, error)
     except Unwritten as refusal:
         return output.refuse(command_of(arguments), arguments, refusal)
-    # The last resort: code 70, never 0; nor 0 because something else calls sys.exit().
+    # The last resort is code 70, also when a library calls sys.exit(0).
     except (Exception, SystemExit) as error:  # noqa: BLE001
         return output.report_bug(command_of(arguments), arguments, error)
     return int(code or ExitCode.OK)
 
 
 def command_of(arguments: list[str]) -> str | None:
-    """The command that is called; None if the call names none that exists."""
+    """The first argument that is the name of a command, or None."""
     commands = typer.main.get_group(app).commands
     return next((word for word in arguments if word in commands), None)

@@ -1,4 +1,4 @@
-"""What a command works with: the store, its key, the stages and the settings that are in force."""
+"""The store, key, stages and settings of a command."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENCODERS = ("encode_dlib", "encode_sface")
 def real_stages(*needs: str) -> Stages:
     """The pipeline's stages on the weights that came with the package.
 
-    needs: the networks that the command will need if the photo is good, in this order.
+    needs: networks to load ahead, in the order of their use.
     """
     from facauth.networks import Checked, Networks
 
@@ -38,7 +38,7 @@ def real_stages(*needs: str) -> Stages:
     return bind(networks)
 
 
-# What binds the stages of this program's commands; tests bind others.
+# Returns the stages of this program's commands; tests set another function.
 binding: ContextVar[Callable[..., Stages]] = ContextVar("binding", default=real_stages)
 
 
@@ -48,22 +48,22 @@ def stages(*needs: str) -> Stages:
 
 
 def ready(*needs: str) -> tuple[Stages, Calibration]:
-    """Stages and the calibration in force, before a file is read or a store is made.
+    """The stages and the calibration in force. Call it before a file is read or a store is created.
 
-    Raises SetupProblem for a calibration that is unfit.
+    Raises SetupProblem for a damaged calibration.
     """
-    made = stages(*needs)
-    return made, made.calibration()
+    pipeline_stages = stages(*needs)
+    return pipeline_stages, pipeline_stages.calibration()
 
 
 @contextmanager
 def bound(call: Call, answer: Answer, *needs: str, create: bool = False) -> Iterator[System]:
     """Stages and unlocked store; the networks load while the store is opened."""
-    made, calibration = ready(*needs)
+    pipeline_stages, calibration = ready(*needs)
     from facauth.system import System
 
     with unlocked(call, answer, create=create) as store:
-        yield System(made, store, calibration)
+        yield System(pipeline_stages, store, calibration)
 
 
 @contextmanager
@@ -78,9 +78,9 @@ def opened(call: Call, answer: Answer) -> Iterator[Store]:
 
 @contextmanager
 def unlocked(call: Call, answer: Answer, *, create: bool = False) -> Iterator[Store]:
-    """As `opened`, for all other commands: without the key of an encrypted store nothing is done.
+    """The store for a command that needs the key of an encrypted store.
 
-    Raises SetupProblem.
+    Raises SetupProblem without the key.
     """
     from facauth import admin  # while networks are loaded, if there are any
 
@@ -91,7 +91,7 @@ def unlocked(call: Call, answer: Answer, *, create: bool = False) -> Iterator[St
 
 
 def store_path(call: Call) -> Path:
-    """The store that a command works on."""
+    """The path of the store: flag, environment, settings or default."""
     return call.store or configuration().store or default_store()
 
 
@@ -108,7 +108,7 @@ def key_access(call: Call) -> KeyAccess:
 
 
 def rate_of(given: float | None) -> float | None:
-    """The share of strangers that may pass, if a flag, the environment or the settings say it."""
+    """The false match rate of the flag, the environment or the settings; None: the default."""
     return configuration().fmr if given is None else given
 
 

@@ -27,7 +27,7 @@ Folder = Annotated[
     Path | None,
     typer.Argument(
         metavar="[FOLDER]",
-        help="Photos as FOLDER/PERSON/IMAGE, of 25 people or more.",
+        help="Photos of at least 25 people, as FOLDER/PERSON/IMAGE.",
         show_default=False,
         parser=named,
     ),
@@ -42,7 +42,7 @@ Out = Annotated[
         parser=named,
     ),
 ]
-SHOWN_FMRS = tuple(float(f"1e-{exponent}") for exponent in range(2, 9))
+LISTED_FMRS = tuple(float(f"1e-{exponent}") for exponent in range(2, 9))
 
 
 def calibrate(
@@ -56,12 +56,12 @@ def calibrate(
 ) -> None:
     """Set match thresholds from photos of your own people.
 
-    Error rates are then those of your people and camera, not of the photos that facauth was
-    released with. Take the photos as those of a sign-in are taken. Few people prove little: where
-    they leave a doubt, the stricter threshold is used. With groups, each group of 25 people or more
-    is measured, and the strictest threshold is used; without, no threshold gets looser than the
-    released one. The calibration holds numbers and the names of groups. It is in force until you
-    delete it.
+    The thresholds then fit your people and your camera. The shipped ones fit the photos that
+    facauth was measured on. Take the photos as sign-in photos are taken. With few people the
+    interval is wide, and the stricter threshold is used. With groups, each group of 25 people or
+    more is measured, and the strictest threshold is used. Without groups, no threshold gets looser
+    than the shipped one. The calibration holds numbers and the names of groups. It is in force
+    until you delete it.
 
     Example: facauth calibrate portraits/
     """
@@ -70,9 +70,9 @@ def calibrate(
 
         if (folder is None) != show or (show and (out or cache or groups)):
             message = "calibrate takes either a folder or --show"
-            raise UsageProblem(Reason("usage", message, "see facauth --help"))
+            raise UsageProblem(Reason("usage", message, "give a folder, or --show alone"))
         if folder is None:
-            explain(answer, in_force())
+            show_calibration(answer, in_force())
         else:
             answer.more["suspects"] = answer.more["failures"] = None
             from facauth.measure.groups import grouped
@@ -81,14 +81,14 @@ def calibrate(
             target = target_of(out)
             photos, group_of = grouped(folder, groups)
             require_people(len({photo.person for photo in photos}))
-            made = partial(stages, *ENCODERS)
-            found = encoded_photos(call, made, folder, photos, cache, jobs=jobs)
-            make(answer, found, target, group_of, in_force=out is None)
+            make_stages = partial(stages, *ENCODERS)
+            encodings = encoded_photos(call, make_stages, folder, photos, cache, jobs=jobs)
+            make(answer, encodings, target, group_of, in_force=out is None)
 
 
 def make(
     answer: Answer,
-    found: Encodings,
+    encodings: Encodings,
     target: Path,
     group_of: dict[str, str] | None,
     *,
@@ -98,30 +98,29 @@ def make(
     from facauth.decision.calibration import Calibration, InForce, fault_of, shipped
     from facauth.measure import local
 
-    group = None if group_of is None else [group_of.get(file) for file in found.files]
-    made = local.local_map(found.vectors, found.person, shipped(), group)
+    group = None if group_of is None else [group_of.get(file) for file in encodings.files]
+    made = local.local_map(encodings.vectors, encodings.person, shipped(), group)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     document = local.as_document(made, shipped(), when)
     own = InForce(Calibration.of(document), document, target)
     fault = fault_of(own)
     if fault:
-        message = f"these photos make no calibration: it {fault}"
-        raise UsageProblem(Reason("calibrate.unfit", message, "see whether each shows its person"))
+        message = f"no usable calibration can be made from these photos: it {fault}"
+        raise UsageProblem(
+            Reason("calibrate.unfit", message, "check that each folder shows one person")
+        )
     local.keep(document, target)
     answer.verdict = "calibrated"
     answer.more["calibration"] = fields(own)
-    answer.more["suspects"] = suspects_of(made, found)
-    answer.more["failures"] = found.failures
-    answer.lines += made_lines(own, in_force=in_force)
-    answer.notes += [
-        *few(own),
-        *small(made.few),
-        *doubts(answer.more["suspects"], len(found.failed)),
-    ]
+    answer.more["suspects"] = suspects_of(made, encodings)
+    answer.more["failures"] = encodings.failures
+    answer.lines += result_lines(own, in_force=in_force)
+    answer.notes += [*few(own), *small(made.few)]
+    answer.notes += doubts(answer.more["suspects"], len(encodings.failed))
 
 
 def target_of(out: Path | None) -> Path:
-    """Where the file is to be; raises UsageProblem or SetupProblem where it cannot be."""
+    """The file to write; raises UsageProblem or SetupProblem if it cannot be written."""
     from facauth.measure.local import require_target
 
     if out is not None:
@@ -130,21 +129,24 @@ def target_of(out: Path | None) -> Path:
     target = local_calibration()
     if target is None:
         message = "this user has no folder for settings"
-        raise SetupProblem(Reason("calibrate.no_home", message, "set HOME, or name a file"))
+        raise SetupProblem(Reason("calibrate.no_home", message, "set HOME, or use --out"))
     return target
 
 
-def suspects_of(made: Local, found: Encodings) -> list[dict[str, Any]]:
-    """Pairs of people who may be one, by the names of their folders, the most alike first."""
-    falling = sorted(made.suspects.items(), key=lambda pair: -pair[1])
+def suspects_of(local: Local, encodings: Encodings) -> list[dict[str, Any]]:
+    """Pairs of folders that may show one person, the most alike first."""
+    most_alike_first = sorted(local.suspects.items(), key=lambda pair: -pair[1])
     return [
-        {"people": [shown(found.names[each]) for each in pair], "similarity": round(similarity, 4)}
-        for pair, similarity in falling
+        {
+            "people": [shown(encodings.names[person]) for person in pair],
+            "similarity": round(similarity, 4),
+        }
+        for pair, similarity in most_alike_first
     ]
 
 
-def made_lines(own: InForce, *, in_force: bool) -> list[str]:
-    """What was made, what it changes, and how sure it is."""
+def result_lines(own: InForce, *, in_force: bool) -> list[str]:
+    """The new thresholds beside the shipped ones, with their intervals."""
     from facauth.decision.calibration import shipped
 
     path = shown(own.path)
@@ -152,7 +154,7 @@ def made_lines(own: InForce, *, in_force: bool) -> list[str]:
     ours = {row["fmr"]: row["similarity"] for row in shipped().document["rows"][0]["points"]}
     rows = [
         (*cells(row, point)[1:3], f"{ours[point['fmr']]:.4f}", *cells(row, point)[3:])
-        for row, point in shown_points(own, (1,))
+        for row, point in listed_points(own, (1,))
     ]
     columns = ("Rate", "Similarity", "Shipped", "True rate (95 %)", "Basis")
     low, high = at_verify_fmr(own)["fmr_interval"]
@@ -160,19 +162,19 @@ def made_lines(own: InForce, *, in_force: bool) -> list[str]:
     return [
         f"calibrated on {people} people, {own.document['photos']} photos; {state}",
         *lines(columns, rows, header=True),
-        f"{people} people: at {fmr:.0e} the true rate may be from {low:.1e} to {high:.1e}",
+        f"with {people} people the true rate at {fmr:.0e} may be from {low:.1e} to {high:.1e}",
     ]
 
 
 def few(own: InForce) -> list[str]:
-    """Whether the people may as well be as the shipped map has them."""
+    """A note if the shipped threshold lies in the interval of this calibration."""
     from facauth.decision.calibration import shipped
 
     low, high = at_verify_fmr(own)["interval"]
     if not low <= at_verify_fmr(shipped())["similarity"] <= high:
         return []
-    doubt = "the shipped calibration may be right for these people, and this one is stricter only"
-    return [f"{doubt} because they are few; add more, or delete it"]
+    doubt = "the shipped calibration may fit these people; this one is stricter only because they"
+    return [f"{doubt} are few; add people, or delete this calibration"]
 
 
 def small(groups: dict[str, int]) -> list[str]:
@@ -184,32 +186,36 @@ def small(groups: dict[str, int]) -> list[str]:
     ]
 
 
-def at_verify_fmr(of: InForce) -> dict[str, Any]:
+def at_verify_fmr(calibration: InForce) -> dict[str, Any]:
     """The point of single photos at the default rate of sign-in --as."""
-    return next(p for _, p in shown_points(of, (1,)) if p["fmr"] == RATES.verify_fmr)
+    return next(
+        point for _, point in listed_points(calibration, (1,)) if point["fmr"] == RATES.verify_fmr
+    )
 
 
 def doubts(suspects: list[dict[str, Any]], failed: int) -> list[str]:
-    """What to look at again."""
-    names = [(" and ".join(each["people"]), each["similarity"]) for each in suspects]
+    """Notes on photos to check."""
+    pairs = [(" and ".join(pair["people"]), pair["similarity"]) for pair in suspects]
     notes = [
         f"{pair} may be one person ({similarity:.4f}); if so, put their photos into one folder and "
-        "calibrate again: until then it is too strict"
-        for pair, similarity in names
+        "calibrate again; until then the calibration is too strict"
+        for pair, similarity in pairs
     ]
     if failed:
-        notes.append(f"{failed} photos were left out, a sign-in would refuse them; see --json")
+        notes.append(
+            f"{failed} photos were left out because a sign-in would refuse them; see --json"
+        )
     return notes
 
 
-# ---- the one in force
+# ---- the calibration in force
 
 
-def explain(answer: Answer, used: InForce) -> None:
-    """Source, points, limits and place of a calibration."""
+def show_calibration(answer: Answer, used: InForce) -> None:
+    """Add the source, points, limits and file of a calibration."""
     answer.verdict = "shown"
     answer.more["calibration"] = fields(used)
-    of = used.document
+    document = used.document
     local = used.kind == "local"
     lowest, people = used.calibration.min_fmr, used.supported_people
     advice = (
@@ -217,19 +223,19 @@ def explain(answer: Answer, used: InForce) -> None:
         if local
         else "facauth calibrate FOLDER makes your own"
     )
-    made = f", {of['made'][:10]}, facauth {of['facauth']}" if local else ""
+    made = f", {document['made'][:10]}, facauth {document['facauth']}" if local else ""
     answer.lines += [
         f"{used.kind} calibration: {used.source}{made}",
-        f"encodings: {of['contract']}",
+        f"encodings: {document['contract']}",
         f"file: {used.file}; {advice}",
         *lines(
             ("Photos", "Rate", "Similarity", "True rate (95 %)", "Basis"),
-            [cells(row, point) for row, point in shown_points(used, (1, 2, 3, 5))],
+            [cells(row, point) for row, point in listed_points(used, (1, 2, 3, 5))],
             header=True,
         ),
         *group_lines(used),
-        f"lowest rate of a comparison: {lowest:.0e}",
-        f"at {RATES.identify_fpir:.0e} for a sign-in: enough for {people} people in a store",
+        f"lowest false match rate of one comparison: {lowest:.0e}",
+        f"a store may hold {people} people for sign-ins at {RATES.identify_fpir:.0e}",
     ]
 
 
@@ -262,16 +268,16 @@ def fields(used: InForce) -> dict[str, Any]:
     }
 
 
-def shown_points(
+def listed_points(
     used: InForce, photos: tuple[int, ...]
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Rows with each of their points that text shows: whole powers of ten."""
+    """The points of rows that the text output lists: whole powers of ten."""
     return [
         (row, point)
         for row in used.document["rows"]
         for point in row["points"]
         if row["photos"] in photos
-        and point["fmr"] in SHOWN_FMRS
+        and point["fmr"] in LISTED_FMRS
         and point["fmr"] >= used.calibration.min_fmr
     ]
 

@@ -35,4 +35,4 @@ def demo(call: Call) -> None:
             )
             for step in steps
         ]
-        answer.lines += lines(("", "Tried", "Expected", "Got", "Said"), rows)
+        answer.lines += lines(("", "Tried", "Expected", "Got", "Answer"), rows)

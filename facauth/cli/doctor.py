@@ -19,8 +19,8 @@ BY_DEFAULT = f"{RATES.verify_fmr:g} with --as, {RATES.identify_fpir:g} without"
 def doctor(call: Call, fmr: Fmr = None, policy: Policy = None) -> None:
     """Check this installation: packages, weights, store, settings, and a self-test on samples.
 
-    Of each setting it shows where it comes from. Precedence: command-line flag, environment
-    variable, settings file, default.
+    Shows each setting and its source. Precedence: command-line flag, environment variable, settings
+    file, default.
 
     Example: facauth doctor --json
     """
@@ -35,20 +35,21 @@ def doctor(call: Call, fmr: Fmr = None, policy: Policy = None) -> None:
         answer.verdict = "healthy" if good else "unhealthy"
         answer.exit_code = ExitCode.OK if good else ExitCode.SETUP
         rows = [
-            ("ok" if found.ok else "BAD", found.check, found.detail, found.advice)
-            for found in findings
+            ("ok" if finding.ok else "BAD", finding.check, finding.detail, finding.advice)
+            for finding in findings
         ]
         rows.append(("ok", "settings file", file_in_force(), ""))
         rows += [
-            ("ok", f"setting {each.key}", f"{each.text} ({each.origin})", "") for each in settings
+            ("ok", f"setting {setting.key}", f"{setting.text} ({setting.origin})", "")
+            for setting in settings
         ]
-        answer.lines += lines(("", "Check", "Found", "Do"), rows)
+        answer.lines += lines(("", "Check", "Result", "Advice"), rows)
 
 
 def file_in_force() -> str:
-    """The settings file, or where it would be."""
+    """The settings file, or its place if there is none."""
     path = configuration().path
-    return shown(path) if path else f"none; it would be {_shown(config_file())}"
+    return shown(path) if path else f"none; its place is {_printable(config_file())}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,12 @@ class Setting:
 
 
 def settings_in_force(call: Call, fmr: Fmr, policy: Policy) -> Iterator[Setting]:
-    """Every setting, with these options; raises UsageProblem for an impossible one."""
+    """Every setting in force; raises UsageProblem for an impossible one."""
     file = configuration()
     rate = rate_of(fmr)
     yield Setting("store", shown(store_path(call)), origin(call, "store", file))
     key_file = call.key_file or file.key_file or default_key_file()
-    yield Setting("key_file", _shown(key_file), origin(call, "key_file", file))
+    yield Setting("key_file", _printable(key_file), origin(call, "key_file", file))
     rate = None if rate is None else asked_rate(rate, claimed=True)
     yield Setting("fmr", rate, origin(call, "fmr", file))
     chosen = policy_of(policy).name
@@ -81,7 +82,7 @@ def settings_in_force(call: Call, fmr: Fmr, policy: Policy) -> Iterator[Setting]
 
 
 def origin(call: Call, key: str, file: Configuration, option: str = "") -> str:
-    """Where the value of a setting comes from."""
+    """The source of a setting."""
     given = call.origin(option or key)
     if given == "COMMANDLINE":
         return "flag"
@@ -92,5 +93,5 @@ def origin(call: Call, key: str, file: Configuration, option: str = "") -> str:
     return "default"
 
 
-def _shown(path: object) -> str | None:
+def _printable(path: object) -> str | None:
     return None if path is None else shown(path)

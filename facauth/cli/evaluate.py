@@ -24,7 +24,7 @@ Folder = Annotated[
     Path,
     typer.Argument(
         metavar="FOLDER",
-        help="Folders live/ and attack*/, or the same below several SOURCE/.",
+        help="Folders live/ and attack*/, or SOURCE/ folders that hold them.",
         show_default=False,
         parser=named,
     ),
@@ -67,7 +67,7 @@ MaxMissed = Annotated[
     typer.Option(
         "--max-apcer",
         metavar="R",
-        help="Highest share of missed recaptures, worst medium; exit code 1 above it.",
+        help="Highest share of missed recaptures of the worst medium; exit code 1 above it.",
         show_default=False,
     ),
 ]
@@ -137,7 +137,7 @@ def spoof(
     policy: Policy = None,
     jobs: Jobs = None,
 ) -> None:
-    """Measure how often attacks pass as live, and live faces are refused.
+    """Measure how often attacks pass as live, and how often live faces are refused.
 
     Each attack* folder is one species of attack; the folders in it, and in live/, are persons or
     set-ups. APCER and BPCER are shares of the photos that were judged. Photos that could not be
@@ -160,8 +160,8 @@ def spoof(
         photos = folders.presentations(folder)
         require_picture(plot, [photo.path for photo in photos])
         used = pad.at_threshold(policy_of(policy), threshold)
-        made = partial(stages, *LIVENESS, *ENCODERS * bool(store))
-        look = partial(pad.Look, made, used, store, keys)
+        make = partial(stages, *LIVENESS, *ENCODERS * bool(store))
+        look = partial(pad.Look, make, used, store, keys)
         trials = list(zip(photos, found_on(call, look, photos, jobs), strict=True))
         found = pad.evaluate(trials)
         answer.more["evaluation"] = measured.spoof_fields(found, used)
@@ -178,12 +178,12 @@ def replay(
     max_alarms: MaxAlarms = None,
     jobs: Jobs = None,
 ) -> None:
-    """Measure how often reuse of an enrolled photo is detected, and wrongly suspected.
+    """Measure how often reuse of an enrolled photo is detected, and how often wrongly.
 
-    MEDIUM/NAME shows original/NAME again; the photos in other/NAME/ do not. PAIRS.csv has the
-    columns original and recapture (paths beside it), and optionally medium and kind (replay or
-    other). R is a share from 0 to 1. Exit code 1 if a limit is exceeded, 8 if some files are not
-    images.
+    MEDIUM/NAME is a picture of original/NAME; other/NAME/ holds other photos of the same person.
+    PAIRS.csv has the columns original and recapture (paths relative to it), and optionally medium
+    and kind (replay or other). R is a share from 0 to 1. Exit code 1 if a limit is exceeded, 8 if
+    some files are not images.
 
     Example: facauth evaluate replay recaptures/ --max-apcer 0.1
     """
@@ -215,11 +215,11 @@ def match(
 ) -> None:
     """Measure how often strangers match, and how often people fail to match themselves.
 
-    Two results: at thresholds set on these photos, which shows what the encodings are worth, and at
-    the thresholds that facauth uses. Every person has the same weight. A CSV file of groups has the
-    columns group and person, or group and image (PERSON/IMAGE); each group and the worst are then
-    reported. R is a share from 0 to 1. Exit code 1 if a limit is exceeded, 8 if some files are not
-    images.
+    Two results: at thresholds set on these photos, which shows how well the encodings tell
+    people apart, and at the thresholds that facauth uses. Every person has the same weight. A CSV
+    file of groups has the columns group and person, or group and image (PERSON/IMAGE). Each group
+    and the worst are then reported. R is a share from 0 to 1. Exit code 1 if a limit is exceeded,
+    8 if some files are not images.
 
     Example: facauth evaluate match portraits/ --photos 3 --max-fnmr 0.02
     """
@@ -234,12 +234,12 @@ def match(
         if plot:
             plots.require_extra()
         portraits, group_of = grouped(folder, groups)
-        people = len({each.person for each in portraits})
+        people = len({portrait.person for portrait in portraits})
         identification.require_gallery(gallery, people, calibration)
-        require_picture(plot, [each.path for each in portraits])
+        require_picture(plot, [portrait.path for portrait in portraits])
         make = partial(stages, *ENCODERS)
-        made = encoded_photos(call, make, folder, portraits, cache, jobs=jobs)
-        measure = partial(recognition.evaluate, made, calibration=calibration, gallery=gallery)
+        encodings = encoded_photos(call, make, folder, portraits, cache, jobs=jobs)
+        measure = partial(recognition.evaluate, encodings, calibration=calibration, gallery=gallery)
         found = measure(at_fmr=at_fmr, photos=photos, group_of=group_of, count_fta=count_fta)
         answer.more["evaluation"] = measured_match.fields(found)
         answer.lines += measured_match.lines(found)

@@ -16,7 +16,7 @@ from facauth.cli.wording import UNREACHED
 from facauth.errors import Reason, UsageProblem
 from facauth.structs import PersonName
 
-What = Annotated[
+NameAndOut = Annotated[
     list[str],
     typer.Argument(
         metavar="[NAME] OUT",
@@ -25,11 +25,16 @@ What = Annotated[
     ),
 ]
 Everybody = Annotated[bool, typer.Option("--all", help="Export everybody in the store.")]
+NOT_ENCRYPTED = (
+    "the file is not encrypted: anybody who can read it gets the biometric data of these people"
+)
 Plain = Annotated[bool, typer.Option("--plain", help="Do not encrypt the file.")]
 
 
-def export(call: Call, what: What, everybody: Everybody = False, plain: Plain = False) -> None:
-    """Copy people into a file, to keep it or to import it into another store.
+def export(
+    call: Call, name_and_out: NameAndOut, everybody: Everybody = False, plain: Plain = False
+) -> None:
+    """Copy people into a file that import reads.
 
     The file holds encodings, replay signatures, times and consent. It is encrypted with a
     passphrase, which is asked for or taken from FACAUTH_EXPORT_PASSPHRASE.
@@ -40,9 +45,9 @@ def export(call: Call, what: What, everybody: Everybody = False, plain: Plain = 
     from facauth.transfer import document, file
 
     with answering(call, "people") as answer:
-        name, out = target(what, everybody, call.as_json)
+        name, out = target(name_and_out, everybody, call.as_json)
         with unlocked(call, answer) as store:
-            admin.chosen(store, name)  # before somebody thinks of a passphrase in vain
+            admin.chosen(store, name)  # before the user is asked for a passphrase
             lock = (
                 None
                 if plain
@@ -61,24 +66,24 @@ def export(call: Call, what: What, everybody: Everybody = False, plain: Plain = 
         answer.verdict, answer.person = "exported", copies[0].name.text if name else None
         answer.more["people"] = numbers(copies)
         if plain:
-            answer.notes.append(
-                "the file is not encrypted: anybody who can read it has these faces"
-            )
+            answer.notes.append(NOT_ENCRYPTED)
         answer.notes.append(UNREACHED)
 
 
 def target(
-    what: Sequence[str], everybody: bool, as_json: bool
+    name_and_out: Sequence[str], everybody: bool, as_json: bool
 ) -> tuple[PersonName | None, Path | None]:
-    """Whom to export (None: everybody), and where to (None: stdout).
+    """The person to export (None: everybody), and the file to create (None: stdout).
 
-    Raises UsageProblem for what cannot be meant or written.
+    Raises UsageProblem for contradictory arguments and for a file that cannot be created.
     """
     from facauth.transfer import file
 
-    *names, out = what
+    *names, out = name_and_out
     if len(names) != (0 if everybody else 1):
-        raise UsageProblem(Reason("usage", "export takes NAME OUT, or --all OUT", "name both"))
+        raise UsageProblem(
+            Reason("usage", "export takes NAME OUT, or --all OUT", "give NAME or --all, and OUT")
+        )
     if out == STREAM:
         if as_json:
             raise UsageProblem(Reason("usage", "--json and - both write to stdout", "name a file"))

@@ -19,7 +19,7 @@ Source = Annotated[
 
 
 def import_people(call: Call, source: Source, allow_duplicate: AllowDuplicate = False) -> None:
-    """Enrol the people of an exported file, all of them or none.
+    """Enrol the people of an exported file: all of them, or none.
 
     These people can sign in from then on: import only files that you trust.
 
@@ -45,4 +45,6 @@ def import_people(call: Call, source: Source, allow_duplicate: AllowDuplicate = 
         answer.lines.append(summary("imported", copies))
         answer.more["people"] = numbers(copies)
         if any(photo.contract != contract for copy in copies for photo in copy.photos):
-            answer.notes.append("some people need a new photo: other networks encoded theirs")
+            answer.notes.append(
+                "some people need a new photo: their photos were encoded by other networks"
+            )

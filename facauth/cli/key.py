@@ -36,7 +36,7 @@ Target = Annotated[
 
 
 def init(call: Call, keyring: InKeyring = False, passphrase: FromPassphrase = False) -> None:
-    """Encrypt the store, or create one that is encrypted.
+    """Encrypt the store, or create an encrypted store.
 
     The key is kept in a file: the one that --key-file names, or one in the platform's folder for
     settings. A passphrase is asked for, or taken from FACAUTH_PASSPHRASE. Names, times and counts
@@ -54,11 +54,11 @@ def init(call: Call, keyring: InKeyring = False, passphrase: FromPassphrase = Fa
         with opened(call, answer) as store:
             answer.verdict = "encrypted"
             answer.lines.append(f"encrypted {shown(store.path)}")
-        tell_key(answer, lock, place_of(lock, access))
+        add_key(answer, lock, place_of(lock, access))
         answer.notes.append(f"{LOSS[kind]}; facauth key export makes a copy to keep elsewhere")
         if key_file is not None:
             answer.notes.append(
-                "every command needs this --key-file, FACAUTH_KEY_FILE or key_file in the settings"
+                "every command needs --key-file, FACAUTH_KEY_FILE or key_file in the settings"
             )
 
 
@@ -70,7 +70,7 @@ LOSS = {
 
 
 def kind_of(keyring: bool, passphrase: bool, key_file: Path | None) -> KeyKind:
-    """Where the key is to be kept; raises UsageProblem for two places."""
+    """The kind of key that the options name; raises UsageProblem for two kinds."""
     from facauth.admin import KeyKind
 
     options = {"--keyring": keyring, "--passphrase": passphrase, "--key-file": key_file is not None}
@@ -83,12 +83,12 @@ def kind_of(keyring: bool, passphrase: bool, key_file: Path | None) -> KeyKind:
 
 
 def place_of(lock: Lock, access: KeyAccess) -> Path | None:
-    """The key's file; None if it is not kept in one."""
+    """The key's file; None for a key that is not kept in a file."""
     return access.place if lock.kind == "file" else None
 
 
-def tell_key(answer: Answer, lock: Lock, file: Path | None) -> None:
-    """Which key it is, and in which file, if it is in one; never the key."""
+def add_key(answer: Answer, lock: Lock, file: Path | None) -> None:
+    """Add the key's kind, generation and file to the answer; never the key."""
     where = None if file is None else shown(file)
     answer.more |= dict(zip(FIELDS, (str(lock.kind), lock.generation, where), strict=True))
     if where:
@@ -111,12 +111,12 @@ def rotate(call: Call) -> None:
             lock = admin.rotate(store, access)
             answer.verdict = "rotated"
             answer.lines.append(f"{shown(store.path)} has a new key")
-        tell_key(answer, lock, place_of(lock, access))
+        add_key(answer, lock, place_of(lock, access))
         answer.notes.append("copies of the old key no longer open the store; make new ones")
 
 
 def export(call: Call, target: Target) -> None:
-    """Copy the key to a new file that works as --key-file, for keys of every kind.
+    """Copy the key to a new file for --key-file, whatever kind of key it is.
 
     Example: facauth key export /media/usb/facauth.key
     """
@@ -127,5 +127,5 @@ def export(call: Call, target: Target) -> None:
             lock = admin.export_key(store, target)
         answer.verdict = "exported"
         answer.lines.append(f"exported the key of {shown(store_path(call))}")
-        tell_key(answer, lock, target)
+        add_key(answer, lock, target)
         answer.notes.append("this file opens the store: do not keep it beside the store")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ListFormat(StrEnum):
-    """How `list` prints."""
+    """Formats of `list`."""
 
     TABLE = "table"
     PLAIN = "plain"
@@ -60,7 +60,7 @@ def list_people(call: Call, layout: Format = None) -> None:
 
 
 def default_layout() -> ListFormat:
-    """A table for people, tabs for programs."""
+    """A table on a terminal, tabs elsewhere."""
     return ListFormat.TABLE if on_terminal() else ListFormat.PLAIN
 
 
@@ -78,7 +78,7 @@ def listing(people: Sequence[PersonRow], layout: ListFormat) -> list[str]:
     ]
     if layout is ListFormat.CSV:
         return csv_lines([COLUMNS, *rows])
-    if layout is ListFormat.PLAIN:  # a fifth field only where there is something to say
+    if layout is ListFormat.PLAIN:  # a fifth field only for people with a remark
         return ["\t".join(row if row[-1] else row[:-1]) for row in rows]
     marked = [
         (name, photos + unchecked(row), *rest)

@@ -28,13 +28,14 @@ Person = Annotated[
     typer.Option(metavar="NAME", help="Only entries about this person.", show_default=False),
 ]
 Since = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Only entries from then on.", show_default=False)
+    str | None,
+    typer.Option(metavar="TIME", help="Only entries from this time on.", show_default=False),
 ]
 Until = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Only entries up to then; a date includes the whole day.",
+        help="Only entries up to this time; a date includes the whole day.",
         show_default=False,
     ),
 ]
@@ -84,9 +85,9 @@ def log(
     Entries about a person who was removed show no name. Only --verify and --prune-older-than need
     the key of an encrypted store.
 
-    The last hash that --verify prints is worth keeping elsewhere: if the store is replaced by an
-    older copy, its log is valid, but log --json no longer shows that hash. After
-    --prune-older-than the log can still be verified; a broken log is not pruned.
+    Keep the last hash that --verify prints in another place. If it is missing from log --json, the
+    store was replaced by an older copy. After --prune-older-than the log can still be verified; a
+    broken log is not pruned.
 
     Example: facauth log --since 2026-11-22 --verdict no_match
     """
@@ -101,7 +102,7 @@ def log(
             "--follow": follow,
         }
         require_one_purpose(
-            [each for each, value in purposes.items() if value not in (None, False)]
+            [option for option, value in purposes.items() if value not in (None, False)]
         )
         if verify:
             verify_log(call, answer)
@@ -114,17 +115,17 @@ def log(
 
 
 def require_one_purpose(options: Sequence[str]) -> None:
-    """Raises UsageProblem if the log is to be verified or pruned, and something else beside."""
+    """Raises UsageProblem for --verify or --prune-older-than with another option."""
     first = options[0] if options else ""
     if first in ("--verify", "--prune-older-than") and len(options) > 1:
         message = f"{first} and {options[1]} contradict each other"
-        raise UsageProblem(Reason("usage", message, "see facauth --help"))
+        raise UsageProblem(Reason("usage", message, "choose one"))
 
 
 def show_log(
     call: Call, answer: Answer, asked: Filter, person: str | None, *, follow: bool
 ) -> None:
-    """Print the entries that were asked for."""
+    """Print the entries that match."""
     from facauth import admin
 
     with opened(call, answer) as store:
@@ -134,12 +135,12 @@ def show_log(
             for note in [] if call.quiet else answer.notes:
                 complain(note)
             print_forever(store, asked, as_json=call.as_json)
-        found = [event for event in admin.events(store) if asked.holds(event)]
+        found = [event for event in admin.events(store) if asked.matches(event)]
     answer.verdict, answer.person = "listed", asked.person
     answer.more["events"] = [asdict(event) for event in found]
     answer.lines += lines(COLUMNS, [row(event) for event in found]) if found else []
     if not found:
-        answer.notes.append(f"the log of {shown(store_path(call))} has no such entries")
+        answer.notes.append(f"the log of {shown(store_path(call))} has no matching entries")
 
 
 def verify_log(call: Call, answer: Answer) -> None:
@@ -170,7 +171,7 @@ def prune_log(call: Call, answer: Answer, period: str, *, yes: bool) -> None:
     before = admin.ago(admin.parse_period(period))
     with unlocked(call, answer) as store:
         if not yes:
-            confirm(f"Delete the entries of the log before {before} for good?", "log")
+            confirm(f"Permanently delete the log entries before {before}?", "log")
         pruned = admin.prune_log(store, before)
     answer.verdict, answer.more["entries"] = "pruned", pruned
     answer.lines.append(f"deleted {counted(pruned, 'entry', 'entries')} of the log")
@@ -178,15 +179,15 @@ def prune_log(call: Call, answer: Answer, period: str, *, yes: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which entries to show; times as the log has them."""
+    """The entries to show; times are in the log's format."""
 
     since: str | None
     until: str | None
     verdict: str | None
     person: str | None = None
 
-    def holds(self, event: Event) -> bool:
-        """Whether an entry is one of them."""
+    def matches(self, event: Event) -> bool:
+        """Whether an entry is to be shown."""
         return (
             self.person in (None, event.person)
             and self.verdict in (None, event.verdict)
@@ -206,12 +207,19 @@ def row(event: Event) -> tuple[str, ...]:
 
 
 def moment(option: str, text: str | None, *, end: bool = False) -> str | None:
-    """A time as the log has it; the end of a day, or its beginning. Raises UsageProblem."""
+    """A time in the log's format; a date is its first moment, or its last with `end`.
+
+    Raises UsageProblem.
+    """
     if text is None:
         return None
     try:
         return _parsed(text, end=end).astimezone(UTC).isoformat()
-    except (ValueError, OverflowError, OSError):  # no such day; or none that this machine can name
+    except (
+        ValueError,
+        OverflowError,
+        OSError,
+    ):  # not a date, or one that this machine cannot represent
         advice = "write it as 2026-11-22 or 2026-11-22T09:30"
         reason = Reason("time.impossible", f"{option} {shown(text)} is not a time", advice)
         raise UsageProblem(reason) from None
@@ -226,14 +234,14 @@ def _parsed(text: str, *, end: bool) -> datetime:
 
 
 def print_forever(store: Store, asked: Filter, *, as_json: bool) -> NoReturn:
-    """Print each entry as it comes, until the program is ended."""
+    """Print each entry as it comes, until the program ends."""
     from facauth import admin
 
     last = 0
     while True:
         for event in admin.events(store, last):
             last = event.id
-            if asked.holds(event):
+            if asked.matches(event):
                 if as_json:
                     say_json(asdict(event))
                 else:
@@ -242,7 +250,7 @@ def print_forever(store: Store, asked: Filter, *, as_json: bool) -> NoReturn:
 
 
 def pause() -> None:
-    """Wait for a moment. If the reader of stdout is gone, end as if something had been written."""
+    """Wait a moment. If the reader of stdout is gone, end as a write would."""
     import select
     import signal
 

@@ -1,4 +1,4 @@
-"""What was measured, as JSON fields and as tables."""
+"""Results of evaluate spoof and evaluate replay, as JSON fields and as tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INTERVALS = {"level": rates.LEVEL, "resamples": rates.RESAMPLES, "seed": rates.S
 
 
 def rate_fields(rate: Rate | None) -> dict[str, Any] | None:
-    """A rate with all that it rests on."""
+    """A rate with its counts and its interval."""
     if rate is None:
         return None
     return {
@@ -85,12 +85,12 @@ def _live_fields(row: spoof.Row) -> dict[str, Any]:
 
 
 def unreadable_fields(files: Iterable[tuple[Any, str]]) -> list[dict[str, str]]:
-    """Of photos, each with a reason code."""
-    return [{"image": shown(each.path), "reason": code} for each, code in files]
+    """Unreadable photos, each with a reason code."""
+    return [{"image": shown(photo.path), "reason": code} for photo, code in files]
 
 
 def spoof_lines(found: spoof.SpoofEvaluation, policy: SpoofPolicy) -> list[str]:
-    """Tables of attacks and of live photos; of persons and set-ups those with an error."""
+    """Tables of attacks and of live photos; persons and set-ups only if they have an error."""
     tried = any(row.accepted for row in found.species)
     columns = (
         "Attacks",
@@ -120,7 +120,7 @@ def spoof_lines(found: spoof.SpoofEvaluation, policy: SpoofPolicy) -> list[str]:
 
 
 def _is_person(group: str) -> bool:
-    """Whether it is a folder in live/, and not the photos beside such folders."""
+    """Whether a group is a folder in live/, not the photos beside such folders."""
     return group.rpartition("/")[2] != "live"
 
 
@@ -184,8 +184,8 @@ def _pair_fields(row: replay.Row) -> dict[str, Any]:
 
 
 def replay_lines(found: replay.ReplayEvaluation) -> list[str]:
-    """One table: each medium, and the other photos."""
-    columns = ("Original shown by", "n", "found", "share", "95 %", "same sitting", "no face")
+    """A table of the media, and of other photos."""
+    columns = ("Medium", "n", "found", "share", "95 %", "same sitting", "no face")
     rows = [
         (
             shown(row.name),

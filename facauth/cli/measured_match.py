@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from facauth.measure.recognition import Kept, MatchEvaluation, Row, Shown
 
 NOT_SHOWN = "not shown"
+TOO_FEW = "not shown by so few pairs"
 
 
 # ---- JSON
@@ -40,12 +41,12 @@ def fields(found: MatchEvaluation) -> dict[str, Any]:
     }
 
 
-def estimate_fields(found: Estimate | None) -> dict[str, Any] | None:
-    """A rate that weighs every person the same."""
-    if found is None:
+def estimate_fields(rate: Estimate | None) -> dict[str, Any] | None:
+    """A rate in which every person has the same weight."""
+    if rate is None:
         return None
-    low, high = found.interval
-    return {"rate": found.value, "interval": [low, high], "method": str(found.method)}
+    low, high = rate.interval
+    return {"rate": rate.value, "interval": [low, high], "method": str(rate.method)}
 
 
 def _row_fields(row: Row) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def _shown_fields(each: Shown) -> dict[str, Any]:
         "pairs": each.pairs,
         "threshold": each.min_similarity,
         "fnmr": estimate_fields(each.fnmr),
-        "unknown": f"{NOT_SHOWN} by so few" if few else None,
+        "unknown": TOO_FEW if few else None,
     }
 
 
@@ -121,40 +122,41 @@ def _group_fields(found: CrossTabs, at_fmr: float) -> dict[str, Any]:
 
 def lines(found: MatchEvaluation) -> list[str]:
     """Tables for each number of enrolment photos, then galleries and groups."""
-    told = _photos(found)
+    text = _photos(found)
     for row in found.rows:
-        told += ["", *_row_lines(row)]
+        text += ["", *_row_lines(row)]
     if found.gallery:
-        told += ["", *_gallery_lines(found.gallery)]
+        text += ["", *_gallery_lines(found.gallery)]
     if found.groups:
-        told += ["", *_group_lines(found.groups, found.at_fmr)]
-    return told
+        text += ["", *_group_lines(found.groups, found.at_fmr)]
+    return text
 
 
 def unknown(found: MatchEvaluation, gallery: int | None) -> list[str]:
-    """What could not be measured, and what to do."""
+    """Notes on what could not be measured, with advice."""
     row, k = found.row, found.enrolment_photos
     if row is None:
         what = f"nobody has {k} usable photos" if found.rows else "no two people have usable photos"
         return [f"{what}, so nothing is measured with {_photos_of(k)}; add photos"]
-    told = []
+    text = []
     if not row.people:
-        told.append(f"nobody has {k + 1} usable photos, so the FNMR is unknown; add photos")
+        text.append(f"nobody has {k + 1} usable photos, so the FNMR is unknown; add photos")
     if gallery and not found.gallery:
-        what = f"a gallery of {gallery} leaves nobody outside of who can be enrolled"
-        told.append(f"{what}; give a smaller --gallery")
-    return told
+        text.append(
+            f"a gallery of {gallery} leaves no usable person outside it; use a smaller --gallery"
+        )
+    return text
 
 
 def _photos(found: MatchEvaluation) -> list[str]:
     fte = found.fte
-    told = [f"{found.people} people, {found.photos} photos"]
+    text = [f"{found.people} people, {found.photos} photos"]
     if fte.estimate is not None:
         low, high = fte.interval
-        told[0] += f"; {fte.count} cannot be used (FTE {fte.estimate:.1%}, {low:.1%} to {high:.1%})"
+        text[0] += f"; {fte.count} cannot be used (FTE {fte.estimate:.1%}, {low:.1%} to {high:.1%})"
     if found.count_fta:
-        told[0] += "; they count as missed"
-    return told + [f"  {photos} {code}" for code, photos in found.failures.items()]
+        text[0] += "; they count as missed"
+    return text + [f"  {photos} {code}" for code, photos in found.failures.items()]
 
 
 def _photos_of(k: int) -> str:
@@ -162,8 +164,8 @@ def _photos_of(k: int) -> str:
 
 
 def _row_lines(row: Row) -> list[str]:
-    eer = "unknown" if row.eer is None else f"{_percent(row.eer)} ({_percents(row.eer)})"
-    told = [
+    eer = "unknown" if row.eer is None else f"{_percent(row.eer)} ({_percent_interval(row.eer)})"
+    text = [
         f"{_photos_of(row.photos)}: EER {eer}",
         f"  {row.genuine} genuine comparisons, of {row.people} people",
         f"  {row.impostor} impostor comparisons, of {row.pairs} pairs of people",
@@ -171,25 +173,25 @@ def _row_lines(row: Row) -> list[str]:
         *aligned(("FMR", "pairs", "FNMR", "95 %"), [_shown_cells(each) for each in row.shown]),
     ]
     if any(each.pairs < MIN_PAIRS for each in row.shown):
-        told.append(f"{NOT_SHOWN}: fewer than {MIN_PAIRS} pairs of people match")
+        text.append(f"{NOT_SHOWN}: fewer than {MIN_PAIRS} pairs of people match")
     columns = ("FMR asked", "pairs", "FMR", "95 %", "FNMR", "95 %")
-    return [*told, "facauth's thresholds", *aligned(columns, [_kept_cells(e) for e in row.kept])]
+    return [*text, "facauth's thresholds", *aligned(columns, [_kept_cells(e) for e in row.kept])]
 
 
 def _shown_cells(each: Shown) -> tuple[str, ...]:
     missed = each.fnmr if each.pairs >= MIN_PAIRS else None
     share = NOT_SHOWN if each.pairs < MIN_PAIRS else _percent(missed)
-    return (f"{each.fmr:g}", str(each.pairs), share, _percents(missed))
+    return (f"{each.fmr:g}", str(each.pairs), share, _percent_interval(missed))
 
 
 def _kept_cells(each: Kept) -> tuple[str, ...]:
     return (
         f"{each.asked_fmr:g}",
         str(each.pairs),
-        _small(each.fmr),
-        _smalls(each.fmr),
+        _exponent(each.fmr),
+        _exponent_interval(each.fmr),
         _percent(each.fnmr),
-        _percents(each.fnmr),
+        _percent_interval(each.fnmr),
     )
 
 
@@ -197,8 +199,8 @@ def _gallery_lines(found: Identification) -> list[str]:
     title = f"Sign-ins to {found.draws} random galleries of {found.gallery} people"
     columns = ("rate", "people", "asked", "found", "95 %")
     fpir = ("FPIR", str(found.strangers), f"{found.asked_fpir:g}")
-    fnir = ("FNIR", str(found.mates), "-", _percent(found.fnir), _percents(found.fnir))
-    rows = [(*fpir, _small(found.fpir), _smalls(found.fpir)), fnir]
+    fnir = ("FNIR", str(found.mates), "-", _percent(found.fnir), _percent_interval(found.fnir))
+    rows = [(*fpir, _exponent(found.fpir), _exponent_interval(found.fpir)), fnir]
     return [f"{title}, {_photos_of(found.photos)} each", *aligned(columns, rows)]
 
 
@@ -209,8 +211,8 @@ def _group_lines(found: CrossTabs, at_fmr: float) -> list[str]:
             shown(each.probe),
             str(each.pairs),
             str(each.matched),
-            _small(each.fmr),
-            _smalls(each.fmr),
+            _exponent(each.fmr),
+            _exponent_interval(each.fmr),
         )
         for each in found.across
     ]
@@ -220,46 +222,49 @@ def _group_lines(found: CrossTabs, at_fmr: float) -> list[str]:
             str(each.people),
             str(each.comparisons),
             _percent(each.fnmr),
-            _percents(each.fnmr),
+            _percent_interval(each.fnmr),
         )
         for each in found.within
     ]
-    told = [
+    text = [
         f"Groups at facauth's threshold for FMR {at_fmr:g}",
         *aligned(("enrolled", "probe", "pairs", "match", "FMR", "95 %"), across),
         *aligned(("group", "people", "comparisons", "FNMR", "95 %"), within),
     ]
-    told += _worst_lines(found, at_fmr)
-    return told + [f"{found.ungrouped} photos are in no group"] * bool(found.ungrouped)
+    text += _worst_lines(found, at_fmr)
+    return text + [f"{found.ungrouped} photos are in no group"] * bool(found.ungrouped)
 
 
 def _worst_lines(found: CrossTabs, at_fmr: float) -> list[str]:
-    told, worst, missed = [], found.worst, found.most_missed
+    text, worst, missed = [], found.worst, found.most_missed
     if worst and worst.fmr:
-        rate, times = f"FMR {_small(worst.fmr)} ({_smalls(worst.fmr)})", worst.fmr.value / at_fmr
-        told.append(
+        rate, times = (
+            f"FMR {_exponent(worst.fmr)} ({_exponent_interval(worst.fmr)})",
+            worst.fmr.value / at_fmr,
+        )
+        text.append(
             f"worst group: {shown(worst.enrolled)}, {rate}, {times:.1f} times the one asked"
         )
     if missed:
-        rate = f"FNMR {_percent(missed.fnmr)} ({_percents(missed.fnmr)})"
-        told.append(f"most missed group: {shown(missed.group)}, {rate}")
-    return told
+        rate = f"FNMR {_percent(missed.fnmr)} ({_percent_interval(missed.fnmr)})"
+        text.append(f"most missed group: {shown(missed.group)}, {rate}")
+    return text
 
 
-def _percent(found: Estimate | None) -> str:
-    return "-" if found is None else f"{found.value:.2%}"
+def _percent(rate: Estimate | None) -> str:
+    return "-" if rate is None else f"{rate.value:.2%}"
 
 
-def _percents(found: Estimate | None) -> str:
-    return "-" if found is None else "{:.2%} to {:.2%}".format(*found.interval)
+def _percent_interval(rate: Estimate | None) -> str:
+    return "-" if rate is None else "{:.2%} to {:.2%}".format(*rate.interval)
 
 
-def _small(found: Estimate | None) -> str:
-    return "-" if found is None else _scientific(found.value)
+def _exponent(rate: Estimate | None) -> str:
+    return "-" if rate is None else _scientific(rate.value)
 
 
-def _smalls(found: Estimate | None) -> str:
-    return "-" if found is None else " to ".join(map(_scientific, found.interval))
+def _exponent_interval(rate: Estimate | None) -> str:
+    return "-" if rate is None else " to ".join(map(_scientific, rate.interval))
 
 
 def _scientific(rate: float) -> str:

@@ -1,4 +1,4 @@
-"""Photos of a folder, looked at in several processes: for the commands that measure."""
+"""Run the photos of a folder through several processes, for evaluate and calibrate."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def found_on(
     photos: Sequence[Photo],
     jobs: int | None,
 ) -> Iterator[Found]:
-    """What was found on each photo, one after the other; a bar shows how far it is."""
+    """The result for each photo, in order; a bar shows the progress."""
     processes = jobs_for([photo.path for photo in photos], jobs)
     with progress(len(photos), wanted=call.shows_progress) as advance:
-        for one in in_order(make, photos, processes):
-            yield one
+        for result in in_order(make, photos, processes):
+            yield result
             advance()
 
 
@@ -45,8 +45,8 @@ def encoded_photos(
 ) -> Encodings:
     """The encodings of a folder's portraits, made by several processes or kept in a cache.
 
-    make: gives the stages, in this process or in others. Raises UsageProblem for a cache that
-    cannot be kept, before any photo is looked at.
+    make: returns the stages, in this process or another. Raises UsageProblem for a cache that
+    cannot be written, before any photo is read.
     """
     from facauth.measure import encoded
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from facauth.cli.bound import key_access, opened, store_path
 from facauth.cli.options import Call
 from facauth.cli.output import answering
-from facauth.cli.wording import FORGETTERS
+from facauth.cli.wording import DELETE_COPY
 from facauth.errors import shown
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def migrate(call: Call) -> None:
     """Update a store that an older version of facauth made.
 
-    A copy is made beside the store and checked before anything is changed. People whose photos
-    cannot be compared any more are listed.
+    A copy is made beside the store and checked first. People whose photos can no longer be compared
+    are listed.
 
     Example: facauth migrate
     """
@@ -36,9 +36,7 @@ def migrate(call: Call) -> None:
         answer.lines += summary(str(path), done)
         answer.lines += [f"{name} needs a new photo" for name in outdated]
         if backup:
-            answer.notes.append(
-                f"{shown(backup)} holds the older store; delete it when all is well ({FORGETTERS})"
-            )
+            answer.notes.append(f"{shown(backup)} holds the older store; {DELETE_COPY}")
         if outdated:
             answer.notes.append(
                 "people who need a new photo cannot sign in;"
@@ -47,7 +45,7 @@ def migrate(call: Call) -> None:
 
 
 def summary(path: str, done: Migration) -> list[str]:
-    """What was done, in words."""
+    """The result in words."""
     if done.backup is None:
         return [f"{shown(path)} is up to date"]
     return [

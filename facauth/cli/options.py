@@ -1,4 +1,4 @@
-"""Options that several commands take, each declared once; and the call that they are given in."""
+"""Options that several commands share, and the call that holds their values."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Call(typer.Context):
 
     @property
     def store(self) -> Path | None:
-        """From the flag or the environment; the settings file is not looked at here."""
+        """From the flag or the environment, not from the settings file."""
         return cast("Path | None", self._shared("store"))
 
     @property
     def named_store(self) -> Path | None:
-        """From the flag alone."""
+        """From the flag only."""
         return self.store if self.origin("store") == "COMMANDLINE" else None
 
     @property
     def key_file(self) -> Path | None:
-        """As `store`."""
+        """From the flag or the environment, not from the settings file."""
         return cast("Path | None", self._shared("key_file"))
 
     @property
@@ -53,15 +53,15 @@ class Call(typer.Context):
 
     def origin(self, option: str) -> str:
         """COMMANDLINE, ENVIRONMENT or DEFAULT."""
-        found = self.find_root().get_parameter_source(option) or self.get_parameter_source(option)
-        return found.name if found else "DEFAULT"
+        source = self.find_root().get_parameter_source(option) or self.get_parameter_source(option)
+        return source.name if source else "DEFAULT"
 
     def _shared(self, option: str) -> Any:
         return self.find_root().params[option]
 
 
 class Command(TyperCommand):
-    """A command that also takes options of the program: before the command, or after it."""
+    """A command that takes the program's shared options before or after its name."""
 
     context_class = Call
     shared: ClassVar[tuple[str, ...]] = ("as_json", "quiet", "debug")
@@ -71,11 +71,11 @@ class Command(TyperCommand):
         return [option for option in options if option.name in self.shared]
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Its own, and those of the program that it takes."""
+        """The command's own options, and the shared ones."""
         return [*super().get_params(ctx), *self._shared(ctx)]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As any command; what is given here replaces what stands before the command."""
+        """Parse; an option after the command replaces the same option before it."""
         rest = super().parse_args(ctx, args)
         root = ctx.find_root()
         for option in self._shared(ctx):
@@ -86,11 +86,11 @@ class Command(TyperCommand):
         return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Its own options in full, those of the program by name."""
+        """Describe the command's own options; list the shared ones by name."""
         shared = self._shared(ctx)
         for title, kind in (("Arguments", "argument"), ("Options", "option")):
-            own = [each for each in self.get_params(ctx) if each not in shared]
-            rows = [each.get_help_record(ctx) for each in own if each.param_type_name == kind]
+            own = [option for option in self.get_params(ctx) if option not in shared]
+            rows = [option.get_help_record(ctx) for option in own if option.param_type_name == kind]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
@@ -129,9 +129,9 @@ class Group(TyperGroup):
 
 
 def named(text: str) -> Path:
-    """`~` and `~user` are homes, also where no shell has seen them. Raises typer.BadParameter.
+    """Expand `~` and `~user` to home folders, also without a shell. Raises typer.BadParameter.
 
-    What is really called so is ./~user. IMAGE arguments are the shell's alone.
+    A file whose name begins with ~ is written as ./~name. IMAGE arguments are not expanded here.
     """
     path = expanduser(text)  # noqa: PTH111  pathlib takes ./~ for ~
     if path.startswith("~"):
@@ -139,7 +139,7 @@ def named(text: str) -> Path:
     return Path(path)
 
 
-# ---- of every command, declared at the root
+# ---- options of every command, declared at the root
 
 StorePath = Annotated[
     Path | None,
@@ -158,16 +158,16 @@ KeyFile = Annotated[
         "--key-file",
         metavar="PATH",
         envvar="FACAUTH_KEY_FILE",
-        help="The key of an encrypted store; default: where key init keeps it.",
+        help="The key file of an encrypted store; default: the file that key init writes.",
         show_default=False,
         parser=named,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors, no notes.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an internal error.")]
 
-# ---- of several commands
+# ---- options of several commands
 
 
 class PolicyName(StrEnum):
@@ -191,7 +191,7 @@ Fmr = Annotated[
     typer.Option(
         metavar="R",
         envvar="FACAUTH_FMR",
-        help="Share of strangers that may pass; default: 1e-4 with --as, 1e-3 without.",
+        help="Highest share of strangers that may pass; default: 1e-4 with --as, 1e-3 without.",
         show_default=False,
     ),
 ]
@@ -209,7 +209,7 @@ Explain = Annotated[
     typer.Option(
         "--explain",
         metavar="OUT.png",
-        help="Draw what the photo shares with an enrolled one.",
+        help="Draw the points that the photo shares with an enrolled photo.",
         show_default=False,
         parser=named,
     ),
@@ -226,14 +226,16 @@ Jobs = Annotated[
     ),
 ]
 AllowDuplicate = Annotated[
-    bool, typer.Option("--allow-duplicate", help="Accept a face enrolled under another name.")
+    bool,
+    typer.Option("--allow-duplicate", help="Accept a face that is enrolled under another name."),
 ]
 CacheFile = Annotated[
     Path | None,
     typer.Option(
         "--cache",
         metavar="FILE",
-        help="Keep the encodings (biometric data) for the next run, readable by you alone.",
+        help="Keep the encodings for the next run. The file is biometric data; only you can read"
+        " it.",
         show_default=False,
         parser=named,
     ),

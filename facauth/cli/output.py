@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from facauth.cli.options import Call
 
 STDOUT, STDERR = 1, 2
-# The new form of what was in 0.1: the command, the start of the fault, and what to say.
+# Commands and options of facauth 0.1: command, start of Typer's message, advice.
 MOVED = (
-    ("", "No such option: --strict", "--strict is now --policy strict"),
-    ("", "No such option: --lenient", "--lenient is now --policy lenient"),
-    ("", "No such command 'token'", "facauth token is now facauth serve --token"),
-    ("", "No such command 'config'", "facauth config show is now part of facauth doctor"),
-    ("log", "Got unexpected extra argument(s) (verify", "log verify is now log --verify"),
+    ("", "No such option: --strict", "use --policy strict"),
+    ("", "No such option: --lenient", "use --policy lenient"),
+    ("", "No such command 'token'", "use facauth serve --token"),
+    ("", "No such command 'config'", "use facauth doctor"),
+    ("log", "Got unexpected extra argument(s) (verify", "use log --verify"),
     *(
-        ("log", fault, "log prune is now log --prune-older-than PERIOD")
+        ("log", fault, "use log --prune-older-than PERIOD")
         for fault in ("No such option: --older-than", "Got unexpected extra argument(s) (prune")
     ),
 )
@@ -37,9 +37,9 @@ MOVED = (
 
 @contextmanager
 def answering(call: Call, *fields: str) -> Iterator[Answer]:
-    """Write the command's answer, or why it refuses, and exit with the code for it.
+    """Write the command's answer or refusal, and exit with its code.
 
-    fields: of its JSON object, beside those of every command; null until they are filled in.
+    fields: further fields of the JSON object; null until the command sets them.
     """
     answer = Answer(call.name, more=dict.fromkeys(fields))
     try:
@@ -59,55 +59,60 @@ def _write(answer: Answer, *, as_json: bool, quiet: bool) -> None:
         for line in answer.lines:
             say(line)
     except Unwritten as failure:
-        _say_what_was_done(answer, failure)
+        _report_unwritten(answer, failure)
     for text in [*([] if quiet else [*answer.notes, *answer.how_seen]), *map(str, answer.reasons)]:
         complain(text)
 
 
-def _say_what_was_done(answer: Answer, failure: Unwritten) -> None:
-    """On stderr, for stdout does not take it."""
-    if answer.exit_code is not ExitCode.UNWRITTEN:  # or else that is what it says already
+def _report_unwritten(answer: Answer, failure: Unwritten) -> None:
+    """Say on stderr what was done: stdout failed."""
+    if answer.exit_code is not ExitCode.UNWRITTEN:  # otherwise the answer says so already
         done = " ".join(filter(None, (answer.verdict, answer.person))).replace("_", " ")
         (why,) = failure.reasons
-        told = Reason(why.code, f"{done}, but {why.message}", why.advice)
-        answer.reasons, answer.exit_code = (*answer.reasons, told), failure.exit_code
+        reason = Reason(why.code, f"{done}, but {why.message}", why.advice)
+        answer.reasons, answer.exit_code = (*answer.reasons, reason), failure.exit_code
 
 
 def say(text: str) -> None:
-    """One line of the result."""
+    """Write one line of the result."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def say_json(value: dict[str, Any]) -> None:
-    """One line of the result, as JSON."""
-    utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"  # else escapes are no JSON
+    """Write one line of the result, as JSON."""
+    utf8 = (
+        sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    )  # otherwise stdout writes \x escapes, which JSON does not have
     say(json.dumps(value, ensure_ascii=not utf8, allow_nan=False))
 
 
 def complain(text: str) -> None:
-    """One line about what happened and what to do."""
+    """Write one line to stderr: a note, or an error with its advice."""
     sys.stderr.write(f"facauth: {text}\n")
 
 
 def refuse_usage(
     command: str | None, arguments: list[str], error: typer.TyperException
 ) -> ExitCode:
-    """What Typer could not parse, in facauth's words and, if asked for, in JSON."""
+    """Report a command line that Typer cannot parse, as text or as JSON."""
     text = error.format_message().rstrip(".")
     if not arguments:  # Typer's message is the help
         sys.stderr.write(f"{error.format_message()}\n")
         return ExitCode.USAGE
-    moved = [now for of, fault, now in MOVED if of in (command, "") and text.startswith(fault)]
-    text = moved[0] if moved else text[:1].lower() + text[1:]
-    reason = Reason("usage", text, "see facauth --help")
+    moved = (
+        replacement
+        for old_command, fault, replacement in MOVED
+        if old_command in (command, "") and text.startswith(fault)
+    )
+    reason = Reason("usage", text[:1].lower() + text[1:], next(moved, "see facauth --help"))
     answer = Answer(command, verdict="usage", exit_code=ExitCode.USAGE, reasons=(reason,))
     _fail(answer, arguments)
     return answer.exit_code
 
 
 def refuse(command: str | None, arguments: list[str], refusal: FacauthError) -> ExitCode:
-    """What no command answers for: the help or the version could not be written."""
+    """Report that the help or the version could not be written."""
     answer = Answer(command)
     answer.refuse(refusal)
     _fail(answer, arguments)
@@ -117,7 +122,7 @@ def refuse(command: str | None, arguments: list[str], refusal: FacauthError) -> 
 def report_bug(
     command: str | None, arguments: list[str], error: Exception | SystemExit
 ) -> ExitCode:
-    """An internal error names its type and nothing that might hold biometric data."""
+    """Report an internal error by its type alone: its message may hold biometric data."""
     reason = Reason(
         "internal",
         f"internal error ({type(error).__name__})",
@@ -133,13 +138,13 @@ def report_bug(
 
 
 def _fail(answer: Answer, arguments: list[str]) -> None:
-    """Write an answer for which no command ran to its end."""
+    """Write the answer of a command that did not finish."""
     quiet = "--quiet" in arguments or "-q" in arguments
     _write(answer, as_json="--json" in arguments, quiet=quiet)
 
 
 class _Results(io.TextIOWrapper):
-    """stdout: what it does not take is never taken for written. Raises Unwritten."""
+    """stdout that raises Unwritten when a write fails."""
 
     def write(self, text: str, /) -> int:
         with _or_unwritten():
@@ -151,7 +156,7 @@ class _Results(io.TextIOWrapper):
 
 
 class _Notes(io.TextIOWrapper):
-    """stderr: what it does not take is lost, and changes no answer."""
+    """stderr that ignores failed writes: they change no answer."""
 
     def write(self, text: str, /) -> int:
         with suppress(OSError):
@@ -169,18 +174,18 @@ def _or_unwritten() -> Iterator[None]:
         yield
     except OSError as error:
         message = f"the result could not be written ({error.strerror or type(error).__name__})"
-        advice = "have stdout lead to where there is room"
+        advice = "redirect stdout to a file that can be written"
         raise Unwritten(Reason("output.unwritten", message, advice)) from error
 
 
 def prepare_streams() -> None:
-    """A closed pipe ends the program as it does any other; odd characters are escaped."""
+    """Let a closed pipe end the program; escape characters that a stream cannot encode."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    for number in range(3):  # a closed one would be the number of the next file that is opened
+    for number in range(3):  # the next opened file would take the number of a closed one
         try:
             os.fstat(number)
-        except OSError:  # stdout for reading only, so that writing fails as it must
+        except OSError:  # stdout read-only, so that writing fails
             os.open(os.devnull, os.O_WRONLY if number == STDERR else os.O_RDONLY)
     # Python has None for a stream that was closed by the caller.
     sys.stdin = sys.stdin or open(0)  # noqa: SIM115
@@ -190,17 +195,17 @@ def prepare_streams() -> None:
     )
 
 
-def _stream(kind: type[io.TextIOWrapper], given: Any, number: int) -> io.TextIOWrapper:
+def _stream(kind: type[io.TextIOWrapper], existing: Any, number: int) -> io.TextIOWrapper:
     return kind(
-        given.buffer if given else open(number, "wb"),
-        encoding=given.encoding if given else "utf-8",
+        existing.buffer if existing else open(number, "wb"),
+        encoding=existing.encoding if existing else "utf-8",
         errors="backslashreplace",
         line_buffering=number == STDERR or os.isatty(number),
     )
 
 
 def flush_streams() -> None:
-    """What could not be written was found out, and answered, when it was written."""
+    """Flush both streams; a failed write to stdout was reported when it failed."""
     with suppress(Unwritten):
         sys.stdout.flush()
     sys.stderr.flush()
@@ -208,7 +213,7 @@ def flush_streams() -> None:
 
 @contextmanager
 def progress(total: int, *, wanted: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on a terminal; gives a function to call after each of `total` things."""
+    """A progress bar on a terminal; yields a function to call after each of `total` photos."""
     if not (wanted and total > 1 and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"):
         yield lambda: None
         return
@@ -221,9 +226,11 @@ def progress(total: int, *, wanted: bool) -> Iterator[Callable[[], None]]:
 
 
 def confirm(question: str, command: str) -> None:
-    """Raises UsageProblem unless somebody at a terminal says yes."""
+    """Raises UsageProblem unless the user at a terminal confirms."""
     if not sys.stdin.isatty():
         reason = Reason(f"{command}.unconfirmed", "confirmation needs a terminal", "add --yes")
         raise UsageProblem(reason)
     if not typer.confirm(question, err=True):
-        raise UsageProblem(Reason(f"{command}.declined", "nothing was deleted", "as you said"))
+        raise UsageProblem(
+            Reason(f"{command}.declined", "nothing was deleted", "the deletion was not confirmed")
+        )

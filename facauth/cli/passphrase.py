@@ -1,4 +1,4 @@
-"""Passphrases, from the environment or from the person at the terminal."""
+"""Passphrases from the environment or the terminal."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ PASSPHRASE = "FACAUTH_PASSPHRASE"  # noqa: S105 - its variable
 
 
 class Passphrase:
-    """Asked for once, also for processes that are started later; None where there is nobody."""
+    """Asks for the passphrase once, also for child processes; None without a terminal."""
 
     def __init__(self) -> None:
-        self._answer = os.environ.get(PASSPHRASE)  # which those processes do not inherit
+        self._answer = os.environ.get(PASSPHRASE)  # child processes do not inherit the variable
 
     def __call__(self, prompt: str) -> str | None:
-        """The answer to a prompt."""
+        """The passphrase, asked for with `prompt` if necessary."""
         if self._answer is None:
             self._answer = asked_passphrase(prompt)
         return self._answer
 
 
 def asked_passphrase(prompt: str, variable: str = PASSPHRASE) -> str | None:
-    """From the environment, or from the person at the terminal; None if there is none."""
+    """The passphrase from the environment or the terminal; None if there is neither."""
     given = os.environ.get(variable)
     if given is not None:
         return given

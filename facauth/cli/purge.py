@@ -40,7 +40,7 @@ def purge(call: Call, unused_for: UnusedFor, dry_run: DryRun = False, yes: Yes =
 
     with answering(call, "people") as answer:
         period = admin.parse_period(unused_for)
-        # To look takes no key: an operator can always see who is to be deleted.
+        # A dry run needs no key: an operator can always see who would be deleted.
         with opened(call, answer) if dry_run else unlocked(call, answer) as store:
             found = admin.unused_for(store, period)
             if not dry_run:
@@ -57,8 +57,8 @@ def purge(call: Call, unused_for: UnusedFor, dry_run: DryRun = False, yes: Yes =
 
 
 def confirm_each(unused: Sequence[PersonRow]) -> None:
-    """Name them, then ask. Raises UsageProblem unless somebody at a terminal says yes."""
+    """List the people, then ask. Raises UsageProblem unless the user at a terminal confirms."""
     for row in unused:
-        complain(f"{shown(row.name)} was last used {shown(row.last_used_at)}")
-    whom = "these people" if len(unused) > 1 else shown(unused[0].name)
-    confirm(f"Delete {whom} for good?", "purge")
+        complain(f"{shown(row.name)} was last active {shown(row.last_used_at)}")
+    people = "these people" if len(unused) > 1 else shown(unused[0].name)
+    confirm(f"Permanently delete {people}?", "purge")

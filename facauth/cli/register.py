@@ -20,13 +20,12 @@ from facauth.structs import Consent, EnrolmentTerms, PersonName
 if TYPE_CHECKING:
     from facauth.envelope import Answer
 
-Replace = Annotated[
-    bool, typer.Option("--replace", help="Delete the photos that are enrolled already.")
-]
+Replace = Annotated[bool, typer.Option("--replace", help="Delete the photos enrolled so far.")]
 AcceptSpoof = Annotated[
     bool,
     typer.Option(
-        "--accept-spoof", help="Enrol scans: skip the liveness check; the store marks the photos."
+        "--accept-spoof",
+        help="Skip the liveness check, to enrol scans; the store marks these photos.",
     ),
 ]
 NoSignature = Annotated[
@@ -39,7 +38,9 @@ NoSignature = Annotated[
 ConsentText = Annotated[
     str | None,
     typer.Option(
-        "--consent", metavar="TEXT", help="What the person agreed to; stored with the time."
+        "--consent",
+        metavar="TEXT",
+        help="The text that the person agreed to; stored with the time.",
     ),
 ]
 Purpose = Annotated[
@@ -68,7 +69,7 @@ def register(
     from facauth import admin
 
     with answering(call, "photos", "results") as answer:
-        require_strictness_checked(answer, policy, accept_spoof)
+        note_unchecked(answer, policy, accept_spoof)
         person, agreed = PersonName.parse(name), Consent.parse(consent, purpose)
         asked = EnrolmentTerms(
             policy_of(policy),
@@ -80,7 +81,7 @@ def register(
         )
         with (
             bound(call, answer, *LIVENESS, *ENCODERS, create=True) as system,
-            result_of_each(answer, images),
+            results_of(answer, images),
         ):
             from facauth import pipeline
 
@@ -93,10 +94,8 @@ def register(
         answer.notes += doubted(done.evidence) + more_photos(done.photos)
 
 
-def require_strictness_checked(
-    answer: Answer, policy: PolicyName | None, accept_spoof: bool
-) -> None:
-    """A note if liveness is not checked; raises UsageProblem if it is to be checked strictly."""
+def note_unchecked(answer: Answer, policy: PolicyName | None, accept_spoof: bool) -> None:
+    """Note that liveness is not checked. Raises UsageProblem with --policy strict."""
     if not accept_spoof:
         return
     if policy is PolicyName.STRICT:
@@ -106,8 +105,8 @@ def require_strictness_checked(
 
 
 @contextmanager
-def result_of_each(answer: Answer, images: Sequence[str]) -> Iterator[None]:
-    """Afterwards the answer has an entry for each photo, if they were looked at."""
+def results_of(answer: Answer, images: Sequence[str]) -> Iterator[None]:
+    """On exit, add one result per photo to the answer, if the photos were examined."""
     failed: Sequence[FacauthError | None] = [None] * len(images)
     try:
         yield

@@ -11,7 +11,7 @@ from facauth.structs import PersonName
 def remove(call: Call, name: Name, yes: Yes = False) -> None:
     """Delete a person and everything derived from their photos.
 
-    Files made by export and backup, and the log, are not changed.
+    Files made by export and backup keep the person. The log keeps its entries, without the name.
 
     Example: facauth remove "Ada Lovelace" --yes
     """
@@ -22,7 +22,7 @@ def remove(call: Call, name: Name, yes: Yes = False) -> None:
         with unlocked(call, answer) as store:
             known_as = admin.known_as(store, person)
             if not yes:
-                confirm(f"Delete {known_as} for good?", call.name)
+                confirm(f"Permanently delete {known_as}?", call.name)
             admin.remove(store, person)
         answer.verdict, answer.person = "removed", known_as
         answer.lines.append(f"removed {known_as}")

@@ -11,7 +11,7 @@ from facauth.cli.options import Call
 from facauth.cli.output import answering
 from facauth.structs import PersonName
 
-Old = Annotated[str, typer.Argument(metavar="OLD", help="The present name.", show_default=False)]
+Old = Annotated[str, typer.Argument(metavar="OLD", help="The current name.", show_default=False)]
 New = Annotated[str, typer.Argument(metavar="NEW", help="The new name.", show_default=False)]
 
 

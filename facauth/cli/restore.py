@@ -10,7 +10,7 @@ import typer
 from facauth.cli.bound import store_path
 from facauth.cli.options import Call, named
 from facauth.cli.output import answering
-from facauth.cli.wording import FORGETTERS, counted_people
+from facauth.cli.wording import DELETE_COPY, counted_people
 from facauth.errors import shown
 
 In = Annotated[
@@ -22,9 +22,9 @@ In = Annotated[
 def restore(call: Call, source: In) -> None:
     """Replace the store with a copy that backup made.
 
-    The copy is checked first, and the present store is kept beside it. People who were removed
-    since the copy was made are enrolled again, and failed sign-ins since then are forgotten. No key
-    is needed.
+    The copy is checked first. The current store is kept beside it. People who were removed after
+    the copy was made are enrolled again, and failed sign-ins since then are forgotten. No key is
+    needed.
 
     Example: facauth restore /media/usb/facauth.backup
     """
@@ -37,6 +37,4 @@ def restore(call: Call, source: In) -> None:
         answer.lines.append(f"restored {shown(path)} ({counted_people(done.enrolled)})")
         if done.replaced is not None:
             aside = answer.more["replaced"] = shown(done.replaced)
-            answer.notes.append(
-                f"{aside} holds the earlier store; delete it when all is well ({FORGETTERS})"
-            )
+            answer.notes.append(f"{aside} holds the earlier store; {DELETE_COPY}")

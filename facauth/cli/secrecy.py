@@ -1,4 +1,4 @@
-"""What others on this machine could read of this process: its environment, and its memory."""
+"""Keep other processes from reading this one's environment and memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PR_SET_DUMPABLE = 4  # of prctl(2)
 
 
 def keep_secrets(*, long: bool) -> None:
-    """No core dump, and no passphrase in what the system shows of this process.
+    """Prevent core dumps, and remove passphrases from what the system shows of this process.
 
-    A limit of 0 keeps the kernel from writing core files, and is inherited by other processes. Only
-    a process that is not dumpable sends none to a program such as systemd-coredump either, and is
-    not open to debuggers of the same user. That takes ctypes, so it is for those that have a
-    passphrase, and for those that run long.
+    A limit of 0 keeps the kernel from writing core files; child processes inherit it. A process
+    that is not dumpable also sends no core to a program such as systemd-coredump, and debuggers of
+    the same user cannot attach. That needs ctypes, so only processes that have a passphrase or run
+    long do it.
     """
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -28,7 +28,7 @@ def keep_secrets(*, long: bool) -> None:
 
 
 def _forbid_dumps() -> None:
-    """Linux: neither core dumps nor /proc/PID/mem for anybody but root. Elsewhere: nothing."""
+    """On Linux, core dumps and /proc/PID/mem are for root alone. Elsewhere this does nothing."""
     import ctypes
 
     with suppress(AttributeError, OSError, TypeError):
@@ -36,11 +36,11 @@ def _forbid_dumps() -> None:
 
 
 def _overwrite(name: str) -> None:
-    """Zeros in place of the value that the process was started with.
+    """Overwrite the value that the process was started with.
 
     /proc/PID/environ and `ps e` show that memory for as long as the process runs; unsetenv only
     drops the pointer to it. os.environ keeps its own copy, from which the value is read later;
-    processes that are started do not inherit it.
+    child processes do not inherit it.
     """
     import ctypes
 

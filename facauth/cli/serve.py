@@ -30,7 +30,7 @@ BehindProxy = Annotated[
     bool,
     typer.Option(
         "--behind-proxy",
-        help="All requests come from a proxy that takes HTTPS and adds X-Forwarded-For.",
+        help="Trust X-Forwarded-For of a proxy with HTTPS, through which all requests come.",
     ),
 ]
 TlsCert = Annotated[
@@ -67,7 +67,9 @@ PerMinute = Annotated[
 
 Token = Annotated[
     bool,
-    typer.Option("--token", help="Print the operator's token, and make it if there is none."),
+    typer.Option(
+        "--token", help="Print the operator's token and exit; create it if there is none."
+    ),
 ]
 
 
@@ -119,14 +121,14 @@ def serve(
 
 
 def run(call: Call, site: Callable[..., Site]) -> signal.Signals | None:
-    """Serve until a signal ends it: which one."""
+    """Serve until a signal ends the server; returns the signal."""
     from facauth.web.jobs import HeldKeys
     from facauth.web.server import serve
     from facauth.web.token import operator_token
 
     keys, token_file = key_access(call), default_token_file()
     token = operator_token(token_file)
-    assert token_file is not None  # noqa: S101 - or else that was refused
+    assert token_file is not None  # noqa: S101 - operator_token refuses None
     complete = site(
         store=store_path(call),
         keys=HeldKeys(keys.key_file, keys.default_key_file, keys.ask),
@@ -148,7 +150,7 @@ def print_token(answer: Answer) -> None:
 
 
 def tls_files(cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:
-    """Both or none. Raises UsageProblem for one without the other."""
+    """The two files, or None without TLS. Raises UsageProblem for one without the other."""
     if cert is None and key is None:
         return None
     if cert is None or key is None:
@@ -158,7 +160,7 @@ def tls_files(cert: Path | None, key: Path | None) -> tuple[Path, Path] | None:
 
 
 def require_extra() -> None:
-    """Raises SetupProblem unless everything that the server is made of is installed."""
+    """Raises SetupProblem unless the server's packages are installed."""
     try:
         import facauth.web.server  # noqa: F401
     except ModuleNotFoundError as error:
@@ -166,5 +168,5 @@ def require_extra() -> None:
 
         if (error.name or "").partition(".")[0] not in (*SERVER, "starlette"):
             raise
-        message = "the server needs an extra that is not installed"
+        message = "the web extra is not installed"
         raise SetupProblem(Reason("web.missing", message, pip_install("web"))) from None

@@ -17,12 +17,12 @@ from facauth.files import Exposed, read_trusted
 from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate, config_file
 
 POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT)}
-MAX_BYTES = 2**20  # more is no settings file
+MAX_BYTES = 2**20  # a larger file is not a settings file
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What the file says; None where it says nothing."""
+    """The settings of the file; None for a setting that it does not have."""
 
     store: Path | None = None
     key_file: Path | None = None
@@ -33,7 +33,7 @@ class Configuration:
 
 
 def configuration() -> Configuration:
-    """What the user's settings file says; nothing where there is none.
+    """The user's settings; empty without a settings file.
 
     Raises UsageProblem, with the line, for an unknown key or an impossible value; SetupProblem
     for a file that cannot be read, or that others can change.
@@ -63,22 +63,22 @@ def parse(text: str, path: Path) -> Configuration:
     import tomllib
 
     try:
-        found = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # of numbers and nesting beyond Python's limits
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # numbers or nesting beyond Python's limits
         known = isinstance(error, tomllib.TOMLDecodeError)
         message = f"{shown(path)} is not valid TOML" + f": {shown(error)}" * known
         raise UsageProblem(Reason("config.syntax", message, "correct it")) from None
-    lines = {key: _line_of(key, text) for key in found}
+    lines = {key: _line_of(key, text) for key in document}
     values = {}
-    for key, value in found.items():
+    for key, value in document.items():
         where = f"{shown(path)}, line {lines[key]}"
         if key not in KEYS:
             message = f"{where}: there is no setting {shown(key)}"
             advice = f"use one of {', '.join(KEYS)}"
             raise UsageProblem(Reason("config.unknown_key", message, advice))
-        made_of, advice = KEYS[key]
+        parse_value, advice = KEYS[key]
         try:
-            values[key] = made_of(value)
+            values[key] = parse_value(value)
         except IMPOSSIBLE:
             message = f"{where}: {key} cannot be {shown(repr(value))}"
             raise UsageProblem(Reason("config.bad_value", message, advice)) from None
@@ -93,7 +93,7 @@ def _line_of(key: str, text: str) -> int:
 
 
 def _path(value: Any) -> Path:
-    """`~` is the user's home. A path that is relative would be so to whatever folder one is in."""
+    """An absolute path; `~` is expanded. A relative one would depend on the working folder."""
     path = named(value)
     if "\0" in value or not path.is_absolute():
         raise ValueError
@@ -107,7 +107,7 @@ def _rate(value: Any) -> float:
 
 
 PATH = "give a path in quotes that begins with / or ~"
-# What makes a setting of a value, or raises one of IMPOSSIBLE; and what to give instead.
+# Setting -> its parser, which raises one of IMPOSSIBLE, and the advice for such a value.
 KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "store": (_path, PATH),
     "key_file": (_path, PATH),

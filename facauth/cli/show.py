@@ -8,7 +8,7 @@ from facauth.cli.bound import opened
 from facauth.cli.options import Call, Name
 from facauth.cli.output import answering
 from facauth.cli.tables import lines
-from facauth.cli.wording import said
+from facauth.cli.wording import field_text
 from facauth.structs import PersonName
 
 
@@ -26,4 +26,6 @@ def show(call: Call, name: Name) -> None:
             record = admin.show(store, PersonName.parse(name))
         answer.verdict, answer.person = "shown", record.name
         fields = answer.more["person_record"] = asdict(record)
-        answer.lines += lines(("Field", "Value"), [(key, said(fields[key])) for key in fields])
+        answer.lines += lines(
+            ("Field", "Value"), [(key, field_text(fields[key])) for key in fields]
+        )

@@ -32,7 +32,7 @@ Claimed = Annotated[
 Learn = Annotated[
     bool,
     typer.Option(
-        "--learn", help="Also compare with this photo from now on, if nothing is in doubt."
+        "--learn", help="Add this photo to the person's photos if nothing about it is in doubt."
     ),
 ]
 
@@ -49,7 +49,7 @@ def sign_in(
     """Print the name of the person in IMAGE, or refuse.
 
     If --fmr is stricter than facauth can guarantee for this many people, it exits with code 2.
-    A single photo cannot show whether it is a real photo of the person taken by somebody else.
+    A photo does not show who took it: another real photo of the person passes.
 
     Example: facauth sign-in photo.jpg --as "Ada Lovelace"
     """
@@ -72,12 +72,12 @@ def sign_in(
             answer.notes.append(f"matched at a false match rate of 1 in {round(1 / asked.rate):,}")
         answer.verdict, answer.person = "signed_in", done.person
         answer.lines.append(done.person)
-        tell_learned(answer, done.person)
+        note_learned(answer, done.person)
 
 
 @contextmanager
 def explaining_match(target: Path | None, answer: Answer, store: Store) -> Iterator[None]:
-    """Afterwards, accepted or refused, draw the comparison with the matched person."""
+    """On exit, accepted or refused, draw the comparison with the matched person's photos."""
     try:
         yield
     except FacauthError as refusal:
@@ -87,7 +87,7 @@ def explaining_match(target: Path | None, answer: Answer, store: Store) -> Itera
 
 
 def draw(target: Path | None, answer: Answer, found: Evidence, store: Store) -> None:
-    """The comparison, if it is wanted."""
+    """Draw the comparison into `target`, if there is one."""
     from facauth import admin
 
     if target is not None:
@@ -98,12 +98,12 @@ def draw(target: Path | None, answer: Answer, found: Evidence, store: Store) -> 
         answer.notes.append(explain(target, found, enrolled))
 
 
-def tell_learned(answer: Answer, name: str) -> None:
-    """What came of --learn, if it was asked for."""
-    came = answer.evidence.learned
-    if came is None:
+def note_learned(answer: Answer, name: str) -> None:
+    """Add the result of --learn, if there is one."""
+    learned = answer.evidence.learned
+    if learned is None:
         return
-    answer.more["learned"] = asdict(came)
-    answer.notes += [f"not learned: {reason}" for reason in came.reasons]
-    if came.photos is not None:
-        answer.notes.append(f"learned: {name} now has {counted(came.photos)}")
+    answer.more["learned"] = asdict(learned)
+    answer.notes += [f"not learned: {reason}" for reason in learned.reasons]
+    if learned.photos is not None:
+        answer.notes.append(f"learned: {name} now has {counted(learned.photos)}")

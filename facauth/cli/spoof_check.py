@@ -32,8 +32,8 @@ VERDICT_CODES = {
     LiveVerdict.ATTACK: ExitCode.ATTACK,
     LiveVerdict.CANNOT_JUDGE: ExitCode.UNUSABLE_IMAGE,
 }
-# Of several images the worst decides: an attack weighs more than a path that does not exist,
-# and that more than a photo that cannot be judged.
+# The worst of several images decides. From best to worst: live, a photo that cannot be judged, a
+# path that does not exist, an attack.
 SEVERITY = (ExitCode.OK, ExitCode.UNUSABLE_IMAGE, ExitCode.USAGE, ExitCode.ATTACK)
 
 
@@ -71,13 +71,13 @@ def spoof_check(
         photos = photos_in(images)
         require_explainable(explanation, photos, against)
         enrolled = None if against is None else signatures(call, answer, against)
-        look = partial(Look, chosen, enrolled, explanation)
+        check = partial(Check, chosen, enrolled, explanation)
         with progress(len(photos), wanted=call.shows_progress) as advance:
-            looks = []
-            for seen in in_order(look, photos, jobs_for(photos, jobs)):
-                looks.append(seen)
+            results = []
+            for result in in_order(check, photos, jobs_for(photos, jobs)):
+                results.append(result)
                 advance()
-        summarise(answer, looks)
+        summarise(answer, results)
 
 
 def require_explainable(target: Path | None, photos: Sequence[str], against: str | None) -> None:
@@ -97,19 +97,19 @@ def signatures(call: Call, answer: Answer, against: str) -> list[CaptureSignatur
         name = PersonName.parse(against)
         enrolled = admin.signatures(store, name)
         unsigned, known_as = admin.unsigned(store, name), admin.known_as(store, name)
-        older = sum(each.aligned is None for each in enrolled)
+        older = sum(signature.aligned is None for signature in enrolled)
         answer.notes += not_compared(known_as, unsigned, len(enrolled), older)
     return enrolled
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was found out about one image; it can be sent from one process to another."""
+class ImageResult:
+    """The result for one image; it can be sent to another process."""
 
-    image: str  # as it is shown
+    image: str  # for display
     verdict: LiveVerdict
     exit_code: ExitCode
-    liveness: Liveness | None  # None, as the next two, where there was no face to speak of
+    liveness: Liveness | None  # None, as the next two, without a usable face
     replay: Replay | None
     quality: Quality | None
     reasons: tuple[Reason, ...]
@@ -129,8 +129,8 @@ class Seen:
         }
 
 
-class Look:
-    """Looks at one image after the other, with networks that are loaded once."""
+class Check:
+    """Checks images, with networks that are loaded once."""
 
     def __init__(
         self,
@@ -142,8 +142,8 @@ class Look:
         self._policy, self._enrolled = policy, enrolled
         self._explanation = explanation
 
-    def __call__(self, image: str) -> Seen:
-        """A photo without a face to speak of cannot be judged."""
+    def __call__(self, image: str) -> ImageResult:
+        """The result for one image; without a usable face it cannot be judged."""
         from facauth import pipeline
 
         try:
@@ -157,7 +157,7 @@ class Look:
         notes = looked_at(found)
         if self._explanation:
             notes.append(explain(self._explanation, found, self._enrolled or ()))
-        return Seen(
+        return ImageResult(
             image_name(image),
             verdict,
             code,
@@ -170,31 +170,31 @@ class Look:
         )
 
 
-def summarise(answer: Answer, looks: Sequence[Seen]) -> None:
+def summarise(answer: Answer, results: Sequence[ImageResult]) -> None:
     """The answer is that of the worst image."""
-    worst = max(looks, key=lambda seen: SEVERITY.index(seen.exit_code))
+    worst = max(results, key=lambda result: SEVERITY.index(result.exit_code))
     answer.verdict, answer.exit_code = str(worst.verdict), worst.exit_code
     fields = worst.fields()
     answer.more |= {name: fields[name] for name in ("liveness", "replay", "quality", "reasons")}
     answer.more["elapsed_ms"] = {
-        stage: round(ms, 1) for stage, ms in sum_of(seen.elapsed_ms for seen in looks).items()
+        stage: round(ms, 1) for stage, ms in sum_of(result.elapsed_ms for result in results).items()
     }
-    answer.more["results"] = [seen.fields() for seen in looks]
-    answer.lines += lines(looks)
-    for seen in looks:
-        whose = f"{seen.image}: " if len(looks) > 1 else ""
-        answer.notes += [whose + note for note in seen.notes]
+    answer.more["results"] = [result.fields() for result in results]
+    answer.lines += lines(results)
+    for result in results:
+        whose = f"{result.image}: " if len(results) > 1 else ""
+        answer.notes += [whose + note for note in result.notes]
 
 
-def lines(looks: Sequence[Seen]) -> list[str]:
+def lines(results: Sequence[ImageResult]) -> list[str]:
     """A table on a terminal, a line per image elsewhere."""
     rows = [
         (
-            seen.image,
-            str(seen.verdict).replace("_", " "),
-            "; ".join(reason.message for reason in seen.reasons),
+            result.image,
+            str(result.verdict).replace("_", " "),
+            "; ".join(reason.message for reason in result.reasons),
         )
-        for seen in looks
+        for result in results
     ]
     if on_terminal():
         return [table(("Image", "Verdict", "Why"), rows)]
@@ -202,9 +202,9 @@ def lines(looks: Sequence[Seen]) -> list[str]:
 
 
 def sum_of(times: Iterable[dict[str, float]]) -> dict[str, float]:
-    """By stage."""
+    """The total of each stage."""
     total: dict[str, float] = {}
-    for each in times:
-        for stage, ms in each.items():
+    for stages_ms in times:
+        for stage, ms in stages_ms.items():
             total[stage] = total.get(stage, 0.0) + ms
     return total

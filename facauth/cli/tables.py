@@ -1,4 +1,4 @@
-"""Rows for a reader: a table on a terminal, plain text elsewhere."""
+"""Tables: drawn on a terminal, plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Row = Sequence[str]
 
 
 def on_terminal() -> bool:
-    """Whether somebody looks at stdout as it is written."""
+    """Whether stdout is a terminal that can show a table."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def lines(columns: Row, rows: Sequence[Row], *, header: bool = False) -> list[str]:
-    """A table on a terminal, tab-separated elsewhere; there with a header if it is asked for."""
+    """A table on a terminal; tab-separated rows elsewhere, below column names with `header`."""
     if on_terminal():
         return [table(columns, rows)]
     return ["\t".join(row) for row in ([columns] * header + [*rows])]
 
 
 def aligned(columns: Row, rows: Sequence[Row]) -> list[str]:
-    """A table on a terminal, aligned text elsewhere; all columns but the first to the right."""
+    """A table on a terminal, aligned text elsewhere; columns after the first are right-aligned."""
     if on_terminal():
         return [table(columns, rows)]
     cells = [columns, *rows]
@@ -51,7 +51,7 @@ def csv_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def table(columns: Row, rows: Sequence[Row]) -> str:
-    """A table for a terminal: coloured there unless NO_COLOR."""
+    """A table for a terminal, coloured unless NO_COLOR is set."""
     from rich.console import Console
     from rich.table import Table
 
@@ -66,7 +66,7 @@ def table(columns: Row, rows: Sequence[Row]) -> str:
 def _plain(text: str) -> Any:
     from rich.text import Text
 
-    return Text(text)  # a name like "[red]" is a name and no markup
+    return Text(text)  # a name like "[red]" is not markup
 
 
 def _drawn(console: Any, drawn: Table) -> str:

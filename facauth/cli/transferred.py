@@ -17,7 +17,7 @@ VARIABLE = "FACAUTH_EXPORT_PASSPHRASE"
 
 
 def export_passphrase(prompt: str) -> str:
-    """Asked for, or taken from the environment; raises UsageProblem where there is neither."""
+    """From the environment or the terminal; raises UsageProblem if there is neither."""
     passphrase = asked_passphrase(prompt, VARIABLE)
     if passphrase is None:
         message = "the export needs a passphrase, and there is no terminal to ask for it"
@@ -25,12 +25,12 @@ def export_passphrase(prompt: str) -> str:
     return passphrase
 
 
-def summary(done: str, copies: Sequence[PersonCopy]) -> str:
-    """The person, if it is one, and the number of photos."""
-    whom = copies[0].name.text if len(copies) == 1 else f"{len(copies):,} people"
-    return f"{done} {whom} ({counted(sum(len(copy.photos) for copy in copies))})"
+def summary(verb: str, copies: Sequence[PersonCopy]) -> str:
+    """One line: the verb, the name or the number of people, and the number of photos."""
+    people = copies[0].name.text if len(copies) == 1 else f"{len(copies):,} people"
+    return f"{verb} {people} ({counted(sum(len(copy.photos) for copy in copies))})"
 
 
 def numbers(copies: Sequence[PersonCopy]) -> list[dict[str, object]]:
-    """The same for --json."""
+    """The names and numbers of photos, for --json."""
     return [{"name": copy.name.text, "photos": len(copy.photos)} for copy in copies]

@@ -17,7 +17,7 @@ Locked = Annotated[
     str | None,
     typer.Argument(
         metavar="[NAME]",
-        help="The person's name; without it, sign-ins without --as.",
+        help="The person's name; default: sign-ins without --as.",
         show_default=False,
     ),
 ]

@@ -16,23 +16,24 @@ def counted_people(number: int) -> str:
     return counted(number, "person", "people")
 
 
-def said(value: object) -> str:
-    """A field for people and simple scripts."""
+def field_text(value: object) -> str:
+    """The value of a field, for people and simple scripts."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else shown(value)
 
 
 def more_photos(photos: int) -> list[str]:
-    """A note on what it would bring to register more of them."""
+    """A note on the benefit of more photos."""
     if photos not in (1, 2):
         return []
     now, then = (f"{FNMR_WITH_PHOTOS[count]:.2%}".replace("%", " %") for count in (photos, 3))
-    return [f"with three photos of different days {then} of genuine tries fail instead of {now}"]
+    failing = f"{then} of the person's own sign-ins fail instead of {now}"
+    return [f"with three photos of different days, {failing}"]
 
 
 def not_compared(name: str, unsigned: int, compared: int, older: int) -> list[str]:
-    """Notes where replays of a person's photos cannot be found, or are found less surely.
+    """Notes on photos whose reuse cannot be detected, or less reliably.
 
     unsigned: photos without a signature; compared: stored signatures; older: those of them
     without an aligned face.
@@ -45,11 +46,15 @@ def not_compared(name: str, unsigned: int, compared: int, older: int) -> list[st
         )
     if older:
         notes.append(
-            f"the replay signature of {counted(older)} of {name} is of an older version, so an "
-            "edited copy is found less surely; register again with --replace"
+            f"the replay signature of {counted(older)} of {name} is of an older version, which "
+            "detects edited copies less reliably; register again with --replace"
         )
     return notes
 
 
-FORGETTERS = "remove, purge, register --replace and key init do"  # of copies beside the store
+# Advice for a copy beside the store.
+DELETE_COPY = (
+    "delete it when you no longer need it; remove, purge, register --replace and key init also"
+    " delete it"
+)
 UNREACHED = "facauth remove does not reach this file; delete it when you no longer need it"

@@ -18,19 +18,17 @@ ANOTHER = "sign in with another photo"
 CHANGED = Reason("learn.changed", "the photos of the person were changed just now", "sign in again")
 
 
-def spoof_doubts(liveness: Liveness | None, replay: Replay, photos: int) -> Iterator[Reason]:
+def spoof_doubts(liveness: Liveness, replay: Replay, photos: int) -> Iterator[Reason]:
     """Why it is not beyond doubt that the photo is live, and new; NaN is a doubt.
 
     photos: how many the person has, with each of which the probe must have been compared.
     """
-    if liveness is None:
-        yield Reason("learn.unchecked", "liveness was not checked", "do not skip it")
-    elif not liveness.sure:
-        yield Reason("learn.liveness", "it is not sure that the face is live", ANOTHER)
+    if not liveness.sure:
+        yield Reason("learn.liveness", "the face is not surely live", ANOTHER)
     if replay.verdict is not ReplayVerdict.NEW:
-        yield Reason("learn.replay", "it is not sure that the photo is a new one", ANOTHER)
+        yield Reason("learn.replay", "the photo is not surely a new one", ANOTHER)
     elif replay.compared < photos:
-        message = "some enrolled photos cannot be found again, so this may be one of them"
+        message = "some enrolled photos have no signature, so this photo may be a copy of one"
         yield Reason("learn.signature", message, "register new photos with --replace")
 
 
@@ -60,15 +58,15 @@ def match_doubts(
     strict = strict_fmr(fmr, calibration.min_fmr)
     if not _alike(probe, whole, strict, calibration):
         yield Reason(
-            "learn.similarity", "the face is like the enrolled one, but not clearly", ANOTHER
+            "learn.similarity", "the face matches the person, but not clearly enough", ANOTHER
         )
     elif not _alike(probe, enrolled, strict, calibration):
-        message = "the face is clearly like the learned photos only"
+        message = "the face clearly matches only the learned photos"
         yield Reason("learn.drift", message, "register new photos")
     if others.names:
         nearest = compare(probe, others, RATES.duplicate_fmr, calibration)
         if not nearest.similarity < nearest.min_similarity:
-            message = "the face is like somebody else's in the store"
+            message = "the face also resembles another enrolled person"
             yield Reason("learn.somebody_else", message, ANOTHER)
 
 

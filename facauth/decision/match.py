@@ -217,13 +217,12 @@ def fmr_of_each(gallery: Gallery | Crowd, terms: Terms, min_fmr: float) -> float
     compared = 1 if claimed else len(gallery)
     lowest = min_fmr * compared
     if asked < lowest * (1 - 1e-9):  # 1e-8 * 1,000 is a little more than 1e-5
-        among = "" if claimed else f" among {compared:,} people"
         raise UsageProblem(
             Reason(
                 "match.unsupported_rate",
-                f"that {asked:.2g} of strangers pass{among} is less than can be promised",
-                f"ask for --fmr {_rounded_up(lowest):.2g} or more"
-                + (", or name one with --as" * (not claimed)),
+                f"a false match rate of {asked:.2g} is below the lowest supported",
+                f"use --fmr {_rounded_up(lowest):.2g} or higher"
+                + (", or name the person with --as" * (not claimed)),
             )
         )
     return asked / compared

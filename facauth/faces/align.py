@@ -1,5 +1,8 @@
-"""Pure geometry: where a network wants the face to be. The numbers are those that the published
-accuracy was measured with (measurements, Recognition). A change of one changes the contract."""
+"""The crop of a face that each network expects: pure geometry.
+
+The published accuracy was measured with these numbers (measurements, Recognition). Changing one
+changes the contract.
+"""
 
 from __future__ import annotations
 

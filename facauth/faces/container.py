@@ -1,4 +1,4 @@
-"""What an image file is made of, looked at before a decoder takes its word for it.
+"""Limits on the parts of an image file, checked before a decoder opens it.
 
 Pillow reads some formats piece by piece, and libjpeg goes over the whole picture once a scan: files
 within the limits of bytes and pixels took minutes and gigabytes (tests/faces/test_container.py).
@@ -12,7 +12,7 @@ import struct
 
 from facauth.settings import IMAGE
 
-# Each further one is joined to those before it, or inflated, and then forgotten.
+# The decoder joins or inflates each further one, and then discards it.
 REPEATED = (b"Exif\0\0", b"iCCP", b"Photoshop 3.0\0")
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in JPEG; not stuffing, fill or a restart
 END, SCAN = b"\xff\xd9", b"\xff\xda"
@@ -38,7 +38,7 @@ class WatchedFile(io.BytesIO):
         self._reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As of any file."""
+        """Read, and count the call."""
         self._reads += 1
         if self._reads > IMAGE.max_reads:
             raise TooManyParts
@@ -46,7 +46,7 @@ class WatchedFile(io.BytesIO):
 
 
 def require_few_parts(data: bytes) -> None:
-    """Raises TooManyParts for what the decoder would choke on while it opens the file."""
+    """Raises TooManyParts for a file that the decoder would take too long to open."""
     if any(data.count(part) > IMAGE.max_repeats for part in REPEATED):
         raise TooManyParts
     if data[:4] in BIG_TIFF or (data[:2] in TIFF and values(data) > IMAGE.max_values):
@@ -61,22 +61,22 @@ def require_few_scans(data: bytes, pixels: int) -> None:
 
 
 def scans(data: bytes) -> int:
-    """How often a JPEG goes over its picture; what lies behind its end does not count."""
-    found, at = 0, 2
+    """The number of scans of a JPEG, up to its end marker."""
+    count, at = 0, 2
     while (marker := MARKER.search(data, at)) and marker[0] != END:
-        found += marker[0] == SCAN
+        count += marker[0] == SCAN
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-    return found
+    return count
 
 
 def values(data: bytes) -> int:
-    """How many numbers the directories of a TIFF file or of EXIF hold; each becomes an object.
+    """The number of values in the directories of a TIFF file or of EXIF; each becomes an object.
 
-    Sizes are as stated, of entries that lie in `data`. Blocks of bytes (a colour profile, a
-    maker's note) are left out, for nobody looks into them here.
+    Sizes are those that the entries in `data` state. Blocks of bytes (a colour profile, a maker's
+    note) are not counted, because the decoder does not parse them.
     """
     order = "<" if data[:2] == b"II" else ">"
-    found, seen, ahead = 0, set[int](), [_number(data, 4, order + "I")]
+    total, seen, ahead = 0, set[int](), [_number(data, 4, order + "I")]
     while ahead and len(seen) < MAX_DIRECTORIES:
         place = ahead.pop()
         if place in seen:
@@ -89,8 +89,8 @@ def values(data: bytes) -> int:
             if tag in DIRECTORIES:
                 ahead.append(where)
             elif tag < BASELINE_TAGS or kind not in BLOCKS:
-                found += count
-    return found
+                total += count
+    return total
 
 
 def has_pages(data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Where the faces are, and which of them the photo is of."""
+"""Face detection, and the choice of the face that a photo is about."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def sight(pixels: Pixels, detector: cv2.FaceDetectorYN) -> Sighting:
-    """Look for faces in the photo as it is and, unless one is surely upright, turned.
+    """Find faces in the photo and, unless one is clearly upright, in the turned photo.
 
-    The way up in which the largest face is surest counts: YuNet also finds faces that stand on
-    their head, and encodings of those are alike whoever it is. The largest, for it is the one
-    that may be used; neither a small upright face beside it nor what is no face on a second look
-    must vouch for it.
+    The orientation in which the largest face scores highest counts: YuNet also finds upside-down
+    faces, and encodings of different upside-down people are alike. The largest face decides,
+    because it is the one that may be used. A small upright face beside it must not decide for it,
+    nor a detection that a second search does not confirm.
     """
     small = _shrunk(pixels, DETECTION.max_side_px)
     found = _search(small, detector, _scales(pixels, small, 0))
@@ -43,10 +43,10 @@ def sight(pixels: Pixels, detector: cv2.FaceDetectorYN) -> Sighting:
 def _confirmed(
     faces: tuple[Face, ...], pixels: Pixels, detector: cv2.FaceDetectorYN
 ) -> tuple[Face, ...]:
-    """Of several faces those that are found again by a look at each alone.
+    """Of several faces, those that a second search finds again.
 
-    Blur and foliage are taken for faces beside a real one. So many are looked at that a crowd costs
-    little; the smaller ones count as faces.
+    Blur and foliage beside a real face are detected as faces. Only the largest are searched again,
+    so that a crowd costs little; the smaller ones count as faces.
     """
     if len(faces) < 2:
         return faces
@@ -55,7 +55,7 @@ def _confirmed(
 
 
 def _found_again(face: Face, pixels: Pixels, detector: cv2.FaceDetectorYN) -> bool:
-    """Whether a search of twice the face box, at one size or another, finds it in its place."""
+    """Whether a search of twice the face box finds the face again, at one of the sizes."""
     x, y, w, h = face.box_px
     side = max(w, h)
     left, top = max(0, int(x + w / 2 - side)), max(0, int(y + h / 2 - side))
@@ -70,7 +70,7 @@ def _found_again(face: Face, pixels: Pixels, detector: cv2.FaceDetectorYN) -> bo
 
 
 def _search_scaled(crop: Pixels, by: float, detector: cv2.FaceDetectorYN) -> tuple[Face, ...]:
-    """The faces of a crop, in its pixels, by a search of it enlarged or shrunk."""
+    """The faces of a crop, in its pixels; for the search it is scaled `by` this factor."""
     import cv2
     import numpy as np
 
@@ -93,9 +93,9 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 def _surest_turns(
     small: Pixels, upright: tuple[Face, ...], detector: cv2.FaceDetectorYN, scale: float
 ) -> int:
-    """How many quarter turns make a face surest; 0 to 3.
+    """The number of quarter turns with the highest score of a face; 0 to 3.
 
-    If a face was seen the photo is tried at a size at which that face is easily seen still.
+    A photo with a face is shrunk first, to a size at which that face is still easy to find.
     """
     side_px = max(upright[0].box_px[2:]) / scale if upright else 0.0
     shrink_by = max(1.0, side_px / DETECTION.try_face_px)
@@ -166,10 +166,9 @@ def area_px(face: Face) -> float:
 
 
 def only_face(sighting: Sighting) -> Face:
-    """The subject of a photo: the face that dominates, by size and by how central it is.
+    """The subject of a photo: the face that dominates by its size and its place.
 
-    The others matter only where they could be the subject themselves. Raises UnusableImage when
-    there is no face, or no such one.
+    Raises UnusableImage if there is no face, or if another face could be the subject.
     """
     if not sighting.faces:
         advice = "give a photo that shows one face from the front"
@@ -177,13 +176,13 @@ def only_face(sighting: Sighting) -> Face:
     subject, *others = sighting.faces
     rivals = sum(not _stands_back(other, subject, sighting.pixels) for other in others)
     if rivals:
-        message = f"{1 + rivals} faces of like size were found"
+        message = f"{1 + rivals} faces of similar size were found"
         raise UnusableImage(Reason("face.several", message, "give a photo of one person"))
     return subject
 
 
 def _stands_back(other: Face, subject: Face, pixels: Pixels) -> bool:
-    """Whether a face cannot be meant: far less prominent, or out of focus. NaN is neither."""
+    """Whether a face cannot be the subject: far less prominent, or out of focus. NaN is neither."""
     prominent = _prominence_px(other, pixels)
     if _prominence_px(subject, pixels) >= DETECTION.min_prominence_ratio * prominent:
         return True

@@ -27,7 +27,7 @@ def encode(sighting: Sighting, face: Face, *, networks: Networks) -> Encoding:
 
 
 def dlib_half(pixels: Pixels, face: Face, networks: Networks) -> NDArray[np.float32]:
-    """(128,), what face_recognition gives for the same face box, to 1e-5."""
+    """(128,), equal to face_recognition's for the same face box, to 1e-5."""
     points_px = find_landmarks(pixels, dlib_box_px(face), networks.landmarks)
     return encode_dlib(dlib_chip(pixels, face, points_px), networks.encode_dlib)
 
@@ -46,7 +46,7 @@ def fuse(by_dlib: NDArray[np.float32], by_sface: NDArray[np.float32]) -> NDArray
 
 
 def encode_dlib(chip: Pixels, network: cv2.dnn.Net) -> NDArray[np.float32]:
-    """(128,) of a (150, 150, 3) RGB chip; what dlib's compute_face_descriptor gives, to 1e-5."""
+    """(128,) of a (150, 150, 3) RGB chip; equal to dlib's compute_face_descriptor to 1e-5."""
     import cv2
 
     network.setInput(cv2.dnn.blobFromImage(chip))

@@ -6,16 +6,16 @@ import io
 from contextlib import suppress
 
 START, END = b"\xff\xd8", b"\xff\xd9"
-# The decoder looks up to 8 bytes ahead of what it needs: what they are shows whether it needs them.
+# The decoder reads up to 8 bytes ahead. If their values change the picture, it needed them.
 FILLINGS = (b"\x00" * 8, b"\xa5" * 8, b"\x5a" * 8)
-LAST_ROWS = 64  # two blocks of any kind: the last one hangs on all that is before it
+LAST_ROWS = 64  # two blocks of any kind: the last one depends on all data before it
 
 
 def with_end(data: bytes) -> bytes | None:
-    """The JPEG with its end; None if some of the picture is missing, too.
+    """The JPEG with an end marker; None if picture data is missing too.
 
-    With any filling in place of the end the decoder must come to the same picture. A progressive
-    JPEG never does: what its last scans would have added cannot be known.
+    The decoder must make the same picture with each filling in place of the end. For a progressive
+    JPEG it never does, because the data of the last scans is unknown.
     """
     if data[:2] != START:
         return None

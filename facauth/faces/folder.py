@@ -14,7 +14,7 @@ SUFFIXES = (
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether it is a folder, or a link to one; what cannot be looked at is none."""
+    """Whether the path is a folder or a link to one; an inaccessible path is not."""
     return os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises for a name that is too long
 
 
@@ -25,7 +25,7 @@ def photos_below(folder: str | Path) -> list[str]:
     UsageProblem for a folder that cannot be read.
     """
     found, ahead = list[str](), [str(folder)]
-    while ahead:  # os.walk calls itself for each folder in a folder, which may be too many
+    while ahead:  # os.walk recurses, and folders may be nested too deeply
         try:
             with os.scandir(ahead.pop()) as entries:
                 seen = [entry for entry in entries if not entry.name.startswith(".")]

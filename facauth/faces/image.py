@@ -43,16 +43,17 @@ if TYPE_CHECKING:
     from facauth.structs import Pixels
 
 STDERR = 2
-ONE_AT_A_TIME = Lock()  # for stderr belongs to the whole process
+ONE_AT_A_TIME = Lock()  # stderr belongs to the whole process
 BITS, ORIENTATION, TILE_WIDTH, TILE_LENGTH = 258, 274, 322, 323  # TIFF and EXIF tags
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # MPO opens as JPEG
 JPEGS = ("JPEG", "MPO")
 MOVING = ("GIF", "PNG", "WEBP", "AVIF")
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 CMS_MODES = ("RGB", "RGBA", "CMYK", "L")
-HUNGRY = ("WEBP", "AVIF")  # the decoder has the picture four times; as TIFF of 16 bits: half fits
-# What EXIF says -> how the upright picture is seen as the stored one: whether rows are columns, and
-# the steps along both. ImageOps.exif_transpose writes the EXIF again, which fails on odd values.
+# Their decoders hold the picture four times: half the pixels fit, as for TIFF of 16 bits.
+HUNGRY = ("WEBP", "AVIF")
+# EXIF orientation -> the upright picture as a view of the stored one: whether rows become columns,
+# and both steps. ImageOps.exif_transpose writes the EXIF again, which fails on odd values.
 TURNS = {
     2: (False, 1, -1),
     3: (False, -1, -1),
@@ -62,7 +63,7 @@ TURNS = {
     7: (True, -1, -1),
     8: (True, 1, -1),
 }
-BAND_PX = 2_000_000  # converted at a time, so that no picture is ever held three times
+BAND_PX = 2_000_000  # converted at a time, so that memory never holds three copies
 # What Pillow's decoders raise on files made to break them.
 DECODER_FAULTS = (
     OSError,
@@ -84,7 +85,7 @@ DECODER_FAULTS = (
 def read_image(source: str) -> bytes:
     """The bytes of a file, or of stdin for "-".
 
-    Raises UsageProblem for what is not a regular file, UnusableImage when empty or too large.
+    Raises UsageProblem unless it is a regular file, UnusableImage if it is empty or too large.
     """
     data = _read_stdin() if source == STDIN else _read_regular_file(source)
     if not data:
@@ -141,7 +142,7 @@ def decode(data: bytes, source: str, max_pixels: int | None = None) -> Pixels:
     """Pixels of the one frame: EXIF orientation applied, ICC profile turned to sRGB.
 
     source only names the image in messages; max_pixels: fewer than IMAGE.max_pixels. Raises
-    UnusableImage for whatever is not a whole image within the limits, SetupProblem for HEIC
+    UnusableImage for a file that is not a whole image within the limits, SetupProblem for HEIC
     without its extra.
     """
     from PIL import Image, UnidentifiedImageError
@@ -164,7 +165,7 @@ def decode(data: bytes, source: str, max_pixels: int | None = None) -> Pixels:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(source, IMAGE.max_pixels) from error
     except TooManyParts as error:
-        message = "the image is made of far too many parts"
+        message = "the image has far too many parts"
         raise _unusable("image.too_many_parts", message, source) from error
     except UnidentifiedImageError as error:
         raise _unusable(
@@ -187,10 +188,10 @@ def _decoded(data: bytes, source: str, max_pixels: int) -> Pixels:
 
 
 def _require_one_frame(image: Image.Image, data: bytes, source: str) -> None:
-    """One picture is judged, so there must be no other that somebody might see instead.
+    """Raises UnusableImage for several pictures: only one is judged, and people may see another.
 
-    The further ones of MPO and HEIC are previews, depth maps and the like, as is a reduced page of
-    TIFF: of those the first is the photo. GIF, PNG, WebP and AVIF have moving pictures.
+    Further pictures of MPO and HEIC are previews or depth maps, as are reduced pages of TIFF; the
+    first picture is the photo. GIF, PNG, WebP and AVIF can be animated.
     """
     if image.format == "TIFF":
         several = has_pages(data)
@@ -203,7 +204,7 @@ def _require_one_frame(image: Image.Image, data: bytes, source: str) -> None:
 
 @contextmanager
 def strict() -> Iterator[None]:
-    """Pillow with our limits, half an image being none, and no word about the rest."""
+    """Pillow with facauth's limits: truncated images are errors, other warnings are silent."""
     from PIL import Image, ImageFile
 
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -216,12 +217,12 @@ def strict() -> Iterator[None]:
 
 @contextmanager
 def _silent(data: bytes) -> Iterator[None]:
-    """Without libtiff's own lines about a damaged file, which it writes past Python to stderr."""
+    """Silence libtiff, which writes to stderr about damaged files, past Python."""
     if data[:2] not in TIFF:
         yield
         return
     with ONE_AT_A_TIME, ExitStack() as undo:
-        with suppress(OSError):  # there is no stderr, so there is nothing to silence
+        with suppress(OSError):  # without stderr there is nothing to silence
             kept = os.dup(STDERR)
             undo.callback(os.close, kept)
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -251,12 +252,12 @@ def _too_many_pixels(source: str, limit: int) -> UnusableImage:
 
 
 def _upright_srgb(image: Image.Image) -> Pixels:
-    """Band by band into its place: Pillow's copy of 64 megapixels has 256 MB already."""
+    """Convert band by band: a copy of 64 megapixels in Pillow takes 256 MB."""
     import numpy as np
 
     image.seek(0)
     profile = image.info.get("icc_profile")
-    image.load()  # which turns a TIFF upright, and takes the tag away
+    image.load()  # this turns a TIFF upright, and removes the tag
     swapped, down, along = TURNS.get(_orientation(image), (False, 1, 1))
     width, height = image.size
     upright = np.empty((width, height, 3) if swapped else (height, width, 3), np.uint8)
@@ -271,16 +272,16 @@ def _upright_srgb(image: Image.Image) -> Pixels:
 
 
 def _orientation(image: Image.Image) -> int:
-    """What EXIF (or else XMP) says; 1 where it is absurd."""
+    """The orientation in EXIF, or else XMP; 1 for an invalid one."""
     exif = image.info.get("exif") or b""
     if values(exif.removeprefix(b"Exif\0\0")) > IMAGE.max_values:
         return 1
-    said = image.getexif().get(ORIENTATION, 1)
-    return said if isinstance(said, int) else 1
+    orientation = image.getexif().get(ORIENTATION, 1)
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _conversion(image: Image.Image, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
-    """What turns any part of the image to opaque 8-bit sRGB."""
+    """A function that converts parts of the image to opaque 8-bit sRGB."""
     if image.mode.startswith("I") or image.mode == "F":
         return partial(_eight_bit, white=_white(image))
     to_srgb = _to_srgb(image, profile)
@@ -288,7 +289,7 @@ def _conversion(image: Image.Image, profile: bytes | None) -> Callable[[Image.Im
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
-    """Colours as sRGB where a usable profile says what they are; as they stand otherwise."""
+    """A function that converts colours to sRGB by a usable profile, or leaves them alone."""
     from PIL import ImageCms
 
     palette = image.mode in ("P", "PA")
@@ -319,7 +320,7 @@ def _opaque_rgb(image: Image.Image) -> Image.Image:
 
 
 def _white(image: Image.Image) -> float:
-    """Which number is white in grey of 16 or 32 bits or float: Pillow would clip it at 255."""
+    """The value of white in grey of 16 or 32 bits or float; Pillow would clip it at 255."""
     import numpy as np
 
     if image.mode.startswith("I"):
@@ -356,7 +357,7 @@ def _allow_heif(data: bytes, source: str) -> None:
         raise SetupProblem(
             Reason(
                 "image.heic",
-                f"HEIC photos need an extra that is not installed ({image_name(source)})",
+                f"the heic extra is not installed ({image_name(source)})",
                 f"{pip_install('heic')}, or give a JPEG",
             )
         ) from error
@@ -364,6 +365,6 @@ def _allow_heif(data: bytes, source: str) -> None:
 
 
 def _is_avif(data: bytes) -> bool:
-    """By its brand or those it is compatible with."""
+    """Whether the brand or a compatible brand is AVIF."""
     brands = data[8 : int.from_bytes(data[:4])] if data[4:8] == b"ftyp" else b""
     return b"avif" in brands or b"avis" in brands

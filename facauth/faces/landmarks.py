@@ -1,4 +1,4 @@
-"""dlib's five landmarks, found as dlib finds them, from arrays that load twenty times faster.
+"""dlib's five landmarks, computed as dlib does, from arrays that load twenty times faster.
 
 Kazemi and Sullivan, "One millisecond face alignment with an ensemble of regression trees", CVPR
 2014. Equal to `dlib.shape_predictor` point for point (tests/weights/test_parity.py).

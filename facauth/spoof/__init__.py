@@ -1,1 +1,1 @@
-"""Is the face alive?"""
+"""Liveness and replay."""

@@ -1,7 +1,7 @@
-"""Is this a face in front of the camera, or a picture of one? The Silent-Face networks' answer.
+"""Liveness by the Silent-Face networks: a face before the camera, or a picture of one.
 
-Three verdicts: outside of what the networks can judge the answer is "cannot judge", neither
-"live" nor "attack".
+There are three verdicts. Outside of what the networks can judge, the verdict is "cannot judge",
+neither "live" nor "attack".
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def views(pixels: Pixels, face: Face, scale: float) -> list[Pixels]:
     """
     height, width = pixels.shape[:2]
     widest = min((width - 1) / face.box_px[2], (height - 1) / face.box_px[3])
-    return [view(pixels, face, each) for each in sorted({min(scale * by, widest) for by in BY})]
+    return [view(pixels, face, size) for size in sorted({min(scale * by, widest) for by in BY})]
 
 
 def view(pixels: Pixels, face: Face, scale: float) -> Pixels:
@@ -101,7 +101,7 @@ def unmet(seen: tuple[Condition, ...]) -> tuple[Reason, ...]:
 
 
 def require_judgeable(subject: Subject) -> None:
-    """Raises UnusableImage for what will not be judged, without judging it."""
+    """Raises UnusableImage if liveness cannot be judged; does not judge it."""
     around = context(subject.sighting.pixels, subject.face)
     reasons = unmet(conditions(around, subject.quality, LIVENESS))
     if reasons:
@@ -119,13 +119,13 @@ def verdict_on(score: float, policy: SpoofPolicy) -> tuple[LiveVerdict, tuple[Re
 
 UNSURE = Reason(
     "liveness.doubt",
-    "it is not sure that this is a live face",
+    "the face is not surely live",
     "take a new photo in other light",
 )
 ATTACK_REASON = Reason(
     "liveness.presentation_attack",
     "this looks like a photo of a screen or a print",
-    "take the photo of the face itself",
+    "take a photo of the face itself",
 )
 
 

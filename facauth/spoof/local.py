@@ -1,4 +1,4 @@
-"""Whether one face is made of the other's pixels, wherever an editor has moved them.
+"""Whether a face consists of another face's pixels, wherever an editor moved them.
 
 Dense flow brings the aligned faces together, cell by cell; then their fine detail is compared. A
 warp, a move or a drawn pair of glasses leaves the pixels of some cells as they were. Another photo
@@ -7,13 +7,11 @@ of the person has other detail everywhere, and so has a later frame, unless the 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from facauth.spoof.signature import ALIGNED_PX
 
 if TYPE_CHECKING:
-    import cv2
     import numpy as np
     from numpy.typing import NDArray
 
@@ -26,11 +24,11 @@ CELL_PX = 16
 CELLS = 4  # along the middle of the face, which is what a face swap leaves of it
 FINE_PX, COARSE_PX = 1.0, 2.0  # standard deviations: finer detail is noise, coarser everybody's
 MARGIN_PX = 8  # that the wider blur reaches
-SHARE = 90  # percentile of the cells: the best one or two of them tell
+SHARE = 90  # percentile of the cells: the best one or two decide
 
 
 def fine_detail(probe: Grey, enrolled: Grey) -> float:
-    """In [-1, 1]: correlation of what the best cells show, free of light, contrast and place.
+    """In [-1, 1]: correlation of the best cells, independent of light, contrast and place.
 
     Both are (ALIGNED_PX, ALIGNED_PX). The mean of the flow from one to the other and back.
     """
@@ -45,7 +43,10 @@ def _cells(still: Grey, moved: Grey) -> Floats:
     import cv2
     import numpy as np
 
-    flow = _flow().calc(still, moved, None)  # type: ignore[call-overload]  # None makes a new one
+    # Kroeger et al., Fast optical flow using dense inverse search, ECCV 2016. It keeps buffers of
+    # its own, so threads that shared one would crash.
+    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = dense.calc(still, moved, None)  # type: ignore[call-overload]  # None makes a new one
     down, across = np.indices(still.shape, np.float32)
     edge = cv2.BORDER_REPLICATE
     brought = cv2.remap(
@@ -54,14 +55,6 @@ def _cells(still: Grey, moved: Grey) -> Floats:
     first, second = (_in_cells(_band(np.asarray(each, np.uint8))) for each in (still, brought))
     lengths = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
     return np.asarray((first * second).sum(axis=1) / np.maximum(lengths, 1e-6))
-
-
-@cache
-def _flow() -> cv2.DISOpticalFlow:
-    """Kroeger et al., Fast optical flow using dense inverse search, ECCV 2016."""
-    import cv2
-
-    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
 
 def _band(grey: Grey) -> Floats:

@@ -1,8 +1,8 @@
-"""What two capture signatures have in common: planes, and how alike the pictures are on them.
+"""Compares capture signatures: common planes, and the similarity of the pictures on them.
 
-Whatever shows the enrolled picture, screen and print included, shows it as one plane: many
-features agree on one homography, and under it the grey pictures agree as well. Another photo of the
-person has a few chance agreements. An edit bends the plane or cuts it; see spoof.local.
+A screen or a print shows the enrolled picture as one plane: many features agree on one homography,
+and under it the grey pictures agree as well. Another photo of the person agrees in a few features
+by chance. An edit bends or cuts the plane; see spoof.local.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 MAX_DISTANCE_RATIO = 0.8  # of the best to the second best descriptor (Lowe, IJCV 60(2), 2004)
 PLANE_PX = 1.5  # how far a feature may lie off the plane, in the part's pixels
 TRIES = 500  # of four pairs; with half of the pairs on the plane 110 find it 999 times in 1,000
-MIN_PAIRS = 8  # features that a homography is looked for with; fewer never suffice
-MIN_ALIKE = 6  # features of the face; with fewer its fine detail is not looked at
-NOT_MIRRORED = 60  # inliers, frame and face together, that spare looking for a mirror image
-MIN_OVERLAP = 0.1  # of the grey picture; less says nothing
-DULL = 4.0  # grey levels; where a picture varies less, its noise is not made large
+MIN_PAIRS = 8  # matching features from which a homography is searched
+MIN_ALIKE = 6  # matching features of the face; with fewer its fine detail is not compared
+NOT_MIRRORED = 60  # inliers, frame and face together; with more no mirror image is tried
+MIN_OVERLAP = 0.1  # share of the grey picture; less is not compared
+DULL = 4.0  # grey levels; keeps noise small where a picture varies less
 MIN_AREA = 1 / 50  # of the enrolled part on the probe, in shares; and its inverse
 FINE_PX = 1.5  # standard deviations in pixels of the grey picture: finer detail is not compared,
 EVEN_PX = 5.0  # nor are slower changes of light
@@ -39,10 +39,10 @@ FINEST_PX = 0.7  # likewise for detail
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How alike two grey pictures are where they overlap; all NaN where they hardly do."""
+    """The similarity of two grey pictures in their overlap; all NaN if it is too small."""
 
     correlation: float  # in [-1, 1], free of light and contrast
-    detail: float  # the same of the finest that was kept: noise and small motion lower it
+    detail: float  # the same of the finest detail; noise and small motion lower it
     lift: float  # the probe's brightness less the enrolled photo's, in [-1, 1]
 
 
@@ -67,13 +67,13 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was measured of a probe and one enrolled photo; judging it is `judge`'s work."""
+    """The measures of a probe against one enrolled photo; `judge` judges them."""
 
     mirrored: bool
     frame: Plane
     face: Plane
     face_on_frame: Likeness  # of the faces on the plane of the *frame*
-    detail: float = math.nan  # of the aligned faces, in [-1, 1] (spoof.local); NaN: not looked at
+    detail: float = math.nan  # of the aligned faces, in [-1, 1] (spoof.local); NaN: not compared
 
     @property
     def pairs(self) -> int:
@@ -82,7 +82,7 @@ class Comparison:
 
 
 def compare(probe: CaptureSignature, enrolled: CaptureSignature) -> Comparison:
-    """How far the probe shows the enrolled picture, or its mirror image; always an answer."""
+    """How far the probe shows the enrolled picture, or its mirror image; never refuses."""
     found, known = _compare(probe, enrolled, mirrored=False), enrolled
     if _inliers(found) < NOT_MIRRORED:
         other = mirror(enrolled)
@@ -103,14 +103,14 @@ def _detail(found: Comparison, probe: Grey | None, enrolled: Grey | None) -> flo
 
 
 def mirror(known: CaptureSignature) -> CaptureSignature:
-    """The signature of the mirror image, up to rounding: nothing has to be kept for it."""
+    """The signature of the mirror image, up to rounding; it is computed, not stored."""
     aligned = None if known.aligned is None else known.aligned[:, ::-1].copy()
     return CaptureSignature(mirror_part(known.frame), mirror_part(known.face), aligned)
 
 
 def mirror_part(part: Part) -> Part:
     """A descriptor is 4 x 4 cells of 8 directions, laid out along the feature's own direction:
-    mirroring turns the order of the rows round, and each direction to the other side."""
+    mirroring reverses the order of the rows, and flips each direction."""
     import numpy as np
 
     left, top, width, height = part.inside
@@ -133,10 +133,10 @@ def _compare(probe: CaptureSignature, enrolled: CaptureSignature, *, mirrored: b
 
 
 def plane(probe: Part, enrolled: Part) -> tuple[Plane, Floats | None, Pairs]:
-    """What two parts have in common, the homography from the enrolled to the probe's part, and
+    """The common plane of two parts, the homography from the enrolled to the probe's part, and
     the pairs of features on it.
 
-    The homography is between shares of the photos' sides, so resizing leaves it alone.
+    The homography maps shares of the photos' sides, so resizing does not change it.
     """
     pairs = alike(probe.descriptors, enrolled.descriptors)
     found, on_plane = _homography(probe, enrolled, pairs)
@@ -200,7 +200,7 @@ def to_shares(part: Part) -> Floats:
 
 
 def sound(homography: Floats, enrolled: Part) -> bool:
-    """Whether a camera could see the enrolled part so: not folded, mirrored or a mere line."""
+    """Whether a camera could see the enrolled part this way: not folded, mirrored or a line."""
     import numpy as np
 
     left, top, width, height = enrolled.inside
@@ -236,7 +236,7 @@ def displacement(homography: Floats) -> float:
 
 
 def likeness(probe: Part, enrolled: Part, homography: Floats) -> Likeness:
-    """How alike the parts' grey pictures are when the homography brings them together."""
+    """The similarity of the parts' grey pictures under the homography."""
     import cv2
     import numpy as np
 
@@ -252,8 +252,8 @@ def likeness(probe: Part, enrolled: Part, homography: Floats) -> Likeness:
         return NOT_ALIKE
     pair = [probe.grey.astype(np.float32), known.astype(np.float32)]
     correlation, detail = (cosine(*band) for band in _bands(pair, mask))
-    seen, shown = (each[mask] for each in pair)
-    return Likeness(correlation, detail, float(seen.mean() - shown.mean()) / 255)
+    probe_grey, enrolled_grey = (grey[mask] for grey in pair)
+    return Likeness(correlation, detail, float(probe_grey.mean() - enrolled_grey.mean()) / 255)
 
 
 def cosine(first: Floats, second: Floats) -> float:
@@ -264,8 +264,10 @@ def cosine(first: Floats, second: Floats) -> float:
 
 
 def _bands(pair: list[Floats], mask: NDArray[np.bool_]) -> tuple[list[Floats], list[Floats]]:
-    """What varies in two grey pictures (h, w) within the mask, each as (n,): structure, evened so
-    that glare weighs less; and detail. Nothing from outside of the mask comes in."""
+    """Structure and detail of two grey pictures (h, w) within the mask, each as (n,).
+
+    Structure is normalised so that glare weighs less. Pixels outside of the mask do not count.
+    """
     import cv2
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Is this the enrolled picture again: the file, a copy or an edit of it, or a photo of it?"""
+"""Replay detection: whether a photo is an enrolled one, a copy, an edit or a photo of it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LINE_RGB = (0, 230, 0)
 REASONS = {
     ReplayVerdict.ENROLLED_PICTURE: Reason(
         "replay.enrolled_picture",
-        "this is the enrolled photo again, or was made from it",
-        "take the photo again, from another place",
+        "this is an enrolled photo, or was made from one",
+        "take a new photo in another place",
     ),
     ReplayVerdict.SAME_SITTING: Reason(
         "replay.same_sitting",
-        "this photo was taken where and when an enrolled one was",
+        "this photo was taken in the same sitting as an enrolled photo",
         "take a photo at another time or place",
     ),
 }
@@ -37,9 +37,9 @@ def judge(
     probe: CaptureSignature, enrolled: Sequence[CaptureSignature], limits: ReplayLimits = REPLAY
 ) -> Replay:
     """The gravest verdict over all of a person's signatures; never refuses by itself."""
-    found = [_replay(compare(probe, each), len(enrolled), limits) for each in enrolled]
+    found = [_replay(compare(probe, signature), len(enrolled), limits) for signature in enrolled]
     gravest = max(found, key=_gravity, default=NOTHING_COMPARED)
-    return replace(gravest, older=sum(each.aligned is None for each in enrolled))
+    return replace(gravest, older=sum(signature.aligned is None for signature in enrolled))
 
 
 def _gravity(replay: Replay) -> tuple[int, int]:
@@ -49,7 +49,7 @@ def _gravity(replay: Replay) -> tuple[int, int]:
 def _replay(comparison: Comparison, compared: int, limits: ReplayLimits) -> Replay:
     verdict = verdict_on(comparison, limits)
     parts = (("frame", comparison.frame), ("face", comparison.face))
-    part, best = max(parts, key=lambda each: each[1].inliers)
+    part, best = max(parts, key=lambda named: named[1].inliers)
     return Replay(
         verdict,
         compared,
@@ -68,7 +68,7 @@ def _known(number: float) -> float | None:
 
 
 def verdict_on(comparison: Comparison, limits: ReplayLimits) -> ReplayVerdict:
-    """What one enrolled photo says of the probe."""
+    """The verdict by the comparison with one enrolled photo."""
     frame = comparison.frame
     seen = shown(frame, limits) or shown(comparison.face, limits)
     if edited(comparison, limits) or (seen and not in_the_room(comparison, limits)):
@@ -88,14 +88,16 @@ def verdict_on(comparison: Comparison, limits: ReplayLimits) -> ReplayVerdict:
 
 
 def edited(comparison: Comparison, limits: ReplayLimits) -> bool:
-    """Whether the face is made of the enrolled one's pixels; alone it need be less alike, for
-    two photos of one sitting share their room."""
+    """Whether the face consists of the pixels of the enrolled face.
+
+    Two photos of one sitting share their background. Without a common background less suffices.
+    """
     alone = comparison.frame.pairs < limits.max_room_pairs
     return comparison.detail >= (limits.min_moved_detail if alone else limits.min_same_detail)
 
 
 def unclear(plane: Plane, limits: ReplayLimits) -> bool:
-    """Whether there is a plane, and yet too little of both pictures on it to compare them."""
+    """Whether there is a plane on which the pictures overlap too little for a comparison."""
     return plane.inliers >= limits.min_inliers_alike and math.isnan(plane.grey.correlation)
 
 
@@ -110,9 +112,9 @@ def shown(plane: Plane, limits: ReplayLimits) -> bool:
 def in_the_room(comparison: Comparison, limits: ReplayLimits) -> bool:
     """Whether face and frame changed as they do between two photos of one sitting.
 
-    Either the face left its background's plane, which no picture can; or the camera stood, saw as
-    sharply as before, and the face moved or the light is the same. A missing number says no, and
-    so does a copy.
+    Either the face left the plane of its background, which a picture cannot do; or camera and
+    sharpness are the same, and the face moved or the light is the same. A missing number means no,
+    and so does a copy.
     """
     frame, face, rigid = comparison.frame, comparison.face, comparison.face_on_frame
     copy = not (frame.grey.detail < limits.min_copy_detail or rigid.detail < limits.min_copy_detail)
@@ -131,14 +133,14 @@ def as_sharp(plane: Plane, limits: ReplayLimits) -> bool:
     return 1 / limits.max_still_sharper <= plane.sharper <= limits.max_still_sharper
 
 
-# ---- a picture of it
+# ---- a picture of the comparison
 
 
 def drawn(pixels: Pixels, probe: CaptureSignature, enrolled: Sequence[CaptureSignature]) -> Pixels:
-    """(DRAWN_PX, w, 3) RGB: the probe and, beside it, what is kept of the enrolled photo.
+    """(DRAWN_PX, w, 3) RGB: the probe beside the stored grey picture of the enrolled photo.
 
-    The stored signature is the one that decides; a line joins each feature with its like on the
-    same plane. `pixels` are those that `probe` was made of. Raises ValueError without a signature.
+    The enrolled photo is the one that decides. Lines join the features that match on one plane.
+    `pixels` are the photo of `probe`. Raises ValueError without a signature.
     """
     import cv2
     import numpy as np
@@ -159,10 +161,10 @@ def drawn(pixels: Pixels, probe: CaptureSignature, enrolled: Sequence[CaptureSig
 def _decisive(
     probe: CaptureSignature, enrolled: Sequence[CaptureSignature]
 ) -> tuple[Part, Part, bool]:
-    """The parts of probe and enrolled photo that `judge` rests on; and whether mirrored."""
+    """The parts of probe and enrolled photo that decide in `judge`; and whether mirrored."""
     if not enrolled:
-        raise ValueError("nothing is stored that could be drawn")
-    replays = [judge(probe, [each]) for each in enrolled]
+        raise ValueError("there is no stored signature to draw")
+    replays = [judge(probe, [signature]) for signature in enrolled]
     replay = max(replays, key=_gravity)
     kept = enrolled[replays.index(replay)]
     if replay.part == "face":
@@ -179,9 +181,9 @@ def _tall(pixels: Pixels) -> Pixels:
 
 
 def require_new_picture(replay: Replay) -> None:
-    """Raises Attack for the enrolled picture. What "same_sitting" demands is the caller's policy.
+    """Raises Attack for an enrolled picture. The policy of the caller decides on "same_sitting".
 
-    Written so that only the other verdicts pass.
+    The verdicts that pass are listed, so that any other is refused.
     """
     passing = (ReplayVerdict.NEW, ReplayVerdict.SAME_SITTING, ReplayVerdict.NOT_COMPARED)
     if replay.verdict not in passing:

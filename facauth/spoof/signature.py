@@ -1,8 +1,8 @@
-"""What is kept of a photo to find it again: its capture signature, and the signature's bytes.
+"""Capture signatures, by which reuse of an enrolled photo is detected, and their bytes.
 
 A capture signature holds local features (SIFT) of the whole frame and of the face, a small grey
-picture of each, and the aligned face in its fine detail. From it a face can be recognised:
-biometric data, to be kept and deleted like encodings.
+picture of each, and the aligned face in its fine detail. A face can be recognised from it: it is
+biometric data, kept and deleted like encodings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Grey = NDArray[np.uint8]  # (h, w)
 
-# What makes a signature. Change any of these and MAGIC with it.
+# The definition of a signature. If one of these changes, MAGIC must change.
 MAGIC = b"fCS2"
 WITHOUT_ALIGNED = b"fCS1"  # of facauth 0.1: the same, but for the aligned face
 FRAME_PX = 256  # longer side that the frame is reduced to; SIFT doubles it again
@@ -60,14 +60,12 @@ class Part:
     points: NDArray[np.uint16]
     descriptors: NDArray[np.uint8]
     grey: Grey
-    detail: (
-        float  # of the part: deviation of what a blur takes away, over that of all; sharper: more
-    )
+    detail: float  # deviation of what a blur removes, over that of the part; higher is sharper
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaptureSignature:
-    """What is kept of a photo to find it again."""
+    """The stored data by which reuse of a photo is detected."""
 
     frame: Part
     face: Part
@@ -82,7 +80,7 @@ class CaptureSignature:
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Self:
-        """Raises ValueError for whatever `to_bytes` of this or an older version did not make."""
+        """From `to_bytes` of this or an older version. Raises ValueError for any other bytes."""
         magic = stored[: len(MAGIC)]
         if magic not in (MAGIC, WITHOUT_ALIGNED):
             raise ValueError("not a capture signature of this version")
@@ -110,7 +108,7 @@ def _part_bytes(part: Part) -> bytes:
 
 
 def _read_part(stored: bytes) -> tuple[Part, bytes]:
-    """A part and the bytes after it; nothing is made before lengths are known to be right."""
+    """A part, and the bytes after it; lengths are checked before arrays are made."""
     import numpy as np
 
     if len(stored) < HEADER.size:
@@ -182,7 +180,7 @@ def aligned(grey: Grey, face: Face) -> Grey:
     template = ((np.array(SFACE_TEMPLATE) - middle) * ALIGNED_SPREAD + middle) * unit
     points = face.landmarks_px.astype(np.float64)
     x, y, w, h = face.box_px
-    if not np.ptp(points, axis=0).min() > 0:  # of no face that was detected
+    if not np.ptp(points, axis=0).min() > 0:  # not a detected face
         points = np.array([x, y]) + template / ALIGNED_PX * [w, h]
     turn = similarity_transform(points, template)
     scale = math.hypot(turn[0, 0], turn[1, 0])
@@ -258,8 +256,8 @@ def features(grey: Grey) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     found, sift = detector.detectAndCompute(grey, None)
     if sift is None:
         return np.zeros((0, 2), np.uint16), np.zeros((0, DESCRIPTOR), np.uint8)
-    # SIFT may give a few more than it was asked for.
-    where = np.array([each.pt for each in found[:FEATURES]]) + 0.5
+    # SIFT may return a few more features than requested.
+    where = np.array([keypoint.pt for keypoint in found[:FEATURES]]) + 0.5
     shares = np.clip(where / (grey.shape[1], grey.shape[0]), 0, 1)
     sift = sift[:FEATURES]
     root = np.sqrt(sift / np.maximum(sift.sum(axis=1, keepdims=True), 1))
@@ -270,10 +268,10 @@ def features(grey: Grey) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
 
 
 def read_signatures(stored: Sequence[bytes | None]) -> list[CaptureSignature]:
-    """Those that were kept; raises SetupProblem for what this version did not store."""
+    """The stored signatures; raises SetupProblem for one that cannot be read."""
     try:
-        return [CaptureSignature.from_bytes(each) for each in stored if each is not None]
-    except (ValueError, TypeError) as error:  # another type: a flipped bit does not ask
+        return [CaptureSignature.from_bytes(blob) for blob in stored if blob is not None]
+    except (ValueError, TypeError) as error:  # TypeError: a flipped bit can change the type
         raise SetupProblem(
             Reason(
                 "store.signature",

@@ -21,8 +21,8 @@ from facauth.structs import NOTHING_COMPARED, Liveness, LiveVerdict, Replay, Rep
 def require_beyond_doubt(liveness: Liveness, replay: Replay | None, policy: SpoofPolicy) -> None:
     """Raises UnusableImage where more is in doubt than the policy accepts.
 
-    replay: None where there was nobody to compare with, which is no doubt, just as where no
-    signature is stored.
+    replay: None without a person to compare with. That is not a doubt; a missing signature is
+    not one either.
     """
     live = liveness.sure
     new = (replay or NOTHING_COMPARED).verdict in (ReplayVerdict.NEW, ReplayVerdict.NOT_COMPARED)
@@ -48,10 +48,10 @@ def _doubts(liveness: Liveness, replay: Replay) -> Iterator[Reason]:
 
 @dataclass(frozen=True, slots=True)
 class Spoof:
-    """All that was found out about one photo, and why it may not sign in."""
+    """The liveness and replay of one photo, and the refusal of its sign-in."""
 
     liveness: Liveness
-    replay: Replay | None  # None where there was nobody to compare with
+    replay: Replay | None  # None without a person to compare with
     refusal: Attack | UnusableImage | None  # None for a live face
 
     @property
@@ -64,7 +64,7 @@ class Spoof:
 
 
 def weigh(liveness: Liveness, replay: Replay | None, policy: SpoofPolicy) -> Spoof:
-    """What a sign-in would say; of two attacks the replay is told, which is the clearer."""
+    """The verdict of a sign-in; a replay, which is the clearer attack, comes first."""
     try:
         require_new_picture(replay or NOTHING_COMPARED)
         require_live(liveness)

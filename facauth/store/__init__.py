@@ -1,1 +1,1 @@
-"""What is kept: people, templates, events."""
+"""The store of people, templates and events: its rules, without SQL."""

@@ -1,4 +1,4 @@
-"""Many new people at once, as an import brings them: sealed first, then written in one go."""
+"""The people of an import: sealed first, then written in one transaction."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from facauth.structs import Consent, PersonName
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """A person whom the store does not know yet."""
+    """A new person."""
 
     name: PersonName
     enrolled_at: str
     consent: Consent | None
     consent_at: str | None
-    photos: Sequence[tuple[str, str, Template]]  # contract, time of enrolment, what is kept
+    photos: Sequence[tuple[str, str, Template]]  # contract, time of enrolment, template
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sealed:
-    """An arrival as it is written."""
+    """An arrival, sealed for the store."""
 
     arrival: Arrival
     uid: str
@@ -35,29 +35,33 @@ class Sealed:
 
 
 def sealed(vault: Vault | None, arrivals: Sequence[Arrival]) -> Iterator[Sealed]:
-    """Everybody with a key of their own; needs no transaction."""
-    for each in arrivals:
+    """Seal each person with a new key; needs no transaction."""
+    for arrival in arrivals:
         uid, key = token_hex(16), new_key(vault)
         kept = [
             (made_by, at, seal_template(key, uid, made_by, template))
-            for made_by, at, template in each.photos
+            for made_by, at, template in arrival.photos
         ]
-        person = SealedPerson(0, uid, each.name.text, None)
+        person = SealedPerson(0, uid, arrival.name.text, None)
         wrapped = wrap_key(vault, key, person, [template.encoding for *_, template in kept])
-        yield Sealed(each, uid, wrapped, kept)
+        yield Sealed(arrival, uid, wrapped, kept)
 
 
 def write(writer: Writer, people: Sequence[Sealed]) -> None:
-    """Nobody may have one of the names."""
+    """Write new people; none of their names may be taken."""
     blocks = set()
-    for each in people:
-        who = each.arrival
+    for person in people:
+        arrival = person.arrival
         number = writer.add_person(
-            each.uid, who.name.text, who.name.key, each.wrapped_key, who.enrolled_at
+            person.uid,
+            arrival.name.text,
+            arrival.name.key,
+            person.wrapped_key,
+            arrival.enrolled_at,
         )
-        if who.consent:
-            writer.set_consent(number, who.consent.text, who.consent.purpose, who.consent_at)
-        for made_by, at, template in each.templates:
+        if consent := arrival.consent:
+            writer.set_consent(number, consent.text, consent.purpose, arrival.consent_at)
+        for made_by, at, template in person.templates:
             writer.add_template(number, made_by, template, at)
         blocks.add(number // means.BLOCK_PEOPLE)
     for block in blocks:

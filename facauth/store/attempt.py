@@ -1,4 +1,4 @@
-"""One sign-in, as the store counts and logs it."""
+"""One sign-in: how the store counts and logs it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ GONE = Reason("name.changed", "the person was removed just now", "see facauth li
 
 
 class Lesson(Protocol):
-    """What an accepted sign-in teaches."""
+    """What an accepted sign-in may learn."""
 
     def take(self, change: Change) -> Learned:
-        """Learn it."""
+        """Learn the photo, or say why not."""
 
 
 class Attempt:
     """One sign-in, from before the photo is looked at until it is accepted or refused.
 
-    A try that names nobody counts for everybody's such tries, and for the person whom it comes
-    near: so as many tries get through with a name and without one as with a name alone.
+    An attempt without a name counts for all attempts without a name, and for the person whom it
+    nearly matches. So leaving out the name gives an attacker no further attempts on a person.
     """
 
     def __init__(
@@ -47,17 +47,18 @@ class Attempt:
         self._begun: dict[str, tuple[Tries, Tries]] = {}
 
     def begin(self, claimed: Person | None) -> None:
-        """Count it. Raises LockedOut; Conflict if nobody has the claimed name."""
+        """Count the attempt. Raises LockedOut; Conflict for an unknown name."""
         with self._transaction() as change:
             if claimed is not None:
                 self._subject = claimed.uid
             counted = self._count(change, self._subject)
-        self._begun |= counted  # only now: it is not counted unless it was committed
+        self._begun |= counted  # after the commit: before it, nothing is counted
 
     def came_near(self, uid: str | None) -> None:
-        """Count a try that names nobody for this person too, or (None) near whom nobody is.
+        """Count an attempt without a name for this person too; None: nobody nearly matched.
 
-        Both write one row: how long it takes does not tell. Raises LockedOut if they are locked.
+        Both cases write one row, so that they take the same time. Raises LockedOut if the person
+        is locked out.
         """
         if self._subject != limits.EVERYBODY or self._rules is None:
             return
@@ -76,9 +77,9 @@ class Attempt:
         return {subject: limits.begin(change.writer, subject, self._rules, clock)}
 
     def accept(self, uid: str, lesson: Lesson | None = None) -> Learned | None:
-        """End it: this person signs in, in one transaction with what is learned of the photo.
+        """Accept the sign-in of this person and learn the photo, in one transaction.
 
-        Raises LockedOut if the person must not sign in now, Conflict if they are gone.
+        Raises LockedOut if the person is locked out by now, Conflict if the person was removed.
         """
         with self._transaction() as change:
             if not self._engine.is_enrolled(uid) or self._subject not in (limits.EVERYBODY, uid):
@@ -96,21 +97,21 @@ class Attempt:
             limits.clear(change.writer, subject, clock)
 
     def refuse(self, refusal: FacauthError) -> None:
-        """End it: as many failures as the refusal weighs, and an event."""
-        if not (self._begun or worth_an_event(refusal)) or self._told_to_wait(refusal):
+        """Refuse the sign-in: count its failures and log it."""
+        if not (self._begun or worth_an_event(refusal)) or self._already_logged(refusal):
             return
         with self._transaction() as change:
             clock, weight = change.opened.clock, limits.weight(refusal)
             for subject, counted in self._begun.items():
                 limits.settle(change.writer, subject, *counted, weight, clock)
             if worth_an_event(refusal):
-                whom, why = self._subject or None, codes(refusal)
-                change.log("sign-in", refusal.verdict, why, whom, self._error_rate)
+                person, reasons = self._subject or None, codes(refusal)
+                change.log("sign-in", refusal.verdict, reasons, person, self._error_rate)
 
-    def _told_to_wait(self, refusal: FacauthError) -> bool:
-        """Whether the last that the log says of the subject's sign-ins is this very refusal.
+    def _already_logged(self, refusal: FacauthError) -> bool:
+        """Whether the log's last sign-in of the subject is a lock-out too.
 
-        To say so again and again would let somebody who is locked out fill the disk.
+        Logging each one would let a client that is locked out fill the disk.
         """
         if self._begun or not isinstance(refusal, LockedOut):
             return False
@@ -119,10 +120,10 @@ class Attempt:
 
 
 def worth_an_event(refusal: FacauthError) -> bool:
-    """Not what nobody could be refused for: a wrong call, a store that cannot be used."""
+    """Whether a refusal is logged: not for a wrong call or a store that cannot be used."""
     return refusal.exit_code not in (ExitCode.USAGE, ExitCode.SETUP)
 
 
 def codes(refusal: FacauthError) -> str:
-    """The reasons of a refusal, as the log has them."""
+    """The reason codes of a refusal, in the log's format."""
     return " ".join(reason.code for reason in refusal.reasons)

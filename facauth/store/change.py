@@ -1,4 +1,4 @@
-"""A change of a store: what is written within one transaction, all or nothing."""
+"""A change of a store: all that one transaction writes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Change:
-    """What alone can write. Store.transaction makes one, and commits it."""
+    """The only way to write. Store.transaction makes a change and commits it."""
 
     def __init__(self, opened: Opened, writer: Writer) -> None:
         self.opened, self.writer = opened, writer
-        self.erasing = False  # of what is deleted nothing may stay, in a log or a copy of ours
+        self.erasing = False  # deleted data must not stay in the write-ahead log or in our copies
 
     def erase(self) -> Writer:
-        """The writer, for something to be deleted so that nothing of it stays."""
+        """The writer, for a deletion that must leave nothing behind."""
         self.erasing = True
         return self.writer
 
@@ -40,16 +40,16 @@ class Change:
         uid: str | None = None,
         error_rate: float | None = None,
     ) -> None:
-        """Append one event, of the person with this id; it stands or falls with the change."""
+        """Append one event of the person with this id; it is committed with the change."""
         entry, at = (command, verdict, reasons, uid, error_rate), self.opened.clock.stamp()
         log.append(self.writer, self.opened.anchor, at, [entry])
         if verdict == "signed_in" and uid is not None:
             self.writer.set_last_sign_in(uid, at)
 
     def prune_log(self, before: str) -> int:
-        """Delete the oldest entries, up to the first that is not older; how many there were.
+        """Delete the oldest entries, up to the first that is not older; returns their number.
 
-        What is left can be verified as before. Raises SetupProblem for a log that is broken.
+        The remaining log can be verified. Raises SetupProblem for a broken log.
         """
         log.require_sound(self.writer, self.opened.anchor)
         pruned = log.prune(self.erase(), self.opened.anchor, before)
@@ -60,9 +60,9 @@ class Change:
     # --- attempts --------------------------------------------------------------------------------
 
     def unlock(self, uid: str | None) -> int | None:
-        """Forget the failures of the person with this id, or (None) of sign-ins that name nobody.
+        """Forget the failures of the person with this id; None: of sign-ins without a name.
 
-        How many there were, or None if that cannot be told.
+        Returns their number, or None if the stored number is impossible.
         """
         forgotten = limits.unlock(self.writer, uid or limits.EVERYBODY, self.opened.clock)
         self.log("unlock", "unlocked", uid=uid)
@@ -71,9 +71,9 @@ class Change:
     # --- everybody -------------------------------------------------------------------------------
 
     def add_people(self, people: Sequence[Sealed]) -> None:
-        """New people and an event for each; nobody may have one of their names."""
+        """Add new people with an event for each; none of their names may be taken."""
         arrivals.write(self.writer, people)
-        entries = [("import", "imported", None, each.uid, None) for each in people]
+        entries = [("import", "imported", None, person.uid, None) for person in people]
         log.append(self.writer, self.opened.anchor, self.opened.clock.stamp(), entries)
 
     def forget_expired(self) -> None:
@@ -86,13 +86,13 @@ class Change:
                 self.forget(person, [number for _, number in theirs])
 
     def forget(self, person: SealedPerson, numbers: Sequence[int]) -> None:
-        """Delete these templates of a person."""
+        """Delete templates of a person."""
         key = self.opened.key_of(person)
         self.erase().delete_templates(person.id, numbers)
         self.wrap(person, key)
 
     def wrap(self, person: SealedPerson, key: bytes | None, vault: Vault | None = None) -> None:
-        """Seal the key of a person with the templates that there are now."""
+        """Seal the key of a person with the present templates."""
         encodings = self.writer.sealed_encodings(person.id)
         wrapped = wrap_key(vault or self.opened.vault(), key, person, encodings)
         self.writer.set_key(person.id, wrapped)
@@ -101,7 +101,7 @@ class Change:
     # --- the key ---------------------------------------------------------------------------------
 
     def encrypt(self, lock: Lock, vault: Vault) -> None:
-        """Put another lock on the store, and seal everything anew."""
+        """Put a new lock on the store, and seal all data again."""
         for person in self.erase().everybody():
             key = new_key(vault)
             for number, made_by, _, template in self.opened.templates(person):

@@ -1,4 +1,4 @@
-"""The clocks that a store goes by; tests bring others."""
+"""The clocks of a store; tests set others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 
 def since_boot_s() -> float:
-    """How long this machine has been up, asleep or not, where that can be told."""
+    """Seconds since this machine was started, sleep included where the system counts it."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
@@ -18,30 +18,30 @@ def since_boot_s() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The world's time in seconds, which can be set; and that since the start, which cannot."""
+    """The time of day in seconds, which users can set, and the time since the start."""
 
     world_s: Callable[[], float] = time.time
     boot_s: Callable[[], float] = since_boot_s
 
     def read_s(self) -> tuple[float, float]:
-        """Both."""
+        """Both clocks."""
         return self.world_s(), self.boot_s()
 
     def now(self) -> datetime:
-        """The world's time, in UTC."""
+        """The time of day, in UTC."""
         return datetime.fromtimestamp(self.world_s(), UTC)
 
     def stamp(self) -> str:
-        """The world's time, as times are stored."""
+        """The time of day, as it is stored."""
         return stamp(self.now())
 
 
 def stamp(moment: datetime) -> str:
-    """As times are stored: UTC, ISO 8601, whole seconds."""
+    """A time as it is stored: UTC, ISO 8601, whole seconds."""
     return moment.isoformat(timespec="seconds")
 
 
 SYSTEM = Clock()
 
-# The clock of stores that are opened without one: this machine's. Tests bind others.
+# The clock of stores that are opened without one: this machine's. Tests set others.
 binding: ContextVar[Clock] = ContextVar("clock", default=SYSTEM)

@@ -1,4 +1,4 @@
-"""What is wrong with a store, in facauth's words."""
+"""The refusals of a store that cannot be used."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from facauth.errors import Reason, SetupProblem, shown
 
-RESTORE = "bring back a copy of it with facauth restore"
+RESTORE = "restore a backup with facauth restore"
 
 
 def unfit(code: str, path: Path, what: str, advice: str) -> SetupProblem:
-    """The store at `path` cannot be used so."""
+    """The refusal of the store at `path`."""
     return SetupProblem(Reason(code, f"{shown(path)} {what}", advice))

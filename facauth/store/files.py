@@ -1,4 +1,4 @@
-"""The store as a file: whose it is, and what lies beside it."""
+"""The store as a file: its owner, and the files beside it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LOGS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
 
 
 def real(path: Path) -> Path:
-    """Where a link leads; SQLite keeps its own files beside that."""
+    """The target of a link; SQLite keeps its own files beside it."""
     return Path(os.path.realpath(path))
 
 
 def logs(path: Path) -> list[Path]:
-    """What SQLite may keep beside a store."""
+    """The files that SQLite may keep beside a store."""
     return [Path(f"{real(path)}{suffix}") for suffix in LOGS]
 
 
@@ -39,23 +39,23 @@ def writable(path: Path) -> bool:
 
 
 def in_use(path: Path) -> SetupProblem:
-    """Another process has the store, and does not leave it."""
+    """The refusal of a store that another process holds."""
     return unfit("store.busy", path, "is held by another process", "try again")
 
 
 def require_there(path: Path) -> None:
-    """Raises SetupProblem where there is no store: nothing at all, or a link that leads nowhere."""
-    if not path.exists():  # on a disk that is not mounted, say
-        advice = "facauth register makes one"
+    """Raises SetupProblem if there is no store: nothing, or a link without a target."""
+    if not path.exists():  # for example on a disk that is not mounted
+        advice = "facauth register creates it"
         if path.is_symlink():
-            advice = "its link leads nowhere: mount what is meant, or delete the link"
+            advice = "its link leads nowhere: mount the disk it points to, or delete the link"
         raise SetupProblem(Reason("store.missing", f"there is no store at {shown(path)}", advice))
 
 
 def require_own_file(path: Path) -> None:
-    """Raises SetupProblem unless it is a file, and nobody else's."""
+    """Raises SetupProblem unless it is a file of this user."""
     require_there(path)
-    for status in (path.lstat(), path.stat()):  # neither a link nor its target of somebody else
+    for status in (path.lstat(), path.stat()):  # of a link and of its target
         if os.geteuid() not in (0, status.st_uid):
             raise unfit("store.not_yours", path, "belongs to another user", "name your own store")
     if not stat.S_ISREG(path.stat().st_mode):
@@ -63,10 +63,10 @@ def require_own_file(path: Path) -> None:
 
 
 def require_store_file(path: Path) -> None:
-    """Raises SetupProblem unless the file can be a store, and nobody else's."""
+    """Raises SetupProblem unless the file can be a store of this user."""
     require_own_file(path)
     size = path.stat().st_size
-    if not size:  # facauth makes none: a disk was full, or something else made it
+    if not size:  # never by facauth: a disk was full, or another program made it
         raise unfit("store.empty", path, "is an empty file", f"delete it, or {RESTORE}")
     if size < SMALLEST_DATABASE_BYTES:  # SQLite takes one byte for none
         raise unfit("store.not_a_store", path, "is not a facauth store", "name another file")
@@ -74,7 +74,7 @@ def require_store_file(path: Path) -> None:
 
 
 def _require_own_logs(path: Path) -> None:
-    """Whoever may write in the folder could leave a log, which SQLite takes over as it is."""
+    """SQLite takes over any log beside the store: another user must not have left one there."""
     owners = {0, os.geteuid(), path.stat().st_uid}
     for log in logs(path):
         with suppress(FileNotFoundError):  # the last process that leaves a store deletes them

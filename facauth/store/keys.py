@@ -1,7 +1,7 @@
-"""Where the key-encryption key (KEK) of a store comes from: key file, keyring or passphrase.
+"""The key-encryption key (KEK) of a store: from a key file, the keyring or a passphrase.
 
 A key file is text, mode 0600, one line per key: `facauth-key/1 STORE_ID GENERATION BASE64`.
-Everything raised is a FacauthError, and no message holds key or passphrase.
+Every error is a FacauthError, and no message holds a key or a passphrase.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MAX_FILE_BYTES = 2**20
 Step = Callable[[], object]
 BASE64_KEY = "[A-Za-z0-9+/]{43}="
 LINE = f"facauth-key/1 ([!-~]+) ([0-9]{{1,9}}) ({BASE64_KEY})"
-SERVICE = "facauth"  # the keyring's word for whose secrets these are
+SERVICE = "facauth"  # the name of the application in the keyring
 
-# NIST SP 800-63B-4, 3.1.1.2: 15 where a password is the only factor; and here it is tried offline.
+# NIST SP 800-63B-4, 3.1.1.2: 15 where a password is the only factor. Attackers can try it offline.
 MIN_PASSPHRASE_CHARACTERS = 15
 SALT_BYTES = 16
-# The first byte of a salt says which of these it is for: n, with r = 8 and p = 1, needs 1 KB * n.
+# The first byte of a salt selects one of these: n, with r = 8 and p = 1, needs 1 KB * n.
 # OWASP Password Storage Cheat Sheet: at least 2**17. To raise it, add a line.
 SCRYPT_N = {1: 2**17}
 SCRYPT_R, SCRYPT_P = 8, 1
@@ -47,7 +47,7 @@ class KeyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """What an encrypted store says of its own key."""
+    """The description of its key in an encrypted store."""
 
     store_id: str  # printable ASCII without spaces
     kind: KeyKind
@@ -58,11 +58,11 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class KeyAccess:
-    """What the caller has to open a store with."""
+    """The places of the key that a caller has."""
 
-    key_file: Path | None = None  # named by the user: goes before everything else
+    key_file: Path | None = None  # named by the user; it comes first
     default_key_file: Path | None = None
-    ask: Callable[[str], str | None] | None = None  # prompt -> passphrase; None: nobody answers
+    ask: Callable[[str], str | None] | None = None  # prompt -> passphrase; None: no terminal
 
     @property
     def place(self) -> Path | None:
@@ -70,9 +70,9 @@ class KeyAccess:
         return self.key_file or self.default_key_file
 
     def kek(self, lock: Lock) -> bytes:
-        """32 bytes; only `Vault.opened` tells whether they are right.
+        """The key, 32 bytes; `Vault.opened` checks it.
 
-        Raises SetupProblem if there is no key to be had.
+        Raises SetupProblem if there is no key.
         """
         if self.key_file is not None or lock.kind is KeyKind.FILE:
             return _from_file(_required(self.place), lock.store_id, lock.generation)
@@ -87,11 +87,11 @@ NO_KEYS = KeyAccess()
 def create(
     kind: KeyKind, store_id: str, generation: int, access: KeyAccess
 ) -> tuple[bytes, bytes | None]:
-    """A KEK kept in its place, and the salt if it was made of a passphrase.
+    """A new KEK, kept in its place, and its salt if it is derived from a passphrase.
 
-    A key that is there for this very generation (from a run that was killed, or of one that runs
-    right now) is taken, and never replaced: a store may have been locked with it.
-    Raises SetupProblem, and UsageProblem for a passphrase that cannot be.
+    An existing key of this generation (of a killed run, or of one that runs now) is used and never
+    replaced: a store may be locked with it. Raises SetupProblem, and UsageProblem for an unusable
+    passphrase.
     """
     if kind is KeyKind.FILE:
         return _kept_in_file(_required(access.place), store_id, generation), None
@@ -102,7 +102,7 @@ def create(
 
 
 def forget(kind: KeyKind, store_id: str, generation: int, access: KeyAccess) -> None:
-    """Drop the keys of generations before this one, when the store is locked with this one."""
+    """Delete the keys of older generations, once the store is locked with this one."""
     if kind is KeyKind.FILE and access.place and os.path.lexists(access.place):
         _forget_in_file(access.place, store_id, generation)
     elif kind is KeyKind.KEYRING:
@@ -113,9 +113,9 @@ def forget(kind: KeyKind, store_id: str, generation: int, access: KeyAccess) -> 
 
 
 def write_copy(path: Path, store_id: str, generation: int, kek: bytes, before: Step) -> None:
-    """A new key file with this one key, once `before` was done and if it can be made.
+    """Write a new key file with this one key, after calling `before`.
 
-    Raises UsageProblem if there is something at `path`.
+    Raises UsageProblem if `path` exists.
     """
     line = _line(store_id, generation, kek)
     with _explained(path):
@@ -133,10 +133,10 @@ def write_copy(path: Path, store_id: str, generation: int, kek: bytes, before: S
 
 
 def _answer(access: KeyAccess, prompt: str) -> str:
-    """A passphrase as it was typed, however its accents were (NFC: RFC 8265, 4.2.2)."""
+    """A passphrase in NFC, so that typed accents are equal (RFC 8265, 4.2.2)."""
     answer = access.ask(prompt) if access.ask else None
     if answer is None:
-        message = "a passphrase is needed, and there is nobody to ask"
+        message = "a passphrase is needed, and there is no terminal to ask for it"
         raise _problem("key.missing", message, "run it on a terminal, or set FACAUTH_PASSPHRASE")
     return unicodedata.normalize("NFC", answer)
 
@@ -145,7 +145,7 @@ def _new_passphrase(access: KeyAccess) -> str:
     chosen = _answer(access, "new passphrase")
     if len(chosen) < MIN_PASSPHRASE_CHARACTERS:
         advice = f"use {MIN_PASSPHRASE_CHARACTERS} characters or more: a few words will do"
-        raise UsageProblem(Reason("key.passphrase", "that passphrase is too short", advice))
+        raise UsageProblem(Reason("key.passphrase", "the passphrase is too short", advice))
     if _answer(access, "new passphrase again") != chosen:
         reason = Reason("key.passphrase", "the two passphrases differ", "enter the same one twice")
         raise UsageProblem(reason)
@@ -153,7 +153,7 @@ def _new_passphrase(access: KeyAccess) -> str:
 
 
 def _derived(passphrase: str, salt: bytes | None) -> bytes:
-    """The KEK that scrypt (RFC 7914) makes of a passphrase."""
+    """The KEK that scrypt (RFC 7914) derives from a passphrase."""
     from hashlib import scrypt
 
     if not isinstance(salt, bytes) or len(salt) != 1 + SALT_BYTES:
@@ -164,7 +164,9 @@ def _derived(passphrase: str, salt: bytes | None) -> bytes:
     memory = 128 * SCRYPT_R * (n + SCRYPT_P + 2)  # as OpenSSL counts it
     try:
         return scrypt(
-            passphrase.encode("utf-8", "surrogatepass"),  # strict: its error would quote it
+            passphrase.encode(
+                "utf-8", "surrogatepass"
+            ),  # a strict error would quote the passphrase
             salt=salt[1:],
             n=n,
             r=SCRYPT_R,
@@ -172,7 +174,7 @@ def _derived(passphrase: str, salt: bytes | None) -> bytes:
             maxmem=memory,
             dklen=KEY_BYTES,
         )
-    except (ValueError, MemoryError):  # OpenSSL's words for it vary
+    except (ValueError, MemoryError):  # the error of OpenSSL varies
         message = f"a passphrase cannot be used with less than {memory >> 20} MB of free memory"
         raise _problem("key.memory", message, "free some memory") from None
 
@@ -185,7 +187,7 @@ def _kept_in_keyring(store_id: str, generation: int) -> bytes:
         user = f"{store_id}/{generation}"
         if keyring.get_password(SERVICE, user) is None:
             keyring.set_password(SERVICE, user, _as_base64(new_key()))
-    return _from_keyring(store_id, generation)  # some keep nothing and say nothing
+    return _from_keyring(store_id, generation)  # some keyrings store nothing, without an error
 
 
 def _from_keyring(store_id: str, generation: int) -> bytes:
@@ -195,7 +197,7 @@ def _from_keyring(store_id: str, generation: int) -> bytes:
         message = "the system keyring has no key for this store"
         raise _problem("key.keyring", message, "unlock the keyring of its user, or give --key-file")
     if not re.fullmatch(BASE64_KEY, kept):
-        message = "what the system keyring has for this store is no key"
+        message = "the entry of the system keyring for this store is not a key"
         raise _problem("key.keyring", message, "give --key-file")
     return _from_base64(kept)
 
@@ -205,7 +207,7 @@ def _keyring() -> Iterator[ModuleType]:
     try:
         import keyring
     except ImportError:
-        message = "the system keyring needs an extra that is not installed"
+        message = "the keyring extra is not installed"
         raise _problem("key.keyring", message, pip_install("keyring")) from None
     try:
         yield keyring
@@ -220,7 +222,7 @@ def _keyring() -> Iterator[ModuleType]:
 
 def _required(path: Path | None) -> Path:
     if path is None:
-        raise _problem("key.missing", "there is no place for a key file", "give --key-file")
+        raise _problem("key.missing", "this user has no folder for a key file", "give --key-file")
     return path
 
 
@@ -231,7 +233,7 @@ def _from_file(path: Path, store_id: str, generation: int) -> bytes:
     if key is not None:
         return key
     if any(line[1] == store_id for line in lines):
-        message = f"{shown(path)} holds this store's key of before or after a rotation"
+        message = f"{shown(path)} holds an older or newer key of this store"
         raise _problem("key.wrong_file", message, "name the key file of the last rotation")
     message = f"{shown(path)} holds no key of this store"
     raise _problem("key.wrong_file", message, "name the key file that was made for it")
@@ -278,18 +280,18 @@ def _lines(path: Path) -> list[re.Match[str]]:
 
 
 def _text(path: Path) -> str:
-    """What is in a file that nobody else can read or write."""
+    """The content of a file that nobody else can read or write."""
     if path.is_symlink():
         raise _problem("key.wrong_file", f"{shown(path)} is a link", "name the file itself")
     try:
         content = files.read_private(path, MAX_FILE_BYTES)
     except OSError as error:
         raise (_unfit_file(path, error) or error) from error
-    return content.decode("ascii", "replace")  # strict: its error would hold the keys
+    return content.decode("ascii", "replace")  # a strict error would hold the keys
 
 
 def _unfit_file(path: Path, error: OSError) -> SetupProblem | None:
-    """In words, if it is no sound key file of this user."""
+    """The refusal of a file that is not a key file of this user; None for other errors."""
     name = shown(path)
     match error:
         case FileNotFoundError():
@@ -305,7 +307,7 @@ def _unfit_file(path: Path, error: OSError) -> SetupProblem | None:
         case files.Exposed():
             message = f"the key file {name} is open to other users"
             return _problem(
-                "key.unsafe", message, "chmod 600 it, and rotate the key if they saw it"
+                "key.unsafe", message, "chmod 600 it, and run facauth key rotate if they read it"
             )
     return None
 
@@ -316,12 +318,14 @@ def _busy(path: Path) -> SetupProblem:
 
 
 def _replace(path: Path, lines: list[str]) -> None:
-    """The file with these lines or, whenever this is killed, as it was."""
+    """Write these lines; a killed process leaves the old file."""
     files.write_private(path, _content(lines), over=True, draft=_draft(path))
 
 
 def _draft(path: Path) -> Path:
-    return path.with_name(f".{path.name}.facauth-new")  # always this: nothing stays of a killed run
+    return path.with_name(
+        f".{path.name}.facauth-new"
+    )  # a fixed name: the next run replaces the draft of a killed one
 
 
 def _content(lines: list[str]) -> bytes:
@@ -343,7 +347,7 @@ def _as_base64(key: bytes) -> str:
 
 
 def _from_base64(text: str) -> bytes:
-    """Of what matches BASE64_KEY: 32 bytes."""
+    """The 32 bytes of a text that matches BASE64_KEY."""
     from binascii import a2b_base64
 
     return a2b_base64(text)
@@ -355,7 +359,7 @@ def _problem(code: str, message: str, advice: str) -> SetupProblem:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Foreign errors become a FacauthError."""
+    """Turn errors of the system into FacauthErrors."""
     try:
         yield
     except FileExistsError as error:

@@ -1,8 +1,8 @@
 """Attempt limits, after SP 800-63B-4, 3.2.3.3: failures in a row, then delays, then a stop.
 
-A try is counted as the gravest failure before the photo is looked at, and settled afterwards:
-processes side by side cannot get more tries than one after the other, and a killed process has
-failed as if it had been an attack.
+An attempt is counted as the gravest failure before the photo is read, and settled afterwards.
+So parallel processes get no more attempts than processes one after the other, and a killed process
+counts as an attack.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from facauth.store.clock import Clock
     from facauth.store.engine import Engine, Writer
 
-GRAVEST = 2  # as so many failures counts an attack, and a try that is not settled
-EVERYBODY = ""  # the subject of a sign-in that names nobody
-LARGEST = 2**53  # no count and no clock comes so far
-# Of the photos that cannot be used, those that came so far that there is something to learn.
+GRAVEST = 2  # failures of an attack, and of an attempt that is not settled
+EVERYBODY = ""  # the subject of sign-ins without a name
+LARGEST = 2**53  # above any count and any clock
+# Unusable photos count if an attacker could learn from the refusal.
 DOUBTS = ("liveness.doubt", "replay.same_sitting")
-# Of those that match nobody, the ones where there was nothing to compare with.
+# Photos without a match do not count if there was nothing to compare with.
 NOT_COMPARED = ("match.nobody_enrolled", "match.needs_new_photo")
 
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """One row: failures in a row of one subject, and when the last was, by both clocks."""
+    """Failures in a row of one subject, and the time of the last one by both clocks."""
 
     round: int = 0
     failures: int = 0
@@ -39,10 +39,10 @@ class Tries:
 
 
 def passed_s(tries: Tries, now_s: float, boot_s: float) -> float:
-    """At least so many seconds have passed since the last failure, however clocks were set.
+    """Seconds that have surely passed since the last failure, however the clocks were set.
 
-    If the machine was started anew, it has been up for less than that time. The world's clock
-    counts too, unless it went back: it is what two machines that share a store have in common.
+    After a restart of the machine, the time since the start counts. The time of day counts too,
+    unless it went back: machines that share a store have it in common.
     """
     since = boot_s - tries.failed_boot_s
     certain = boot_s if since < 0 else since
@@ -51,7 +51,7 @@ def passed_s(tries: Tries, now_s: float, boot_s: float) -> float:
 
 
 def delay_s(failures: int, limits: AttemptLimits) -> float:
-    """How long to wait after so many failures in a row; infinite: until it is unlocked."""
+    """The delay after so many failures in a row; infinite: until an operator unlocks."""
     if failures < limits.max_failures:
         return 0.0
     if failures >= limits.stop_failures:
@@ -71,7 +71,7 @@ def require_unlocked(tries: Tries, limits: AttemptLimits, clock: Clock) -> None:
 
 
 def locked_out(wait_s: float) -> LockedOut:
-    """Refused without a look, for so long."""
+    """The refusal of an attempt before its photo is read."""
     message = "there were too many failed sign-ins"
     if wait_s == float("inf"):
         return LockedOut(Reason("limit.stopped", message, "an operator can run facauth unlock"))
@@ -86,7 +86,7 @@ def spoken(seconds: int) -> str:
 
 
 def weight(refusal: FacauthError) -> int:
-    """As how many failures a refusal counts; 0 for what says nothing of the face."""
+    """The number of failures that a refusal counts as; 0 if it does not depend on the face."""
     if isinstance(refusal, Attack):
         return GRAVEST
     compared = isinstance(refusal, NoMatch) and refusal.reasons[0].code not in NOT_COMPARED
@@ -95,7 +95,7 @@ def weight(refusal: FacauthError) -> int:
 
 
 def read(engine: Engine, subject: str) -> Tries | None:
-    """What is known of a subject; raises SetupProblem for what facauth cannot have written."""
+    """The row of a subject; raises SetupProblem for an impossible one."""
     row = engine.tries(subject)
     if row and not _possible(*row):
         what = "holds an impossible count of failed sign-ins"
@@ -104,27 +104,27 @@ def read(engine: Engine, subject: str) -> Tries | None:
 
 
 def _possible(turn: object, failures: object, *clocks: object) -> bool:
-    """Written so that NaN, and whatever is no number, is not."""
+    """Whether a row is possible; NaN and other types are not."""
     counts = all(isinstance(n, int) and 0 <= n < LARGEST for n in (turn, failures))
     return counts and all(isinstance(s, float) and abs(s) < LARGEST for s in clocks)
 
 
 def write(writer: Writer, subject: str, tries: Tries) -> None:
-    """What is known of a subject from now on."""
+    """Set the row of a subject."""
     writer.put_tries(subject, astuple(tries))
 
 
 def require_subject_unlocked(
     engine: Engine, subject: str, limits: AttemptLimits, clock: Clock
 ) -> Tries:
-    """What is known of a subject; raises LockedOut."""
+    """The row of a subject; raises LockedOut."""
     tries = read(engine, subject) or Tries()
     require_unlocked(tries, limits, clock)
     return tries
 
 
 def locked(engine: Engine, subject: str, limits: AttemptLimits, clock: Clock) -> LockedOut | None:
-    """Why a sign-in is refused now, if it is."""
+    """The lock-out of a subject; None if it is not locked out."""
     try:
         require_subject_unlocked(engine, subject, limits, clock)
     except LockedOut as refusal:
@@ -133,7 +133,7 @@ def locked(engine: Engine, subject: str, limits: AttemptLimits, clock: Clock) ->
 
 
 def begin(writer: Writer, subject: str, limits: AttemptLimits, clock: Clock) -> tuple[Tries, Tries]:
-    """Count a try as the gravest failure; what was there before, and since. Raises LockedOut."""
+    """Count an attempt as the gravest failure; the row before and after. Raises LockedOut."""
     before = require_subject_unlocked(writer, subject, limits, clock)
     since = Tries(before.round, before.failures + GRAVEST, *clock.read_s())
     write(writer, subject, since)
@@ -143,28 +143,28 @@ def begin(writer: Writer, subject: str, limits: AttemptLimits, clock: Clock) -> 
 def settle(
     writer: Writer, subject: str, before: Tries, since: Tries, count: int, clock: Clock
 ) -> None:
-    """A try that was refused counts as so many failures."""
+    """Settle a refused attempt: it counts as `count` failures."""
     stored = read(writer, subject)
     if stored is None:  # the person was removed in between
         return
     if count == 0 and stored == since:
-        write(writer, subject, before)  # as if it had not been
+        write(writer, subject, before)  # as before the attempt
         return
-    counted = GRAVEST * int(stored.round == since.round)  # otherwise somebody succeeded in between
+    counted = GRAVEST * int(stored.round == since.round)  # otherwise a sign-in succeeded in between
     failures = max(stored.failures - counted + count, 0)
     clocks = clock.read_s() if count else (stored.failed_at_s, stored.failed_boot_s)
     write(writer, subject, Tries(stored.round, failures, *clocks))
 
 
 def clear(writer: Writer, subject: str, clock: Clock) -> int:
-    """No failures any more; how many there were."""
+    """Set the failures to 0; returns their number before."""
     stored = read(writer, subject) or Tries()
     write(writer, subject, Tries(stored.round + 1, 0, *clock.read_s()))
     return stored.failures
 
 
 def unlock(writer: Writer, subject: str, clock: Clock) -> int | None:
-    """As `clear`, whatever the row holds; None if that was no possible count."""
+    """As `clear`, also for an impossible row; then returns None."""
     try:
         return clear(writer, subject, clock)
     except SetupProblem:

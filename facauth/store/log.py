@@ -1,9 +1,9 @@
-"""The audit log: events in a chain of hashes, so that none can be changed or dropped unnoticed.
+"""The audit log: events in a chain of hashes, so that no change or deletion goes unnoticed.
 
 An entry's hash is BLAKE2b-256 of the hash before it and of the entry. In an encrypted store each
 hash, and the number of entries, is also anchored: hashed with a key, so that nobody without the
-key can make the chain anew. A person is named by a random uid only, which means nothing any more
-once the person is removed; the chain stays whole.
+key can forge the chain. The log names a person by a random uid. After a removal the uid refers to
+nobody, and the chain stays whole.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facauth.store.engine import Engine, Mark, Writer
 
 GENESIS = bytes(32)
-Anchor = Callable[[bytes], bytes | None]  # the hash of something with the key; None without a key
+Anchor = Callable[[bytes], bytes | None]  # data -> its hash with the key; None without a key
 
 FIELDS = "id, at, command, verdict, reasons, subject, error_rate"
 
@@ -37,8 +37,8 @@ class Event:
     command: str
     verdict: str
     reasons: list[str]  # codes
-    person: str | None  # None: nobody known, or somebody who was removed
-    error_rate: float | None  # what was asked: FMR of a named person, FPIR otherwise
+    person: str | None  # None: no known person, or a removed one
+    error_rate: float | None  # of the sign-in: FMR with a name, FPIR without
     hash: str
 
 
@@ -51,7 +51,7 @@ def append(
     """Add entries: command, verdict, reasons, subject and error rate of each."""
     entries, digest, anchored = _end(writer)
     if not _same(anchor(_head(entries, digest)), anchored):
-        anchor = _no_anchor  # what follows a break must not mend it: this entry will show it
+        anchor = _no_anchor  # an entry after a break has no anchor, so that the break stays visible
     rows = []
     for number, entry in enumerate(added, start=entries + 1):
         fields = (number, at, *entry)
@@ -63,9 +63,9 @@ def append(
 
 
 def prune(writer: Writer, anchor: Anchor, before: str) -> int:
-    """Delete the oldest entries of a sound log, up to the first that is not older; how many.
+    """Delete the oldest entries of a sound log, up to the first that is not older.
 
-    The last stays, whatever its age.
+    Returns their number. The last entry always stays.
     """
     entries, *_ = _start(writer)
     last = writer.older_than(before)
@@ -82,12 +82,12 @@ def _no_anchor(_: bytes) -> None:
 
 
 def _start(engine: Engine) -> Mark:
-    """How many entries were pruned, the hash of the last of them, and the anchor of both."""
+    """The number of pruned entries, the hash of the last of them, and the anchor of both."""
     return engine.mark("start") or (0, GENESIS, None)
 
 
 def _end(engine: Engine) -> Mark:
-    """How many entries there should be, the hash of the last one, and the anchor of both."""
+    """The number of entries, the hash of the last one, and the anchor of both, as recorded."""
     return engine.mark("head") or (0, GENESIS, None)
 
 
@@ -96,7 +96,7 @@ def _head(entries: int, digest: bytes) -> bytes:
 
 
 def _beginning(entries: int, digest: bytes) -> bytes:
-    """Of another kind than a head: nobody can take an earlier end for where the log begins."""
+    """Unlike a head, so that an earlier end cannot be passed off as the beginning."""
     return b"start %d " % entries + digest
 
 
@@ -107,7 +107,7 @@ def entry_hash(before: bytes, fields: tuple[object, ...]) -> bytes:
 
 
 def events(engine: Engine, after: int = 0) -> Iterator[Event]:
-    """The entries with a higher id, oldest first; whatever they hold, it is printable."""
+    """The entries with a higher id, oldest first; all texts are made printable."""
     rows = engine.events(after)
     for number, at, command, verdict, reasons, name, error_rate, digest in rows:
         yield Event(
@@ -123,7 +123,7 @@ def events(engine: Engine, after: int = 0) -> Iterator[Event]:
 
 
 def verify(engine: Engine, anchor: Anchor) -> tuple[int, Broken | None]:
-    """How many entries there are, and the first broken one; to be asked of one moment."""
+    """The number of entries, and the first broken one; call it within a snapshot."""
     count, last, anchored = _start(engine)
     if not _same(anchor(_beginning(count, last)) if count else None, anchored):
         return count, Broken(count + 1, "does not follow what was pruned")
@@ -152,7 +152,7 @@ def _broken_end(engine: Engine, anchor: Anchor, count: int, last: bytes) -> Brok
 
 
 def _storable(value: object) -> object:
-    """What was stored as bytes, which no field is, equals no text."""
+    """Bytes, which no field is stored as, become a text that equals no field."""
     return value.hex() + " (bytes)" if isinstance(value, bytes) else value
 
 
@@ -163,26 +163,26 @@ def _same(wanted: bytes | None, found: object) -> bool:
 
 
 def require_sound(engine: Engine, anchor: Anchor) -> None:
-    """Raises SetupProblem for a log that is not as it was written."""
+    """Raises SetupProblem for a broken log."""
     _, broken = verify(engine, anchor)
     if broken:
         raise broken_log(broken)
 
 
 def broken_log(broken: Broken) -> SetupProblem:
-    """The log is not as it was written."""
+    """The refusal of a broken log."""
     advice = "keep this store as it is, and compare it with a copy"
     message = f"entry {broken.id} of the log {broken.what}"
     return SetupProblem(Reason("log.broken", message, advice))
 
 
 def anchor_anew(writer: Writer, before: Anchor, after: Anchor) -> None:
-    """Replace every anchor that fits by one of another key; others stay as they are, and show."""
+    """Replace valid anchors by those of another key; invalid ones stay and remain visible."""
     for number, *_, digest, anchored in writer.entries():
         if _same(before(digest), anchored):
             writer.set_anchor(number, after(digest))
     entries, digest, anchored = _end(writer)
-    if _same(before(_head(entries, digest)), anchored):  # a log without entries has an end as well
+    if _same(before(_head(entries, digest)), anchored):  # a log without entries has an end too
         writer.put_mark("head", (entries, digest, after(_head(entries, digest))))
     entries, digest, anchored = _start(writer)
     if entries and _same(before(_beginning(entries, digest)), anchored):

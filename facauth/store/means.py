@@ -1,8 +1,8 @@
-"""What a large store is searched by: the means of everybody's templates, in blocks of 256 people.
+"""The search blocks of a large store: the means of people's templates, 256 people each.
 
-They only nominate: whoever is found by them is compared by their own templates before anything
-is decided (decision.match.Crowd). Each change of a person's templates deletes the block in the same
-transaction; the next search makes it anew, and whatever cannot be written is used unwritten.
+Blocks only nominate people; the decision compares the templates of those (decision.match.Crowd).
+Each change of a person's templates deletes the block in the same transaction. The next search makes
+it again; a block that cannot be written is used from memory.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 BLOCK_PEOPLE = 256
 NUMBERS = 256  # of a template
-MAX_BLOCKS = 2**16  # ids are given one after the other: those of 16 million people
-SHELF_BLOCKS = 64  # 16 MB in memory; all of it is copied when one block has changed
-SCALE = 32767  # of the whole numbers that are stored: half as long, and no NaN among them
+MAX_BLOCKS = 2**16  # ids are consecutive: enough for 16 million people
+SHELF_BLOCKS = 64  # 16 MB in memory; all of it is copied when one block changes
+SCALE = 32767  # of the stored integers, which have half the length and no NaN
 MAX_OFF_UNIT = 2e-3  # of a squared length: 5e-4 by 1 / SCALE, and what Gallery allows
-SEARCHED_FROM = 1000  # people: fewer are all read, in .03 s (.04 s if encrypted)
+SEARCHED_FROM = 1000  # people; with fewer all templates are read, in .03 s (.04 s if encrypted)
 
 # Person id, name and encoding of each template, a person's together.
 Rows = Sequence[tuple[int, str, bytes]]
 
 
 class Averages(Protocol):
-    """Of some people, in their order."""
+    """The mean encodings of some people, in their order."""
 
     @property
     def means(self) -> NDArray[np.float32]:
         """(people, 256), rows of unit length."""
 
 
-Average = Callable[[Sequence[tuple[str, bytes]]], Averages]  # of (name, encoding) rows
+Average = Callable[[Sequence[tuple[str, bytes]]], Averages]  # (name, encoding) rows -> means
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,17 +55,17 @@ class Block:
     means: NDArray[np.float32]  # (256, 256), of unit length where there is somebody, to 1 / SCALE
 
 
-Slot = tuple[int, int | None]  # a block's number, and its id if it is written
+Slot = tuple[int, int | None]  # the number of a block, and its id if it is stored
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shelf:
-    """Consecutive blocks as one, so that a search of what is in memory has few steps."""
+    """Consecutive blocks as one, so that a search in memory takes few steps."""
 
     slots: list[Slot]
     photos: NDArray[np.intp]
     people: int
-    means: NDArray[np.float32] | None  # once they were read
+    means: NDArray[np.float32] | None  # None: not read yet
 
     def of(self, slot: Slot) -> slice:
         """The rows of one block."""
@@ -73,14 +73,14 @@ class Shelf:
         return slice(place, place + BLOCK_PEOPLE)
 
 
-# What was read, for a process that lives long; threads may share one. Who was removed is in it
-# until the next search.
+# The blocks that a long-running process keeps; threads may share them. A removed person stays in
+# them until the next search.
 Memory = dict[int, Shelf]
 
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """Where the means come from: the templates of one contract in one store."""
+    """The templates of one contract in one store, which means are made of."""
 
     engine: Engine
     vault: Vault | None
@@ -95,15 +95,15 @@ class Templates:
         return f"{self.contract} in {self.space}" if self.space else self.contract
 
     def many(self) -> bool:
-        """Whether there are so many people that it is worth it."""
+        """Whether there are enough people for blocks."""
         return self.engine.has_people(self.contract, SEARCHED_FROM)
 
     def written(self) -> dict[int, int]:
-        """The id of each block that there is."""
+        """The ids of the stored blocks, by number."""
         return self.engine.block_ids(self.kind)
 
     def numbers(self) -> range:
-        """Of all blocks that can have people."""
+        """The numbers of all blocks that can have people."""
         ids = self.engine.person_ids(self.contract)
         if not ids:
             return range(0)
@@ -113,23 +113,23 @@ class Templates:
         return numbers
 
     def photos(self, number: int) -> NDArray[np.intp]:
-        """(256,): how many templates each person of a block has; counted, not taken on trust."""
+        """(256,): how many templates each person of a block has, counted in the store."""
         return self.engine.template_counts(self.contract, _ids(number))
 
     def made(self, number: int, photos: NDArray[np.intp]) -> Block:
-        """A block of templates; nothing is written. Raises SetupProblem for damaged ones."""
+        """A block, made of templates and not stored. Raises SetupProblem for damaged templates."""
         import numpy as np
 
         means = np.zeros((BLOCK_PEOPLE, NUMBERS), np.float32)
         rows = self.read(_ids(number)) if photos.any() else []
         averages = self.average([(name, encoding) for _, name, encoding in rows]).means
-        if len(averages) != (photos > 0).sum():  # templates of nobody, or an index that lies
+        if len(averages) != (photos > 0).sum():  # templates without a person, or a wrong index
             raise self._damaged()
         means[photos > 0] = averages
         return Block(_ids(number)[0], photos, means)
 
     def write_missing(self) -> None:
-        """Each block in a transaction of its own, so that nobody waits long."""
+        """Store missing blocks, each in its own transaction, so that others wait briefly."""
         written = self.written()
         for number in self.numbers():
             if number not in written and self.photos(number).any():
@@ -145,11 +145,11 @@ class Templates:
             vectors = self.vault.seal_means(vectors, self._bound(number, block.photos))
         if self.space:
             writer.delete_blocks(number)  # those of a space that is no longer compared in
-        # Unless another process was first.
+        # Has no effect if another process was first.
         writer.put_block(secrets.randbits(63), number, self.kind, vectors)
 
     def found(self, number: int, photos: NDArray[np.intp], identifier: int) -> Block | None:
-        """As it was written; None unless it fits, by all that is seen at once.
+        """A stored block; None if its content is implausible.
 
         Raises SetupProblem for one that was not sealed for these people and photos.
         """
@@ -171,12 +171,12 @@ class Templates:
         try:
             return self.vault.unseal_means(vectors, bound)
         except SealBroken:
-            self.engine.require_unchanged()  # or else that is why
-            what = "was changed by something else: what it is searched by does not fit"
+            self.engine.require_unchanged()  # a rotation of the key is another reason
+            what = "was changed by another program: its search blocks do not fit its templates"
             raise unfit("store.altered", self.engine.path, what, RESTORE) from None
 
     def _damaged(self) -> SetupProblem:
-        what = "has people and templates that do not fit each other"
+        what = "has people and templates that do not belong together"
         return unfit("store.damaged", self.engine.path, what, RESTORE)
 
     def _bound(self, number: int, photos: NDArray[np.intp]) -> Bound:
@@ -184,20 +184,20 @@ class Templates:
 
 
 class Blocks:
-    """All blocks of one moment, one after the other; use it within the snapshot it was made in."""
+    """All blocks of one snapshot; use it within that snapshot."""
 
     def __init__(self, templates: Templates, memory: Memory | None = None) -> None:
         self._templates, self._memory = templates, memory
         self._kept = dict(memory or {})
         written = templates.written()
         self._shelves = {
-            number: self._shelf(number, [(each, written.get(each)) for each in numbers])
-            for number, numbers in groupby(templates.numbers(), lambda each: each // SHELF_BLOCKS)
+            number: self._shelf(number, [(block, written.get(block)) for block in numbers])
+            for number, numbers in groupby(templates.numbers(), lambda block: block // SHELF_BLOCKS)
         }
 
     @property
     def people(self) -> int:
-        """How many can be compared with."""
+        """The number of people in the blocks."""
         return sum(shelf.people for shelf in self._shelves.values())
 
     def __iter__(self) -> Iterator[Block]:
@@ -216,7 +216,7 @@ class Blocks:
 
         kept, count = self._kept.get(number), self._templates.photos
         new = {slot: count(slot[0]) for slot in slots if slot[1] is None}
-        if kept and kept.slots == slots and not any(each.any() for each in new.values()):
+        if kept and kept.slots == slots and not any(photos.any() for photos in new.values()):
             return kept
         for slot in slots:
             if slot not in new:
@@ -229,7 +229,7 @@ class Blocks:
         import numpy as np
 
         kept = self._kept.get(number)
-        # Columns one after the other: so numpy's product takes half the time.
+        # In column order, numpy's product takes half the time.
         whole = np.empty((len(shelf.photos), NUMBERS), np.float32, order="F")
         for slot in shelf.slots:
             if kept and kept.means is not None and slot in kept.slots and slot[1] is not None:
@@ -248,13 +248,13 @@ class Blocks:
 
 
 def refresh(templates: Templates) -> None:
-    """Write what is missing, if it can be done at once; who searches does not depend on it."""
+    """Store missing blocks if the store is free; a search does not depend on it."""
     with suppress(SetupProblem):
         templates.write_missing()
 
 
 def forget(writer: Writer, person: int) -> None:
-    """The block of a person no longer fits."""
+    """Delete the block of a person whose templates changed."""
     writer.delete_blocks(person // BLOCK_PEOPLE)
 
 

@@ -1,4 +1,4 @@
-"""An open store: its engine, its key and its clock; what is sealed is read through it."""
+"""An open store: engine, key and clock. All sealed data is read through it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from facauth.store.vault import SealBroken, Vault
 
 
 class Opened:
-    """What the rules of a store share. The key is looked for when it is first needed."""
+    """The state that the rules of a store share. The key is read when first needed."""
 
     def __init__(
         self, engine: Engine, keys: KeyAccess, clock: Clock, vault: Vault | None = None
@@ -36,16 +36,16 @@ class Opened:
         self._keys, self._vault = keys, vault
 
     def trial(self) -> Opened:
-        """A copy in memory, of which nothing is written back."""
+        """A copy in memory, which is never written back."""
         return Opened(self.engine.trial(), self._keys, self.clock, self._vault)
 
     @property
     def path(self) -> Path:
-        """Where the store is."""
+        """The path of the store."""
         return self.engine.path
 
     def lock(self) -> Lock | None:
-        """What the key must open; None in a store that is not encrypted."""
+        """The lock of the store; None if it is not encrypted."""
         row = self.engine.lock()
         if row is None:
             return None
@@ -56,10 +56,10 @@ class Opened:
             raise unfit("store.damaged", self.path, "has a damaged lock", RESTORE) from None
 
     def vault(self) -> Vault | None:
-        """The opened key; None in a store that is not encrypted.
+        """The opened key; None if the store is not encrypted.
 
-        Raises SetupProblem without the key, with a wrong one, and where one is named for nothing:
-        then somebody may have put another store in the place of the encrypted one.
+        Raises SetupProblem for a missing or wrong key, and for a key file although the store is
+        not encrypted: then it may have been put in the place of the encrypted store.
         """
         lock = self.lock()
         if lock is None:
@@ -75,11 +75,11 @@ class Opened:
         return self._vault
 
     def kek(self, lock: Lock) -> bytes:
-        """The key of the lock, from where it is kept; see KeyAccess."""
+        """The key of the lock; see KeyAccess."""
         return self._keys.kek(lock)
 
     def opened_by(self, kek: bytes, lock: Lock) -> Vault:
-        """What a key opens; raises SetupProblem if it is not the key of this lock."""
+        """The vault that a key opens; raises SetupProblem if it is not the key of this lock."""
         bound = bound_master(lock.store_id, lock.generation)
         try:
             return Vault.opened(kek, lock.wrapped_master, bound)
@@ -88,15 +88,15 @@ class Opened:
             raise unfit("key.wrong", self.path, "is not opened by this key", advice) from None
 
     def use(self, vault: Vault) -> None:
-        """Another key has been put on the store."""
+        """Use another key, which was put on the store."""
         self._vault = vault
 
     def anchor(self, data: bytes) -> bytes | None:
-        """The hash of something with the key; None without a key."""
+        """The hash of `data` with the key; None without a key."""
         return self._vault.anchor(data) if self._vault else None
 
     def person(self, name_key: str) -> SealedPerson | None:
-        """Who has this name key."""
+        """The person with this name key."""
         person = self.engine.person(name_key)
         if person and folded(str(person.name)) != name_key:  # only the name itself is sealed
             raise self.altered(person)
@@ -122,7 +122,7 @@ class Opened:
     ) -> list[tuple[int, str, bytes]]:
         """Person id, name and encoding of every template of this contract that has not expired.
 
-        people: ids; None: everybody. All is read and verified, whatever the contract.
+        people: ids; None: everybody. Templates of every contract are read and verified.
         """
         vault, found, keys = self.vault(), [], set()
         rows = self.engine.encodings(people)
@@ -130,7 +130,9 @@ class Opened:
             rows, lambda row: (SealedPerson(*row[:4]), row[4])
         ):
             if name_key != folded(str(person.name)) or name_key in keys:
-                raise self.altered(person)  # or else their signatures would be somebody else's
+                raise self.altered(
+                    person
+                )  # otherwise signatures of another person would be compared
             keys.add(name_key)
             photos = [row[5:] for row in theirs]
             with self.unsealing(person):
@@ -144,7 +146,7 @@ class Opened:
         return found
 
     def expired(self, learned: bool, enrolled_at: str) -> bool:
-        """Whether a template is too old to be compared with, as only learned ones become."""
+        """Whether a template is too old for comparisons; only learned ones expire."""
         if not learned:
             return False
         oldest = self.clock.now() - timedelta(days=LEARNED.max_days)
@@ -157,16 +159,16 @@ class Opened:
         try:
             yield
         except SealBroken:
-            self.engine.require_unchanged()  # or else that is why
+            self.engine.require_unchanged()  # a rotation of the key is another reason
             raise self.altered(person) from None
 
     def altered(self, person: SealedPerson) -> SetupProblem:
-        """What the store holds of a person does not fit together."""
-        what = f"was changed by something else: what it holds of {shown(person.name)} does not fit"
+        """The refusal of a store whose data of a person does not fit together."""
+        what = f"was changed by another program: the data of {shown(person.name)} does not fit"
         return unfit("store.altered", self.path, what, RESTORE)
 
 
 def not_encrypted(path: Path) -> SetupProblem:
-    """A key is named for a store without one."""
-    advice = "run facauth key init, or name no key file"
+    """The refusal of a key file for a store that is not encrypted."""
+    advice = "run facauth key init, or leave out the key file"
     return unfit("key.not_encrypted", path, "is not encrypted", advice)

@@ -1,4 +1,4 @@
-"""A person of a store, by a name."""
+"""The handle of a person in a store, by name."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPhotos:
-    """A person's id, whatever becomes of the name, and what finds their photos again."""
+    """A person's id, which renaming does not change, and the signatures of the photos."""
 
     uid: str
     signatures: list[bytes | None]
 
 
 class Person:
-    """Whoever has this name, in any case; looked up anew by each verb. There may be nobody."""
+    """The person with this name, in any case. Each call looks the name up; it may be unknown."""
 
     def __init__(self, opened: Opened, name: PersonName) -> None:
         self._opened, self.asked = opened, name
 
     def find(self) -> SealedPerson | None:
-        """What is known of the person; None if nobody has the name."""
+        """The sealed fields of the person; None for an unknown name."""
         return self._opened.person(self.asked.key)
 
     def require(self) -> SealedPerson:
-        """What is known of the person. Raises Conflict if nobody has the name."""
+        """The sealed fields of the person. Raises Conflict for an unknown name."""
         found = self.find()
         if found is None:
             raise unknown(self.asked)
@@ -45,23 +45,23 @@ class Person:
 
     @property
     def exists(self) -> bool:
-        """Whether anybody has the name."""
+        """Whether the name is enrolled."""
         return self.find() is not None
 
     @property
     def enrolled_as(self) -> str | None:
-        """The name as it was enrolled; None if nobody has it."""
+        """The name as it was enrolled; None for an unknown name."""
         found = self.find()
         return found.name if found else None
 
     @property
     def name(self) -> str:
-        """The name as it was enrolled. Raises Conflict if nobody has it."""
+        """The name as it was enrolled. Raises Conflict for an unknown name."""
         return self.require().name
 
     @property
     def uid(self) -> str:
-        """The random id, which stays whatever the person is called. Raises Conflict."""
+        """The random id, which renaming does not change. Raises Conflict for an unknown name."""
         return self.require().uid
 
     # --- photos ----------------------------------------------------------------------------------
@@ -85,20 +85,20 @@ class Person:
         ]
 
     def signatures(self) -> list[bytes | None]:
-        """The signature of each photo, whatever the contract; None where none was kept."""
+        """The signature of each photo, of every contract; None for a photo without one."""
         return [template.signature for _, _, template in self.templates()]
 
     def enrolled(self) -> EnrolledPhotos:
-        """The id and the signatures. Raises Conflict if nobody has the name."""
+        """The id and the signatures. Raises Conflict for an unknown name."""
         return EnrolledPhotos(self.uid, self.signatures())
 
     def unsigned(self) -> int:
-        """How many photos have no signature."""
+        """The number of photos without a signature."""
         person = self.find()
         return self._opened.engine.unsigned(person.id) if person else 0
 
     def surplus(self) -> list[int]:
-        """The learned templates that go when one more is learned: expired ones, then the oldest."""
+        """The learned templates that one more replaces: expired ones, then the oldest."""
         person = self.find()
         rows = self._opened.engine.templates(person.id) if person else []
         learned = sorted((at, number) for number, _, at, kept in rows if kept.learned)
@@ -109,12 +109,12 @@ class Person:
     # --- attempts --------------------------------------------------------------------------------
 
     def failures(self) -> int:
-        """Failed sign-ins in a row. Raises Conflict if nobody has the name."""
+        """Failed sign-ins in a row. Raises Conflict for an unknown name."""
         tries = limits.read(self._opened.engine, self.uid)
         return tries.failures if tries else 0
 
     def locked(self) -> LockedOut | None:
-        """Why a sign-in is refused now, if it is. Raises Conflict if nobody has the name."""
+        """The lock-out of the person, or None. Raises Conflict for an unknown name."""
         return limits.locked(self._opened.engine, self.uid, LIMITS, self._opened.clock)
 
     # --- changes ---------------------------------------------------------------------------------
@@ -127,12 +127,12 @@ class Person:
         consent: Consent | None = None,
         at: str | None = None,
     ) -> int:
-        """Add templates to the person, who is made if new; how many there are then.
+        """Add templates to the person, who is created if new; returns the number of templates.
 
-        at: the time of all this, if it is not now.
+        at: the time of enrolment; default: now.
         """
         at = at or self._opened.clock.stamp()
-        person = self.find() or self._made(change, at)
+        person = self.find() or self._created(change, at)
         key = self._opened.key_of(person)
         for template in templates:
             sealed = seal_template(key, person.uid, contract, template)
@@ -142,7 +142,7 @@ class Person:
         change.wrap(person, key)
         return len(change.writer.sealed_encodings(person.id))
 
-    def _made(self, change: Change, at: str) -> SealedPerson:
+    def _created(self, change: Change, at: str) -> SealedPerson:
         uid, name = token_hex(16), self.asked
         number = change.writer.add_person(uid, name.text, name.key, None, at)
         person = SealedPerson(number, uid, name.text, None)
@@ -150,20 +150,20 @@ class Person:
         return self.require()
 
     def forget(self, change: Change, templates: Sequence[int]) -> None:
-        """Delete templates with these ids, if there are any to delete."""
+        """Delete the templates with these ids."""
         person = self.find()
         if person is not None and templates:
             change.forget(person, templates)
 
     def delete_templates(self, change: Change) -> None:
-        """Delete all templates and keep the person, who gets another key."""
+        """Delete all templates; the person stays and gets a new key."""
         writer, person = change.erase(), self.find()
         if person is not None:
             writer.delete_templates(person.id)
             change.wrap(person, new_key(self._opened.vault()))
 
     def rename(self, change: Change, new: PersonName) -> None:
-        """Give the person another name. Raises Conflict if there is nobody, or `new` is taken."""
+        """Give the person another name. Raises Conflict if it is taken, or for an unknown name."""
         if self._opened.person(new.key) is not None and new.key != self.asked.key:
             reason = Reason("name.taken", f"{new.text} is taken", "choose another name")
             raise Conflict(reason)
@@ -175,7 +175,7 @@ class Person:
     def remove(self, change: Change) -> None:
         """Delete the person and all templates.
 
-        Raises Conflict if nobody has the name, SetupProblem if anything of them is left.
+        Raises Conflict if nobody has the name, SetupProblem if data of the person is left.
         """
         writer, person = change.erase(), self.require()
         means.forget(writer, person.id)
@@ -187,7 +187,7 @@ class Person:
 
 
 def unknown(name: PersonName) -> Conflict:
-    """Nobody has this name."""
+    """The refusal of an unknown name."""
     return Conflict(
         Reason("name.unknown", f"nobody is enrolled as {name.text}", "see facauth list")
     )

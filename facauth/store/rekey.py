@@ -1,4 +1,4 @@
-"""Encrypt a store, or give it another key: everything in it is sealed anew, in one transaction."""
+"""Encrypt a store, or give it a new key: all data is sealed again, in one transaction."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from facauth.store.vault import Vault
 
 
 def encrypt(path: Path, kind: KeyKind, access: KeyAccess) -> Lock:
-    """Encrypt the store at `path`, or make one that is, with a new key kept as `kind` says.
+    """Encrypt the store at `path`, or create an encrypted one, with a new key of this kind.
 
-    Raises Conflict if it is encrypted, SetupProblem, and UsageProblem for a passphrase that
-    cannot be; in all cases nothing has changed, but that a key nobody needs may have been kept.
+    Raises Conflict if it is encrypted, SetupProblem, and UsageProblem for an unusable passphrase.
+    Then the store has not changed; an unused key may have been kept.
     """
     if os.path.lexists(path):
         with Store.open(path) as store:
             _require_plain(store)
-    vault, lock = _made(token_hex(16), kind, 1, access)  # no store is made if this fails
+    vault, lock = _new_vault(token_hex(16), kind, 1, access)  # no store is created if this fails
     with Store.open(path, create=True) as store:
         _require_plain(store)
         _put_on(store, vault, lock, "encrypted")
@@ -32,32 +32,34 @@ def encrypt(path: Path, kind: KeyKind, access: KeyAccess) -> Lock:
 
 
 def rotate(store: Store, access: KeyAccess) -> Lock:
-    """Another key of the same kind for an encrypted store; then the old one is forgotten.
+    """Give an encrypted store a new key of the same kind, and forget the old key.
 
-    A process that is killed leaves the store with its old key or with its new one, each in its
-    place. Raises as `encrypt` does.
+    A killed process leaves the store with its old key or with its new key, each in its place.
+    Raises as `encrypt` does.
     """
     before = _locked(store)
-    vault, lock = _made(before.store_id, before.kind, before.generation + 1, access)
+    vault, lock = _new_vault(before.store_id, before.kind, before.generation + 1, access)
     _put_on(store, vault, lock, "rotated")
     forget(lock.kind, lock.store_id, lock.generation, access)
     return lock
 
 
 def export(store: Store, target: Path) -> Lock:
-    """A key file that opens the store, in a place where there is none.
+    """Write the key into a new key file.
 
-    Raises SetupProblem, and UsageProblem if there is something at `target`.
+    Raises SetupProblem, and UsageProblem if `target` exists.
     """
     lock = _locked(store)
-    kek = store.kek(lock)  # which checks it: the key file may be another one by now
-    # The event first: of a copy that nobody was told of nothing would remain.
-    told = partial(store.log, "key", "exported")
-    write_copy(target, lock.store_id, lock.generation, kek, before=told)
+    kek = store.kek(lock)  # checks it: the key file may have been replaced
+    # The event first, so that the log has every copy of the key.
+    log_export = partial(store.log, "key", "exported")
+    write_copy(target, lock.store_id, lock.generation, kek, before=log_export)
     return lock
 
 
-def _made(store_id: str, kind: KeyKind, generation: int, access: KeyAccess) -> tuple[Vault, Lock]:
+def _new_vault(
+    store_id: str, kind: KeyKind, generation: int, access: KeyAccess
+) -> tuple[Vault, Lock]:
     kek, salt = create(kind, store_id, generation, access)
     vault = Vault.new()
     wrapped = vault.locked_by(kek, bound_master(store_id, generation))
@@ -73,11 +75,11 @@ def _put_on(store: Store, vault: Vault, lock: Lock, verdict: str) -> None:
 def _require_plain(store: Store) -> None:
     if store.lock() is not None:
         what = f"{shown(store.path)} is encrypted already"
-        raise Conflict(Reason("key.already", what, "run facauth key rotate for another key"))
+        raise Conflict(Reason("key.already", what, "run facauth key rotate for a new key"))
 
 
 def _locked(store: Store) -> Lock:
-    """The lock of an encrypted store, which is open."""
+    """The lock of an open, encrypted store."""
     store.vault()
     lock = store.lock()
     if lock is None:

@@ -1,8 +1,8 @@
-"""What is bound to what in an encrypted store, so that no record can be moved or left out.
+"""The bindings of sealed data, so that no record can be moved or left out.
 
 A person's key is sealed together with their name and the nonces of all their encodings; an encoding
 with its contract, whether there is a signature, and whether it was learned; a signature with its
-encoding. In a store that is not encrypted everything passes through as it is.
+encoding. In a store that is not encrypted all data stays as it is.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from facauth.store.vault import Bound, SealBroken, Vault, nonce_of, seal, unseal
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What is stored of one enrolment photo."""
+    """The stored data of one enrolment photo."""
 
     encoding: bytes
-    signature: bytes | None  # None: the photo cannot be found again
-    accepted_spoof: bool  # enrolled without a look at liveness, or in doubt of it
+    signature: bytes | None  # None: reuse of the photo cannot be detected
+    accepted_spoof: bool  # enrolled without a liveness check, or in doubt
     learned: bool = False  # added by a sign-in, not by register
 
 
 @dataclass(frozen=True, slots=True)
 class SealedPerson:
-    """A row of people, as far as it is sealed."""
+    """The sealed fields of a person."""
 
     id: int
     uid: str
@@ -34,7 +34,7 @@ class SealedPerson:
 
 
 def bound_master(store_id: str, generation: int) -> Bound:
-    """What a store's master key is bound to."""
+    """The binding of a store's master key."""
     return ["master", store_id, generation]
 
 
@@ -44,9 +44,9 @@ def new_key(vault: Vault | None) -> bytes | None:
 
 
 def open_key(vault: Vault | None, person: SealedPerson, encodings: Sequence[bytes]) -> bytes | None:
-    """The person's key, if name and encodings (sealed, in their order) are those it was made for.
+    """The person's key, if it is bound to this name and these sealed encodings in this order.
 
-    Raises SealBroken; also for somebody without a key among those who have one.
+    Raises SealBroken, also for a person without a key in an encrypted store.
     """
     if vault is None and person.wrapped_key is None:
         return None
@@ -58,7 +58,7 @@ def open_key(vault: Vault | None, person: SealedPerson, encodings: Sequence[byte
 def wrap_key(
     vault: Vault | None, key: bytes | None, person: SealedPerson, encodings: Sequence[bytes]
 ) -> bytes | None:
-    """What is stored of the person's key."""
+    """The person's key, sealed for the store."""
     return vault.wrap(key, _person(person, encodings)) if vault and key else None
 
 
@@ -67,13 +67,13 @@ def _person(person: SealedPerson, encodings: Sequence[bytes]) -> Bound:
 
 
 def _encoding(uid: str, contract: str, accepted_spoof: bool, signed: bool, learned: bool) -> Bound:
-    """What was registered is bound as it was when nothing could be learned."""
+    """The binding of a registered encoding is that of older versions, which had no learning."""
     kind = ["learned"] if learned else []
     return ["encoding", uid, contract, bool(accepted_spoof), bool(signed), *kind]  # SQLite: 0, 1
 
 
 def seal_template(key: bytes | None, uid: str, contract: str, template: Template) -> Template:
-    """As it is stored."""
+    """The template, sealed for the store."""
     if key is None:
         return template
     signed = template.signature is not None
@@ -99,7 +99,7 @@ def open_encoding(
     signed: bool,
     learned: bool,
 ) -> bytes:
-    """The encoding itself; raises SealBroken."""
+    """The opened encoding; raises SealBroken."""
     if key is None:
         return encoding
     return unseal(key, encoding, _encoding(uid, contract, accepted_spoof, signed, learned))

@@ -1,4 +1,4 @@
-"""The store of people, their templates, and events: its rules, whatever engine keeps it."""
+"""The store of people, templates and events: its rules, for any engine."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from facauth.store.sqlite.engine import SqliteEngine
 from facauth.store.vault import Vault
 from facauth.structs import Broken, PersonName, PersonRow
 
-LOOKS_AHEAD = 3  # before a change that others keep overtaking is judged under the lock
+LOOKS_AHEAD = 3  # attempts before a change is judged while others wait
 Found = TypeVar("Found")
 
 
 class _Changed(Exception):
-    """People or photos are no longer those that were looked at."""
+    """People or photos changed while they were judged."""
 
 
 class Store:
@@ -37,7 +37,7 @@ class Store:
     def __init__(self, opened: Opened, *, limited: bool = True) -> None:
         self._opened = opened
         self._limited = limited
-        self.memory: means.Memory | None = None  # a process that lives long puts one here
+        self.memory: means.Memory | None = None  # set by long-running processes
 
     @classmethod
     def open(
@@ -48,13 +48,12 @@ class Store:
         create: bool = False,
         clock: Clock | None = None,
     ) -> Self:
-        """Open the store at `path`, or make it if `create`; its key is looked for when needed.
+        """Open the store at `path`; create it if `create`. The key is read when first needed.
 
-        Raises SetupProblem if there is none, and for anything that is not a sound facauth store of
-        this version.
+        Raises SetupProblem for a store that is missing, damaged or of another version.
         """
         if create and keys.key_file is not None and not os.path.lexists(path):
-            raise not_encrypted(path)  # nothing is there that the key could be for
+            raise not_encrypted(path)  # there is no store for this key
         engine = SqliteEngine.open(path, create=create)
         return cls(Opened(engine, keys, clock or binding.get()))
 
@@ -70,21 +69,21 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Leave it; what `with` does at its end."""
+        """Close the store; `with` does it."""
         self._opened.engine.close()
 
     def in_memory(self) -> Self:
-        """A copy for trials, without attempt limits: what is changed there is never written."""
+        """A copy in memory for trials, without attempt limits; it is never written back."""
         return type(self)(self._opened.trial(), limited=False)
 
-    # --- what is written -------------------------------------------------------------------------
+    # --- writing ---------------------------------------------------------------------------------
 
     @contextmanager
     def transaction(self) -> Iterator[Change]:
-        """All or nothing, and alone: other writers wait, and read what was written.
+        """A transaction: all or nothing, and one at a time; other writers wait.
 
-        Of what is deleted in it nothing stays, in the write-ahead log or in a backup of ours. The
-        backups go first: who is killed here and tries again finds nothing to delete.
+        Deleted data stays neither in the write-ahead log nor in facauth's own backups. The backups
+        are deleted before the commit: after it, a repeated command would find nothing to delete.
         """
         self.vault()
         engine = self._opened.engine
@@ -99,9 +98,9 @@ class Store:
 
     @contextmanager
     def judged(self, look: Callable[[], Found]) -> Iterator[tuple[Change, Found]]:
-        """A transaction in which what `look` finds out about the people holds.
+        """A transaction in which the result of `look` on the people is valid.
 
-        It looks before, and again if they were changed meanwhile; at last within the transaction.
+        `look` runs before it, and again if people changed meanwhile; at last within it.
         """
         engine = self._opened.engine
         for _ in range(LOOKS_AHEAD):
@@ -117,7 +116,7 @@ class Store:
 
     @contextmanager
     def recorded(self, command: str) -> Iterator[None]:
-        """Every refusal becomes an event before it goes on its way."""
+        """Log every refusal, and raise it again."""
         try:
             yield
         except FacauthError as refusal:
@@ -139,9 +138,9 @@ class Store:
 
     @contextmanager
     def attempt(self, claimed: str | None, *, error_rate: float | None = None) -> Iterator[Attempt]:
-        """A sign-in, which counts as failed before anything is looked at; then how it ends.
+        """A sign-in, which counts as failed until it is accepted or refused.
 
-        Raises LockedOut, before or then; Conflict if nobody has the claimed name.
+        Raises LockedOut at its beginning or end; Conflict for an unknown name.
         """
         rules = LIMITS if self._limited else None
         attempt = Attempt(self._opened.engine, self.transaction, rules, error_rate)
@@ -152,22 +151,22 @@ class Store:
             attempt.refuse(refusal)
             raise
 
-    # --- who is in it ----------------------------------------------------------------------------
+    # --- people ----------------------------------------------------------------------------------
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """What is read within is of one moment, whatever others write; write nothing yourself."""
+        """A snapshot: reads within see one state, whatever others write. Do not write within."""
         self.vault()
         with self._opened.engine.snapshot():
             yield
 
     def person(self, name: PersonName | str) -> Person:
-        """The handle of whoever has this name, in any case. Raises UsageProblem for no name."""
+        """The handle of the person with this name. Raises UsageProblem for an impossible name."""
         parsed = PersonName.parse(name) if isinstance(name, str) else name
         return Person(self._opened, parsed)
 
     def people(self, contract: str | None = None) -> list[PersonRow]:
-        """Everybody, by name. With a contract, `needs_new_photo` counts the other templates."""
+        """All people, by name. With a contract, `needs_new_photo` counts the other templates."""
         return self._opened.engine.people(contract)
 
     def encodings(
@@ -176,24 +175,23 @@ class Store:
         """(name, encoding) of every template of this contract that has not expired, a person's
         templates together.
 
-        people: ids, few, of nobody else then; the templates are in the order of these.
+        people: a few ids; only their templates, in the order of the ids.
         """
         found = self._opened.encodings(contract, people)
         return [(name, encoding) for _, name, encoding in found]
 
     def blocks(self, contract: str, average: means.Average, space: str = "") -> means.Blocks | None:
-        """What this store is searched by; None where there are so few that all can be read.
+        """The search blocks of the present snapshot; None if the store is small.
 
-        space: names the one in which `average` gives means. They are of the snapshot within which
-        they are used.
+        space: names the one in which `average` gives means.
         """
         templates = self._templates(contract, average, space)
         return means.Blocks(templates, self.memory) if templates.many() else None
 
     def refresh(self, contract: str, average: means.Average, space: str = "") -> None:
-        """Write down what a large store is searched by, as far as it is missing; or do not.
+        """Store missing search blocks of a large store, if that is possible at once.
 
-        Learned templates that have expired go first, for blocks hold everything that there is.
+        Expired learned templates are deleted first, because blocks hold all templates.
         """
         templates = self._templates(contract, average, space)
         if not templates.many():
@@ -215,7 +213,7 @@ class Store:
     # --- the key ---------------------------------------------------------------------------------
 
     def lock(self) -> Lock | None:
-        """What the key must open; None in a store that is not encrypted."""
+        """The lock of the store; None if it is not encrypted."""
         return self._opened.lock()
 
     def vault(self) -> Vault | None:
@@ -231,12 +229,12 @@ class Store:
     # --- log and limits --------------------------------------------------------------------------
 
     def failures(self) -> int:
-        """Failures in a row of sign-ins that name nobody."""
+        """Failures in a row of sign-ins without a name."""
         tries = limits.read(self._opened.engine, limits.EVERYBODY)
         return tries.failures if tries else 0
 
     def locked(self) -> LockedOut | None:
-        """Why a sign-in that names nobody is refused now, if it is."""
+        """The lock-out of sign-ins without a name; None if they are not locked out."""
         engine, clock = self._opened.engine, self._opened.clock
         return limits.locked(engine, limits.EVERYBODY, LIMITS, clock)
 
@@ -245,7 +243,7 @@ class Store:
         return log.events(self._opened.engine, after)
 
     def verify_log(self) -> tuple[int, Broken | None]:
-        """How many entries the log has, and the first that is not as it was written."""
+        """The number of entries of the log, and the first broken one."""
         with self.snapshot():
             return log.verify(self._opened.engine, self._opened.anchor)
 
@@ -253,17 +251,17 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """Where the store is."""
+        """The path of the store."""
         return self._opened.path
 
     @property
     def clock(self) -> Clock:
-        """What it goes by."""
+        """The clock of the store."""
         return self._opened.clock
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong with who may open the file, or change the folder that it is in."""
+        """A line for each way in which other users could read or replace the store."""
         return self._opened.engine.exposure()
 
     def faults(self) -> list[str]:

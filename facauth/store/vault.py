@@ -1,7 +1,7 @@
-"""Sealing: AES-256-GCM, each blob bound to what it belongs to. Nothing is read or written here.
+"""Sealing with AES-256-GCM; each blob is bound to its place. Nothing is read or written here.
 
 A sealed blob is nonce (12 bytes), ciphertext, tag (16 bytes). Random nonces are safe for 2^32 blobs
-of one key (NIST SP 800-38D, 8.3); a key seals one person's, or the keys of one store's people.
+of one key (NIST SP 800-38D, 8.3); a key seals the blobs of one person, or the keys of all people.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 FORMAT = "facauth-seal/1"
 
-# What a blob is bound to. It opens with the same values only, in the same order and of the same
+# The binding of a blob. It opens only with the same values, in the same order and of the same
 # types; they are not in the blob.
 Bound = Sequence[str | int | bool | None]
 
-# Not escaped: "\\ud83d\\ude00" is what JSON makes of one character, and of two lone surrogates.
+# Not escaped: JSON writes "\\ud83d\\ude00" for one character, and for two lone surrogates.
 _as_json = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class SealBroken(Exception):
-    """Another key, an altered blob, or one bound to something else; it never says which."""
+    """A wrong key, an altered blob, or another binding; it never says which."""
 
 
 def new_key() -> bytes:
@@ -38,13 +38,13 @@ def new_key() -> bytes:
 
 
 def seal(key: bytes, plain: bytes, bound: Bound) -> bytes:
-    """`plain` under `key`, with a new random nonce."""
+    """Seal `plain` with `key` and a new random nonce."""
     nonce = os.urandom(NONCE_BYTES)
     return nonce + _cipher(key).encrypt(nonce, plain, _encoded(bound))
 
 
 def unseal(key: bytes, sealed: bytes, bound: Bound) -> bytes:
-    """What was sealed; raises SealBroken unless key, blob and `bound` are those of `seal`."""
+    """Open a blob; raises SealBroken unless key, blob and `bound` are those of `seal`."""
     nonce = _nonce(sealed)
     try:
         return _cipher(key).decrypt(nonce, sealed[NONCE_BYTES:], _encoded(bound))
@@ -53,7 +53,7 @@ def unseal(key: bytes, sealed: bytes, bound: Bound) -> bytes:
 
 
 def nonce_of(sealed: bytes) -> str:
-    """The nonce in hex: it names this very blob. Raises SealBroken for what cannot be one."""
+    """The nonce in hex, which identifies the blob. Raises SealBroken for an impossible blob."""
     return _nonce(sealed).hex()
 
 
@@ -69,7 +69,7 @@ class Vault:
 
     @classmethod
     def new(cls) -> Self:
-        """With a new master key."""
+        """A vault with a new master key."""
         return cls(new_key())
 
     @classmethod
@@ -82,7 +82,7 @@ class Vault:
         return seal(kek, self._master, bound)
 
     def new_person_key(self) -> bytes:
-        """A key for one person's blobs; without it, and without its wrapped form, they are gone."""
+        """A key for one person's blobs; when it is deleted, they cannot be opened."""
         return new_key()
 
     def wrap(self, person_key: bytes, bound: Bound) -> bytes:
@@ -94,11 +94,11 @@ class Vault:
         return unseal(self._master, wrapped, bound)
 
     def seal_means(self, plain: bytes, bound: Bound) -> bytes:
-        """What a large store is searched by (store.means)."""
+        """Seal a search block (store.means)."""
         return seal(self._means_key, plain, bound)
 
     def unseal_means(self, sealed: bytes, bound: Bound) -> bytes:
-        """The same, opened; raises SealBroken."""
+        """Open a search block; raises SealBroken."""
         return unseal(self._means_key, sealed, bound)
 
     def anchor(self, data: bytes) -> bytes:
@@ -130,8 +130,8 @@ def _encoded(bound: Bound) -> bytes:
     return _as_json([FORMAT, *bound]).encode("utf-8", "surrogatepass")
 
 
-# Two: while people are read one by one, the master key's and the person's. Making one takes as
-# long as opening a blob of 1 KB.
+# Two: the ciphers of the master key and of the present person. Making a cipher takes as long as
+# opening a blob of 1 KB.
 @lru_cache(maxsize=2)
 def _cipher(key: bytes) -> AESGCM:
     if len(key) != KEY_BYTES:  # AESGCM would take a shorter key too
@@ -147,7 +147,7 @@ def _aes_gcm() -> type[AESGCM]:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """What a wrong key, blob or binding raises; a damaged database holds values of any type."""
+    """The errors of a wrong key, blob or binding; a damaged database holds values of any type."""
     from cryptography.exceptions import InvalidTag
 
     return InvalidTag, TypeError, ValueError

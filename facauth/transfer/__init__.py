@@ -1,1 +1,1 @@
-"""People as a file: to keep a copy, or to move to another store."""
+"""Export and import of people as a file."""

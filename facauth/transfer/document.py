@@ -7,11 +7,11 @@ PERSON:        {"name", "enrolled_at", "consent", "purpose", "consent_at", "temp
 TEMPLATE:      {"contract", "enrolled_at", "accepted_spoof", "encoding", "signature"}
                and "learned": true, if a sign-in added it
 
-Every field is there and no other. Times are UTC, ISO 8601, in whole seconds ("...+00:00"). `salt`,
-`encoding` (256 float32, little-endian, unit length) and `signature` (spoof.signature, or null) are
-base64. SEALED is base64 of a nonce (12 bytes) and of the file in the clear, in AES-256-GCM, with
-`["facauth-seal/1","export","facauth-export/1"]` as associated data and a key of 32 bytes that
-scrypt makes of the passphrase (NFC, UTF-8).
+Every field is required, and no other is allowed. Times are UTC, ISO 8601, in whole seconds
+("...+00:00"). `salt`, `encoding` (256 float32, little-endian, unit length) and `signature`
+(spoof.signature, or null) are base64. SEALED is base64 of a nonce (12 bytes) and of the file in
+the clear, in AES-256-GCM, with `["facauth-seal/1","export","facauth-export/1"]` as associated data
+and a key of 32 bytes that scrypt derives from the passphrase (NFC, UTF-8).
 """
 
 from __future__ import annotations
@@ -56,20 +56,20 @@ MAX_CONTRACT_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """What is kept of one enrolment photo, and since when."""
+    """The stored data of one enrolment photo, and its time."""
 
     contract: str
     enrolled_at: str
     template: Template
 
     def encoding(self) -> Encoding:
-        """To compare with; raises ValueError unless it is one."""
+        """The encoding; raises ValueError if it is invalid."""
         return Encoding.of(self.contract, self.template.encoding)
 
 
 @dataclass(frozen=True, slots=True)
 class PersonCopy:
-    """All that is kept of one person; times as they are stored."""
+    """The stored data of one person; times are as stored."""
 
     name: PersonName
     enrolled_at: str
@@ -85,28 +85,28 @@ class PersonCopy:
         return cls(PersonName.parse(row.name), row.enrolled_at, consent, row.consent_at, photos)
 
     def newcomer(self, contract: str) -> Newcomer:
-        """To be compared: the photos of this contract, by the call of register that added them."""
+        """For comparison: the photos of this contract, grouped by the call of register."""
         photos = [photo for photo in self.photos if photo.contract == contract]
         calls = groupby(photos, lambda photo: photo.enrolled_at)
         return Newcomer(self.name.text, [[photo.encoding() for photo in call] for _, call in calls])
 
     def arrival(self) -> Arrival:
-        """To be written."""
+        """For writing into a store."""
         photos = [(photo.contract, photo.enrolled_at, photo.template) for photo in self.photos]
         return Arrival(self.name, self.enrolled_at, self.consent, self.consent_at, photos)
 
 
 class Unsound(Exception):
-    """Where a file is not as the format has it; never what is there instead."""
+    """The fault of a file, and its place; never the content there."""
 
 
 # --- writing -------------------------------------------------------------------------------------
 
 
 def write(people: Sequence[PersonCopy], lock: tuple[Kdf, bytes] | None) -> str:
-    """The file, which `read` can read; in the clear without the lock that `new_lock` made.
+    """The text of the file, for `read`; not encrypted without a lock, see `new_lock`.
 
-    Raises Unsound for people that it could not read, UsageProblem for too many.
+    Raises Unsound for people that `read` would refuse, UsageProblem for too many.
     """
     text = json.dumps({"format": FORMAT, "people": list(map(_as_json, people))}, indent=1)
     _people(_document(text.encode(), "the export"))
@@ -115,8 +115,8 @@ def write(people: Sequence[PersonCopy], lock: tuple[Kdf, bytes] | None) -> str:
         sealed = _base64(seal(key, text.encode(), BOUND))
         text = json.dumps({"format": FORMAT, "kdf": kdf, "sealed": sealed}, indent=1)
     if len(text) > MAX_BYTES:
-        message = f"an export of so many people has over {MAX_BYTES >> 20} MB"
-        advice = "export one by one, or copy the store itself"
+        message = f"the export has over {MAX_BYTES >> 20} MB"
+        advice = "export people one by one, or use facauth backup"
         raise UsageProblem(Reason("export.too_large", message, advice))
     return text
 
@@ -150,7 +150,7 @@ def _base64(data: bytes) -> str:
 def new_lock(ask: Ask) -> tuple[Kdf, bytes]:
     """`kdf` of the file, and the key, from a passphrase that is asked for twice.
 
-    Raises UsageProblem for a passphrase that cannot be.
+    Raises UsageProblem for an unusable passphrase.
     """
     key, salt = create(KeyKind.PASSPHRASE, "", 0, KeyAccess(ask=ask))
     assert salt is not None  # noqa: S101
@@ -165,9 +165,9 @@ def _kdf(n: int, salt: bytes) -> Kdf:
 
 
 def read(content: bytes, source: str, ask: Ask) -> list[PersonCopy]:
-    """Everybody in a file; the passphrase is asked for if there is one.
+    """The people of a file; asks for the passphrase if the file is encrypted.
 
-    source only names the file in messages. Raises SetupProblem unless all of it is sound.
+    source only names the file in messages. Raises SetupProblem unless the whole file is sound.
     """
     try:
         document = _document(content, source)
@@ -175,13 +175,13 @@ def read(content: bytes, source: str, ask: Ask) -> list[PersonCopy]:
             document = _document(_unsealed(document, source, ask), source)
         return _people(document)
     except Unsound as fault:
-        message = f"{shown(source)} is no sound export: {fault}"
+        message = f"{shown(source)} is not a sound export: {fault}"
         advice = "nothing was imported; export it again"
         raise SetupProblem(Reason("import.unsound", message, advice)) from None
 
 
 def _document(content: bytes, source: str) -> dict[str, Any]:
-    """The JSON object in these bytes, which are looked at before anything is made of them."""
+    """The JSON object in these bytes; size and number of parts are checked before parsing."""
     if len(content) > MAX_BYTES or sum(map(content.count, (b"[", b"{", b","))) > MAX_PARTS:
         raise Unsound("it is too large")
     try:
@@ -198,7 +198,7 @@ def _document(content: bytes, source: str) -> dict[str, Any]:
     if isinstance(stated, str) and stated.startswith(FAMILY) and stated != FORMAT:
         raise _newer(source)
     if not isinstance(found, dict) or stated != FORMAT:
-        raise Unsound(f"it does not say {FORMAT}")
+        raise Unsound(f"its format is not {FORMAT}")
     return found
 
 
@@ -207,7 +207,7 @@ def _whole_number(digits: str) -> int:
 
 
 def _no_number(_: str) -> NoReturn:
-    raise Unsound("it has a number that cannot be")
+    raise Unsound("it has an impossible number")
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -218,12 +218,12 @@ def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _newer(source: str) -> SetupProblem:
-    message = f"{shown(source)} was not exported by a facauth as old as this"
+    message = f"{shown(source)} was exported by a newer facauth"
     return SetupProblem(Reason("import.newer", message, "update facauth"))
 
 
 def _unsealed(document: dict[str, Any], source: str, ask: Ask) -> bytes:
-    """The file in the clear. What is not one of our own costs of a passphrase is not paid."""
+    """The decrypted file. Only known scrypt parameters are accepted: others may cost too much."""
     _, kdf, sealed = _fields(document, "it", "format", "kdf", "sealed")
     *_, salt = _fields(kdf, "kdf", "name", "n", "r", "p", "salt")
     blob, raw = _bytes(sealed, "sealed"), _bytes(salt, "kdf.salt")
@@ -237,17 +237,17 @@ def _unsealed(document: dict[str, Any], source: str, ask: Ask) -> bytes:
         return unseal(KeyAccess(ask=ask).kek(lock), blob, BOUND)
     except SealBroken:
         message = f"{shown(source)} is not opened by this passphrase, or was altered"
-        advice = "enter the passphrase that it was exported with"
+        advice = "enter the passphrase of the export"
         raise SetupProblem(Reason("import.not_opened", message, advice)) from None
 
 
 def _people(document: dict[str, Any]) -> list[PersonCopy]:
     _, people = _fields(document, "it", "format", "people")
-    found = [_person(each, f"people[{i}]") for i, each in enumerate(_list(people, "people"))]
+    found = [_person(value, f"people[{i}]") for i, value in enumerate(_list(people, "people"))]
     if not found:
-        raise Unsound("it holds nobody")
+        raise Unsound("it holds no people")
     if len({person.name.key for person in found}) < len(found):
-        raise Unsound("a name is there twice")
+        raise Unsound("a name occurs twice")
     return found
 
 
@@ -259,7 +259,7 @@ def _person(value: object, where: str) -> PersonCopy:
         _name(name, f"{where}.name"),
         _time(enrolled_at, f"{where}.enrolled_at"),
         *_consent(consent, where),
-        tuple(_photo(each, f"{where}.templates[{i}]") for i, each in photos),
+        tuple(_photo(value, f"{where}.templates[{i}]") for i, value in photos),
     )
 
 
@@ -295,7 +295,7 @@ def _photo(value: object, where: str) -> Photo:
         if kept is not None:
             CaptureSignature.from_bytes(kept)
     except ValueError:
-        raise Unsound(f"{where}.signature is none of this version") from None
+        raise Unsound(f"{where}.signature is not one of this version") from None
     return photo
 
 

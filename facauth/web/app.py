@@ -146,7 +146,7 @@ class Handlers:
 
     @admits(Admission.PREVIEW)
     async def quality(self, request: Request) -> Response:
-        """Check the quality of a photo; cameras ask for it all the time."""
+        """Check the quality of a photo; open cameras send one every second."""
         return await self._run_on_form(request, jobs.quality, preview=True)
 
     @admits(Admission.ATTEMPT)

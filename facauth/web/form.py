@@ -137,7 +137,7 @@ class _InMemory(MultiPartParser):
 
 
 async def _form_of(data: FormData) -> Form:
-    """Raises UsageProblem for a field that comes twice, and for a file in the place of a text."""
+    """Raises UsageProblem for a repeated field, and for a file in place of a text."""
     fields = dict(data)
     if len(fields) != len(data.multi_items()):
         raise malformed("the form has a field twice", "send each field once")
@@ -145,7 +145,7 @@ async def _form_of(data: FormData) -> Form:
     texts = {name: value for name, value in fields.items() if isinstance(value, str)}
     if len(texts) != len(fields):
         raise malformed(
-            "the form has a file in the place of a text", "send the photo as the field file"
+            "the form has a file in place of a text", "send the photo as the field file"
         )
     return Form(texts, await file.read() if isinstance(file, UploadFile) else b"")
 

@@ -17,7 +17,7 @@ from facauth.web.access import Access, RateLimit, client_address
 from facauth.web.form import Form, Forms
 from facauth.web.site import Site
 
-PREVIEWS_PER_ATTEMPT = 2  # a camera asks once a second what the photo lacks
+PREVIEWS_PER_ATTEMPT = 2  # an open camera sends a preview every second
 SAFE_METHODS = {"GET", "HEAD"}  # they change nothing
 Handler = TypeVar("Handler", bound=Callable[..., object])
 

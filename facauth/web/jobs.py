@@ -85,7 +85,7 @@ def register(site: Site, bind: Bind, form: Form) -> Reply:
 
 
 def quality(site: Site, bind: Bind, form: Form) -> Reply:
-    """Check the quality of a photo, which counts as no attempt."""
+    """Check the quality of a photo; it does not count as an attempt."""
 
     def job(answer: Answer) -> None:
         purpose = form.text("for") or "sign-in"

@@ -1,4 +1,4 @@
-"""What every request gets: an id, security headers, a log line, a metric, and an answer in the end.
+"""For every request: an id, security headers, a log line, a metric, and an answer in any case.
 
 Log and metrics hold the route, its status and its duration; no address, name, path or score.
 """

@@ -37,7 +37,7 @@ class TooSlow(UsageProblem):
 
 
 class Busy(SetupProblem):
-    """All places are taken; a client tries again soon."""
+    """The server is busy; the client should try again soon."""
 
     verdict = "busy"
 
@@ -69,7 +69,7 @@ STATUS_OF_REASON = {
     "store.busy": 503,
     "store.changed": 503,
 }
-# Overrides for sign-in: the demo that facauth grew from answers so.
+# Overrides for sign-in: the demo that facauth is based on answers this way.
 SIGN_IN_STATUS = {"face.none": 401}
 # Message and advice for clients, where those of the command line speak of options, commands or
 # paths. None keeps the text.
@@ -80,7 +80,7 @@ CLIENT_TEXTS = {
     "limit.stopped": (None, "ask the operator to unlock it"),
     "match.nobody_enrolled": ("nobody is enrolled yet", "register a person first"),
     "match.ambiguous": (None, "enter your name as well"),
-    "match.needs_new_photo": ("the enrolled photos cannot be compared any more", "register again"),
+    "match.needs_new_photo": ("the enrolled photos can no longer be compared", "register again"),
     "store.busy": ("the store is in use", "try again"),
     "store.changed": ("the store was changed", "try again"),
     "name.needs_new_photo": (None, "ask the operator to replace them on the command line"),

@@ -26,7 +26,7 @@ class WebLimits:
     stop_s: int = 30  # time for running requests after the signal to stop
     waiting_per_worker: int = 32  # requests; some ten seconds of its work
     session_s: int = 8 * 3600  # a working day
-    max_clients: int = 10_000  # whose rates are kept at a time
+    max_clients: int = 10_000  # clients whose request rates are remembered
 
 
 @dataclass(frozen=True, slots=True)

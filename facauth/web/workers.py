@@ -18,8 +18,8 @@ from facauth.web.site import Site
 
 Result = TypeVar("Result")
 Bind = Callable[[bytes], Stages]  # the stages on the photo in these bytes
-# A worker looks at one photo at a time. Of 50 megapixels Pillow has 200 MB (four bytes each), the
-# pixels are another 150 MB, and bands, networks and the upload itself have the rest.
+# A worker examines one photo at a time. For 50 megapixels Pillow takes 200 MB (four bytes each) and
+# the pixels another 150 MB; bands, networks and the upload take the rest.
 MAX_WORKER_MB = 512
 
 
@@ -74,7 +74,7 @@ class FairQueue:
 class Workers:
     """Threads, each with networks of its own (some 100 MB), since a network runs once at a time.
 
-    A worker has at most MAX_WORKER_MB more while it looks at a photo (tests/web/test_memory.py).
+    A worker takes at most MAX_WORKER_MB more while it examines a photo (tests/web/test_memory.py).
 
     Use it as a context manager. On entering every worker loads, which raises SetupProblem.
     """
@@ -83,7 +83,7 @@ class Workers:
         self._site = site
         self._local = threading.local()
         self._places = Places(site.workers * (1 + site.limits.waiting_per_worker))
-        # Open cameras send previews all the time; those must not take the places of sign-ins.
+        # Open cameras send previews all the time; these must not take the places of sign-ins.
         self._previews = Places(site.workers)
         self._queue = FairQueue()
         self._pool = ThreadPoolExecutor(site.workers, "worker")

@@ -55,7 +55,7 @@ def person(*photos: Encoding, name: str = "Ada") -> Gallery:
     return Gallery.of([(name, each.as_bytes()) for each in photos])
 
 
-def spoof_codes(liveness: Liveness | None, replay: Replay, photos: int = 1) -> list[str]:
+def spoof_codes(liveness: Liveness, replay: Replay, photos: int = 1) -> list[str]:
     return [reason.code for reason in spoof_doubts(liveness, replay, photos)]
 
 
@@ -77,19 +77,18 @@ def test_a_live_and_new_photo_leaves_no_doubt() -> None:
 @pytest.mark.parametrize(
     ("liveness", "code"),
     [
-        (None, "learn.unchecked"),
         (live(DEFAULT.sure_live_score - 0.01), "learn.liveness"),
         (live(math.nan), "learn.liveness"),
         (live(1.0, LiveVerdict.ATTACK), "learn.liveness"),
         (live(1.0, LiveVerdict.CANNOT_JUDGE), "learn.liveness"),
     ],
 )
-def test_what_may_not_be_live_is_not_learned(liveness: Liveness | None, code: str) -> None:
+def test_a_photo_that_may_not_be_live_is_not_learned(liveness: Liveness, code: str) -> None:
     assert spoof_codes(liveness, NEW) == [code]
 
 
 @pytest.mark.parametrize("verdict", [each for each in ReplayVerdict if each != "new"])
-def test_what_may_not_be_new_is_not_learned(verdict: ReplayVerdict) -> None:
+def test_a_photo_that_may_not_be_new_is_not_learned(verdict: ReplayVerdict) -> None:
     assert spoof_codes(live(1.0), replace(NEW, verdict=verdict)) == ["learn.replay"]
 
 

@@ -61,6 +61,7 @@ def test_a_whole_seed_is_an_image(name: str) -> None:
     assert require_sane(SEEDS[name]) is whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEEDS)
 def test_mutations(name: str) -> None:
     dice = random.Random(f"{name} 2026")

@@ -56,6 +56,7 @@ def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
     return facauth
 
 
+@pytest.mark.slow
 def test_a_backup_brings_everything_back(enrolled: Facauth, photo: Photo) -> None:
     out = enrolled.here / "copy"
     result = enrolled("backup", str(out))
@@ -95,8 +96,7 @@ def test_a_stale_log_over_a_copy_lets_nobody_in(enrolled: Facauth, photo: Photo)
         assert result.stdout == ""
         if command[-1] != "x.jpg":
             assert result.stderr == (
-                f"facauth: {enrolled.store} is damaged; "
-                "bring back a copy of it with facauth restore\n"
+                f"facauth: {enrolled.store} is damaged; restore a backup with facauth restore\n"
             )
     enrolled("doctor", exit_code=7)
     enrolled("restore", str(out))
@@ -229,4 +229,4 @@ def test_a_damaged_core_refuses_everybody(enrolled: Facauth, photo: Photo, table
     content[(page - 1) * 4096 + 1 : (page - 1) * 4096 + 100] = bytes(99)
     enrolled.store.write_bytes(content)
     result = enrolled("sign-in", photo(AGAIN), exit_code=7)
-    assert result.stderr.endswith("bring back a copy of it with facauth restore\n")
+    assert result.stderr.endswith("restore a backup with facauth restore\n")

@@ -104,8 +104,8 @@ def test_show_explains_the_one_that_is_shipped(facauth: Facauth) -> None:
     ]
     assert rows[4][3:5] == ["9.6e-05 (3.9e-05 to 1.9e-04)", "42 of 171991"]
     assert said[-2:] == [
-        "lowest rate of a comparison: 1e-08",
-        "at 1e-03 for a sign-in: enough for 100000 people in a store",
+        "lowest false match rate of one comparison: 1e-08",
+        "a store may hold 100000 people for sign-ins at 1e-03",
     ]
 
 
@@ -182,13 +182,15 @@ def test_it_says_how_wide_the_intervals_are(facauth: Facauth, folder: Folder) ->
     assert float(similarity) > float(ours)
     low, high = interval.split(" to ")
     assert float(low) < 1e-4 / 5 < 1e-4 <= float(high)
-    assert said[-1] == f"30 people: at 1e-04 the true rate may be from {low} to {high}"
+    assert said[-1] == f"with 30 people the true rate at 1e-04 may be from {low} to {high}"
 
 
 def test_few_people_as_the_shipped_ones_may_need_none(facauth: Facauth, folder: Folder) -> None:
     folder(30)
     told = facauth("calibrate", "ordinary", "--jobs", "1")
-    assert "stricter only because they are few; add more, or delete it" in told.stderr
+    assert (
+        "stricter only because they are few; add people, or delete this calibration" in told.stderr
+    )
     folder(30, "alike")
     assert "few" not in facauth("calibrate", "alike", "--jobs", "1").stderr
     assert facauth("calibrate", "ordinary", "--jobs", "1", "--quiet").stderr == ""

@@ -44,7 +44,7 @@ def test_without_a_file_there_are_defaults(
     result = facauth("doctor")
     file = home / "config" / "facauth" / "config.toml"
     rows = {
-        "settings file": f"none; it would be {file}",
+        "settings file": f"none; its place is {file}",
         "setting store": f"{home / 'share' / 'facauth' / 'facauth.sqlite3'} (default)",
         "setting key_file": f"{home / 'config' / 'facauth' / 'facauth.key'} (default)",
         "setting fmr": "0.0001 with --as, 0.001 without (default)",

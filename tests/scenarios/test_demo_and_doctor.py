@@ -77,9 +77,12 @@ def test_doctor_finds_nothing_wrong_here(
     found = {row[1]: row[2] for row in rows}
     assert found["weights"] == "6 files, every hash as released"
     assert found["self-test"].startswith("two photos of one person match")
-    assert found["store"] == f"{facauth.store} (not made yet: nobody is enrolled)"
+    assert found["store"] == f"{facauth.store} (not created yet: nobody is enrolled)"
     assert found["keyring extra"] == found["plot extra"] == "installed"
-    assert found["limits"] == "a still cannot show another real photo of the victim"
+    assert (
+        found["limits"]
+        == "a photo does not show who took it: another real photo of the person passes"
+    )
     assert result.stderr == ""
     assert all_of(facauth, tmp_path) == before
 

@@ -93,7 +93,7 @@ def test_a_rate_that_few_pairs_show_is_null_with_a_word(facauth: Facauth, people
     last = match(facauth, people)["evaluation"]["rows"][0]["set_here"][-1]
     assert last["pairs"] < 30
     assert (last["threshold"], last["fnmr"]) == (None, None)
-    assert last["unknown"] == "not shown by so few"
+    assert last["unknown"] == "not shown by so few pairs"
 
 
 def test_plain_text_when_piped(facauth: Facauth, people: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_gallery_larger_than_who_can_be_used(facauth: Facauth, people: Path) -
     envelope = match(facauth, people, "--gallery", "12")
     assert envelope["evaluation"]["gallery"] is None
     assert envelope["notes"] == [
-        "a gallery of 12 leaves nobody outside of who can be enrolled; give a smaller --gallery"
+        "a gallery of 12 leaves no usable person outside it; use a smaller --gallery"
     ]
 
 

@@ -170,6 +170,7 @@ def test_what_is_no_image_file(facauth: Facauth, source: str, exit_code: int) ->
     require_one_line(said.stdout, said.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "exit_code"),
     [
@@ -231,7 +232,7 @@ def largest() -> dict[str, Made]:
         ),
         "tiff of 16 bits": (wide_tiff, NOBODY),
         "100,000 faces": (lambda: montage(SIDE, 22), NOBODY),
-        "several hundred faces": (lambda: montage(800, 36), "faces of like size were found"),
+        "several hundred faces": (lambda: montage(800, 36), "faces of similar size were found"),
         "64 MB of fill": (lambda: b"\xff\xd8" + b"\xff" * (IMAGE.max_bytes - 2), "too many parts"),
         "png of zeros": (bombs()["png of zeros"][0], "64 megapixels"),
         "tiff tile": (bombs()["tiff tile"][0], "64 megapixels"),
@@ -342,6 +343,7 @@ def test_no_file_name_in_a_folder_steers_the_terminal(facauth: Facauth) -> None:
     assert len(said.stdout.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_no_text_within_an_image_reaches_the_terminal(facauth: Facauth) -> None:
     """Neither EXIF nor a PNG's texts nor the name of a profile is ever shown."""
     said = b"\x1b[31mOWNED\x07"

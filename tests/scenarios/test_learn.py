@@ -120,12 +120,12 @@ def test_json_says_what_came_of_it(enrolled: Facauth) -> None:
 @pytest.mark.parametrize(
     ("image", "option", "why"),
     [
-        ("unsure ada.jpg", "", "it is not sure that the face is live; sign in with another photo"),
+        ("unsure ada.jpg", "", "the face is not surely live; sign in with another photo"),
         ("small ada.jpg", "", "the face is too small; come closer"),
         (
             "ada far.jpg",
             "",
-            "the face is like the enrolled one, but not clearly; sign in with another photo",
+            "the face matches the person, but not clearly enough; sign in with another photo",
         ),
     ],
 )
@@ -153,14 +153,14 @@ def test_who_is_refused_is_not_learned(enrolled: Facauth) -> None:
 def test_photos_without_a_signature_may_be_the_probe_itself(enrolled: Facauth) -> None:
     enrolled("register", "Ada", "ada 2.jpg", "--no-signature")
     result = enrolled("sign-in", "ada 2.jpg", "--learn")
-    assert "facauth: not learned: some enrolled photos cannot be found again" in result.stderr
+    assert "facauth: not learned: some enrolled photos have no signature" in result.stderr
     assert templates(enrolled) == [(1, 0), (3, 0)]
 
 
 def test_a_face_under_two_names_is_not_learned(enrolled: Facauth) -> None:
     enrolled("register", "Second Name", "ada 2.jpg", "--allow-duplicate")
     result = enrolled("sign-in", "ada 3.jpg", "--as", "Ada", "--learn")
-    assert "not learned: the face is like somebody else's in the store" in result.stderr
+    assert "not learned: the face also resembles another enrolled person" in result.stderr
     assert templates(enrolled) == [(1, 0)]
 
 

@@ -268,7 +268,7 @@ def test_without_a_store_there_is_no_limit_and_no_trace(facauth: Facauth, world:
     for _ in range(12):
         result = facauth("sign-in", "stranger.jpg", exit_code=7)
         assert result.stderr == (
-            f"facauth: there is no store at {facauth.store}; facauth register makes one\n"
+            f"facauth: there is no store at {facauth.store}; facauth register creates it\n"
         )
     assert not facauth.store.parent.exists()
 

@@ -162,7 +162,7 @@ def test_where_nothing_is_to_be_shown_a_note_says_so(busy: Facauth) -> None:
     result = busy("log", "--verdict", "attack")
     assert (result.stdout, result.stderr) == (
         "",
-        f"facauth: the log of {busy.store} has no such entries\n",
+        f"facauth: the log of {busy.store} has no matching entries\n",
     )
     assert busy("log", "--verdict", "attack", "--quiet").stderr == ""
 
@@ -171,7 +171,7 @@ def test_without_a_store_there_is_no_log_and_none_is_made(facauth: Facauth) -> N
     result = facauth("log", exit_code=7)
     assert (result.stdout, result.stderr) == (
         "",
-        f"facauth: there is no store at {facauth.store}; facauth register makes one\n",
+        f"facauth: there is no store at {facauth.store}; facauth register creates it\n",
     )
     for options in ((), ("--verify",), ("--prune-older-than", "1d", "--yes")):
         assert facauth("log", *options, "--json", exit_code=7).codes == ["store.missing"]
@@ -282,7 +282,7 @@ def test_to_verify_or_prune_takes_no_filter(
     assert result.stdout == ""
     other = "--follow" if option[0] == "-f" else option[0]
     assert result.stderr == (
-        f"facauth: {purpose[0]} and {other} contradict each other; see facauth --help\n"
+        f"facauth: {purpose[0]} and {other} contradict each other; choose one\n"
     )
     assert busy.events() == before
 
@@ -330,7 +330,7 @@ def test_a_store_that_is_not_there_is_not_waited_for(facauth: Facauth) -> None:
     """It may be on a disk that is not mounted."""
     result = facauth("log", "--follow", exit_code=7)
     assert result.stderr == (
-        f"facauth: there is no store at {facauth.store}; facauth register makes one\n"
+        f"facauth: there is no store at {facauth.store}; facauth register creates it\n"
     )
     assert not facauth.store.parent.exists()
     cheap.enrol(facauth, "Ada")

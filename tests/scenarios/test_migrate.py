@@ -42,8 +42,8 @@ def test_an_older_store_is_brought_up_to_date(older: Facauth, photo: Photo) -> N
         f"the older store is kept as {backup(older)}\n"
     )
     assert result.stderr == (
-        f"facauth: {backup(older)} holds the older store; delete it when all is well "
-        "(remove, purge, register --replace and key init do)\n"
+        f"facauth: {backup(older)} holds the older store; delete it when you no longer "
+        "need it; remove, purge, register --replace and key init also delete it\n"
     )
     assert older.rows("SELECT id, name, name_key, enrolled_at FROM people") == people
     assert older.rows(f"SELECT {PHOTOS} FROM templates") == photos
@@ -206,7 +206,7 @@ def test_a_store_that_is_not_there(facauth: Facauth) -> None:
     facauth.store.parent.mkdir()
     refused(facauth, "store.missing")
     assert facauth("migrate", exit_code=7).stderr == (
-        f"facauth: there is no store at {facauth.store}; facauth register makes one\n"
+        f"facauth: there is no store at {facauth.store}; facauth register creates it\n"
     )
 
 

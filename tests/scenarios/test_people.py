@@ -163,6 +163,7 @@ def test_list_does_not_know_other_formats(enrolled: Facauth) -> None:
     assert "'yaml' is not one of 'table', 'plain', 'csv'" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_removed_person_can_no_longer_sign_in(enrolled: Facauth, photo: Photo) -> None:
     result = enrolled("remove", "EILEEN", "--yes")
     assert (result.stdout, result.stderr) == ("removed Eileen\n", "")

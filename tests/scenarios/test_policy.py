@@ -130,7 +130,7 @@ def test_an_enrolled_doubt_is_told_and_remembered_and_no_sign_in(
 ) -> None:
     score(DEFAULT.min_unsure_score)
     result = facauth("register", "Barack", photo(FIRST), photo(ANOTHER))
-    doubt = "enrolled in doubt: it is not sure that this is a live face"
+    doubt = "enrolled in doubt: the face is not surely live"
     told = [line for line in result.stderr.splitlines() if "in doubt" in line]
     assert told == [f"facauth: photo 1 of 2 is {doubt}", f"facauth: photo 2 of 2 is {doubt}"]
     assert facauth("list", "--json").json["people"][0]["accepted_spoof"] == 2
@@ -182,9 +182,9 @@ def test_a_refused_doubt_is_logged_and_tells_what_to_do(
     result = enrolled("sign-in", photo(AGAIN), exit_code=4)
     assert result.stdout == ""
     assert result.stderr == (
-        "facauth: this photo was taken where and when an enrolled one was; "
+        "facauth: this photo was taken in the same sitting as an enrolled photo; "
         "take a photo at another time or place\n"
-        "facauth: it is not sure that this is a live face; take a new photo in other light\n"
+        "facauth: the face is not surely live; take a new photo in other light\n"
     )
     assert enrolled.events()[-1] == (
         "sign-in",

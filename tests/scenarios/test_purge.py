@@ -139,7 +139,7 @@ def test_nobody_is_purged_unless_somebody_confirms(enrolled: Facauth) -> None:
     for given in (b"", b"y\n"):
         result = enrolled("purge", "--unused-for", "1y", exit_code=2, stdin=given)
         assert result.stdout == ""
-        assert result.stderr.startswith("facauth: Barack was last used ")
+        assert result.stderr.startswith("facauth: Barack was last active ")
         assert result.stderr.endswith("facauth: confirmation needs a terminal; add --yes\n")
     answer = enrolled("purge", "--unused-for", "1y", "--json", exit_code=2)
     assert (answer.codes, answer.json["people"]) == (["purge.unconfirmed"], None)
@@ -150,7 +150,7 @@ def test_nobody_is_purged_unless_somebody_confirms(enrolled: Facauth) -> None:
 
 def test_somebody_at_a_terminal_confirms(enrolled: Facauth) -> None:
     result = enrolled.on_terminal("purge", "--unused-for", "30d", typed=b"y\n")
-    assert "Delete these people for good?" in result.stderr
+    assert "Permanently delete these people?" in result.stderr
     assert enrolled.names() == {}
 
 

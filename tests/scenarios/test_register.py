@@ -17,7 +17,7 @@ def test_one_photo_registers_a_person(facauth: Facauth, photo: Photo) -> None:
     result = facauth("register", "Eileen", photo(EILEEN))
     assert result.stdout == "registered Eileen (1 photo)\n"
     assert result.stderr == (
-        "facauth: with three photos of different days 0.34 % of genuine tries fail "
+        "facauth: with three photos of different days, 0.34 % of the person's own sign-ins fail "
         "instead of 2.10 %\n"
     )
     assert facauth.names() == {"Eileen": 1}
@@ -28,7 +28,7 @@ def test_a_second_photo_brings_most_of_it(facauth: Facauth, photo: Photo) -> Non
     facauth.knows(Barack=photo(BARACK[0]))
     result = facauth("register", "Barack", photo(BARACK[1]))
     assert result.stdout == "registered Barack (2 photos)\n"
-    assert "0.34 % of genuine tries fail instead of 0.48 %" in result.stderr
+    assert "0.34 % of the person's own sign-ins fail instead of 0.48 %" in result.stderr
     assert facauth("register", "Barack", photo(BARACK[2]), "--quiet").stderr == ""
 
 
@@ -84,7 +84,7 @@ def test_every_photo_that_fails_is_named(facauth: Facauth, photo: Photo) -> None
     assert [line.partition(";")[0] for line in result.stderr.splitlines()] == [
         f"facauth: {none}: no face was found",
         "facauth: absent.jpg does not exist",
-        f"facauth: {two}: 2 faces of like size were found",
+        f"facauth: {two}: 2 faces of similar size were found",
     ]
     answer = facauth("register", "Barack", *images, "--json", exit_code=2)
     assert answer.codes == ["face.none", "image.missing", "face.several"]
@@ -222,7 +222,7 @@ def test_a_photo_of_two_people_is_refused(facauth: Facauth, photo: Photo) -> Non
     result = facauth("register", "Eileen", photo(TWO), exit_code=4)
     assert result.stdout == ""
     assert result.stderr == (
-        "facauth: 2 faces of like size were found; give a photo of one person\n"
+        "facauth: 2 faces of similar size were found; give a photo of one person\n"
     )
     assert facauth.names() == {}
 

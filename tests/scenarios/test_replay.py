@@ -32,8 +32,8 @@ FIRST, AGAIN, ANOTHER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
 SHOWN = "simulated_recapture.jpg"  # shows ANOTHER
 JOE = "biden_2010.jpg"
 PAD = ROOT.parent / "shared" / "data" / "pad"
-WHY = "this is the enrolled photo again, or was made from it"
-REFUSAL = f"facauth: {WHY}; take the photo again, from another place\n"
+WHY = "this is an enrolled photo, or was made from one"
+REFUSAL = f"facauth: {WHY}; take a new photo in another place\n"
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_a_signature_of_facauth_0_1_is_compared_as_far_as_it_can_be(
     scanned.change(f"UPDATE templates SET signature = {older}")
     note = (
         "facauth: the replay signature of 1 photo of Barack is of an older version, "
-        "so an edited copy is found less surely; register again with --replace\n"
+        "which detects edited copies less reliably; register again with --replace\n"
     )
     scanned.bind(liveness=alive)
     scanned("sign-in", photo(ANOTHER), exit_code=3)

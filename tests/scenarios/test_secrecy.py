@@ -22,7 +22,10 @@ SECRETS = {
     "FACAUTH_NEW_PASSPHRASE": NEW,
     "FACAUTH_EXPORT_PASSPHRASE": EXPORT,
 }
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc"),
+]
 
 
 @pytest.fixture

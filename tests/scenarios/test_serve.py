@@ -122,7 +122,7 @@ def test_it_needs_its_extra(facauth: Facauth) -> None:
     env = {"PYTHONPATH": f"{absent.parent}:{path}"}
     result = facauth.process("serve", env=env, exit_code=7)
     assert result.stderr.startswith(
-        "facauth: the server needs an extra that is not installed; pip install 'fastapi>="
+        "facauth: the web extra is not installed; pip install 'fastapi>="
     )
     assert "'uvicorn>=" in result.stderr
     assert facauth.process("serve", "--token", env=env).stdout  # which needs nothing of it

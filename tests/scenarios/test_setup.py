@@ -163,7 +163,7 @@ def test_every_command_warns_where_others_may_write(
     facauth.knows(Ada=photo("obama_2012.jpg"))
     facauth.store.parent.chmod(mode)
     folder = facauth.store.parent
-    warning = f"facauth: others may replace the store in {folder}; chmod go-w {folder}\n"
+    warning = f"facauth: other users can replace the store in {folder}; chmod go-w {folder}\n"
     again = photo("obama_2010.jpg")
     for command in (
         ("sign-in", again),
@@ -192,7 +192,7 @@ def test_a_sticky_folder_is_no_place_for_a_store_that_lasts(
     folder = facauth.store.parent
     folder.chmod(mode)
     cure = "keep it in a folder of your own"
-    warning = f"facauth: {folder} is shared, and no place for a store that lasts; {cure}\n"
+    warning = f"facauth: {folder} is a shared folder, which the system may clear; {cure}\n"
     assert facauth("list").stderr == warning
     checks = facauth("doctor", "--json", exit_code=7).json["checks"]
     assert [check["advice"] for check in checks if not check["ok"]] == [cure]
@@ -206,7 +206,7 @@ def test_nobody_is_told_to_change_a_folder_of_somebody_else(facauth: Facauth, ph
     folder.chmod(0o777)
     os.chown(folder, 65534, -1)
     cure = "keep it in a folder of your own"
-    said = f"facauth: others may replace the store in {folder}; {cure}\n"
+    said = f"facauth: other users can replace the store in {folder}; {cure}\n"
     assert facauth("list").stderr == said
     checks = facauth("doctor", "--json", exit_code=7).json["checks"]
     assert [check["advice"] for check in checks if not check["ok"]] == [cure]
@@ -215,7 +215,7 @@ def test_nobody_is_told_to_change_a_folder_of_somebody_else(facauth: Facauth, ph
 def test_every_command_warns_of_a_file_that_others_may_open(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Ada=photo(EILEEN))
     facauth.store.chmod(0o640)
-    warning = f"facauth: others may open {facauth.store}; chmod 600 {facauth.store}\n"
+    warning = f"facauth: other users can open {facauth.store}; chmod 600 {facauth.store}\n"
     assert facauth("list").stderr == warning
     assert warning in facauth("sign-in", photo(EILEEN), exit_code=3).stderr
 
@@ -420,7 +420,7 @@ def test_a_link_that_another_user_made_is_refused(
 def test_a_folder_of_another_user_is_warned_of(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Ada=photo(EILEEN))
     os.chown(facauth.store.parent, NOBODY, NOBODY)
-    assert f"others may replace the store in {facauth.store.parent};" in facauth("list").stderr
+    assert f"other users can replace the store in {facauth.store.parent};" in facauth("list").stderr
 
 
 @as_root

@@ -86,7 +86,7 @@ def test_one_known_face_of_two_does_not_sign_the_other_in(enrolled: Facauth, pho
     for more in ([], ["--as", "Eileen"]):
         result = enrolled("sign-in", photo(TWO), *more, exit_code=4)
         assert result.stdout == ""
-        why = "facauth: 2 faces of like size were found; give a photo of one person\n"
+        why = "facauth: 2 faces of similar size were found; give a photo of one person\n"
         assert result.stderr.endswith(why)
     assert enrolled.events()[-1] == ("sign-in", "unusable_image", "face.several")
 
@@ -95,7 +95,7 @@ def test_one_known_face_of_two_does_not_sign_the_other_in(enrolled: Facauth, pho
 def test_the_one_in_front_signs_in(enrolled: Facauth, altered: Altered) -> None:
     result = enrolled("sign-in", altered(BARACK[1], with_a_passer_by))
     assert result.stdout == "Barack\n"
-    assert "facauth: the photo shows 2 faces; the one that dominates counts\n" in result.stderr
+    assert "facauth: the photo shows 2 faces; only the dominant one counts\n" in result.stderr
 
 
 def test_who_stands_back_is_not_signed_in(enrolled: Facauth, altered: Altered) -> None:
@@ -232,8 +232,7 @@ def test_a_photo_of_a_screen_that_shows_somebody_enrolled_is_an_attack(
     result = enrolled("sign-in", photo(SIMULATED), "--as", "Barack", exit_code=3)
     assert result.stdout == ""
     assert result.stderr == (
-        "facauth: this looks like a photo of a screen or a print; "
-        "take the photo of the face itself\n"
+        "facauth: this looks like a photo of a screen or a print; take a photo of the face itself\n"
     )
     assert enrolled.enrolled() == before
     assert enrolled.events()[-1] == ("sign-in", "attack", "liveness.presentation_attack")

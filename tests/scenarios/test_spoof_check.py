@@ -92,7 +92,7 @@ def test_a_face_without_surroundings_cannot_be_judged(facauth: Facauth, altered:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [(NOBODY, "no face was found"), (TWO, "2 faces of like size were found")]
+    ("name", "why"), [(NOBODY, "no face was found"), (TWO, "2 faces of similar size were found")]
 )
 def test_without_one_face_there_is_nothing_to_judge(
     facauth: Facauth, photo: Photo, name: str, why: str
@@ -107,7 +107,7 @@ def test_the_face_that_dominates_is_judged(facauth: Facauth, altered: Altered) -
         crowd = altered(name, with_a_passer_by)
         result = facauth("spoof-check", crowd, exit_code=code)
         assert result.stdout.startswith(f"{crowd}: {verdict}")
-        assert result.stderr == "facauth: the photo shows 2 faces; the one that dominates counts\n"
+        assert result.stderr == "facauth: the photo shows 2 faces; only the dominant one counts\n"
 
 
 def test_a_path_that_does_not_exist_is_a_usage_error(facauth: Facauth) -> None:

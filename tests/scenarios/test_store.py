@@ -45,7 +45,7 @@ def readers(photo: Photo) -> list[tuple[str, ...]]:
 def test_a_store_that_is_not_there_is_not_an_empty_one(facauth: Facauth, photo: Photo) -> None:
     for command in readers(photo):
         result = facauth(*command, exit_code=7)
-        said = f"facauth: there is no store at {facauth.store}; facauth register makes one\n"
+        said = f"facauth: there is no store at {facauth.store}; facauth register creates it\n"
         assert (result.stdout, result.stderr) == ("", said), command
     assert not facauth.store.parent.exists()
     assert tree(facauth.here) == {}
@@ -128,6 +128,7 @@ def test_numbers_are_never_used_again(facauth: Facauth, photo: Photo) -> None:
     assert numbers == [(1, 1), (2, 2), (3, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_stores_of_every_version_can_be_migrated(
     facauth: Facauth, photo: Photo, version: int

@@ -119,11 +119,12 @@ def test_a_result_that_cannot_be_written_has_a_code_and_a_message(
         result = enrolled.shell(f'"$@" {arguments} {nowhere}', exit_code=74)
         said = f"{done}the result could not be written ({NOWHERE[nowhere]}); "
         last = result.stderr.splitlines()[-1]
-        assert last == f"facauth: {said}have stdout lead to where there is room"
+        assert last == f"facauth: {said}redirect stdout to a file that can be written"
         assert "internal" not in result.stderr
     assert enrolled.names() == {"Joe": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nowhere", ["2>/dev/full", "2>&-"])
 def test_lost_notes_change_no_answer(enrolled: Facauth, photo: Photo, nowhere: str) -> None:
     for call, exit_code, stdout in (
@@ -167,7 +168,7 @@ def test_without_a_terminal_nothing_is_removed_unless_confirmed(enrolled: Facaut
 
 def test_at_a_terminal_somebody_is_asked_first(enrolled: Facauth) -> None:
     declined = enrolled.on_terminal("remove", "barack", typed=b"n\n", exit_code=2)
-    assert declined.stderr.startswith("Delete Barack for good? [y/N]: ")
+    assert declined.stderr.startswith("Permanently delete Barack? [y/N]: ")
     assert "nothing was deleted" in declined.stderr
     assert enrolled.names() == {"Barack": 1}
     agreed = enrolled.on_terminal("remove", "barack", typed=b"y\n")

@@ -28,7 +28,10 @@ EILEEN, JOE, BARACK, AGAIN = "collins.png", "biden_2010.jpg", "obama_2012.jpg", 
 PASSPHRASE = "correct horse battery staple"
 VARIABLE = "FACAUTH_EXPORT_PASSPHRASE"
 ERASURE = "facauth: facauth remove does not reach this file; delete it when you no longer need it\n"
-NOT_ENCRYPTED = "facauth: the file is not encrypted: anybody who can read it has these faces\n"
+NOT_ENCRYPTED = (
+    "facauth: the file is not encrypted: anybody who can read it gets the biometric data of"
+    " these people\n"
+)
 NO_TERMINAL = "the export needs a passphrase, and there is no terminal to ask for it"
 NOBODY_TO_ASK = f"facauth: {NO_TERMINAL}; set {VARIABLE}\n"
 
@@ -254,7 +257,7 @@ def test_nobody_is_exported_who_is_not_there(
         for whom in ("--all", "Ada"):
             result = enrolled("export", whom, "x.json", exit_code=7)
             assert result.stderr == (
-                f"facauth: there is no store at {path}; facauth register makes one\n"
+                f"facauth: there is no store at {path}; facauth register creates it\n"
             )
             assert not path.exists()
         Store.open(path, create=True).close()
@@ -382,7 +385,7 @@ def test_a_short_passphrase_is_refused(enrolled: Facauth, monkeypatch: pytest.Mo
     for short in ("", "hunter2"):
         monkeypatch.setenv(VARIABLE, short)
         result = enrolled("export", "--all", "all.json", exit_code=2)
-        assert "that passphrase is too short; use 15 characters or more" in result.stderr
+        assert "the passphrase is too short; use 15 characters or more" in result.stderr
     assert tree(enrolled.here) == {}
 
 
@@ -401,7 +404,7 @@ def test_a_wrong_passphrase_and_an_altered_file_open_nothing(
         result = enrolled("import", "all.json", exit_code=7)
         assert result.stderr == (
             "facauth: all.json is not opened by this passphrase, or was altered;"
-            " enter the passphrase that it was exported with\n"
+            " enter the passphrase of the export\n"
         )
         assert not path.exists()
 
@@ -417,7 +420,7 @@ def test_a_name_that_is_there_is_refused_with_everybody_else(enrolled: Facauth) 
     assert result.stdout == ""
     assert result.stderr == (
         "facauth: barack is enrolled already;"
-        " nobody was imported; rename or remove that one first\n"
+        " nobody was imported; rename or remove the enrolled person first\n"
     )
     assert enrolled.enrolled() == before
     assert events(enrolled, "import") == [("conflict", None, "name.taken")]
@@ -449,7 +452,7 @@ def test_photos_of_other_networks_come_along_and_need_new_ones(
     enrolled.store.unlink()
     result = enrolled("import", "all.json")
     assert result.stderr == (
-        "facauth: some people need a new photo: other networks encoded theirs\n"
+        "facauth: some people need a new photo: their photos were encoded by other networks\n"
     )
     people = enrolled("list", "--json").json["people"]
     assert [(row["name"], row["needs_new_photo"]) for row in people] == [
@@ -480,7 +483,7 @@ def test_consent_and_times_are_kept(enrolled: Facauth) -> None:
         (b"", "it is not JSON"),
         (b"dear diary", "it is not JSON"),
         (b'{"format": "facauth-export/1", "people": [{"name": "\\u001b[2J"}]}', "people[0] is not"),
-        (b'{"format": "facauth-export/1", "people": []}', "it holds nobody"),
+        (b'{"format": "facauth-export/1", "people": []}', "it holds no people"),
     ],
 )
 def test_what_is_no_export_is_refused_in_one_line(
@@ -488,7 +491,7 @@ def test_what_is_no_export_is_refused_in_one_line(
 ) -> None:
     (facauth.here / "x\x1b[2J.json").write_bytes(content)
     result = facauth("import", "x\x1b[2J.json", exit_code=7)
-    assert result.stderr.startswith(f"facauth: x\\x1b[2J.json is no sound export: {message}")
+    assert result.stderr.startswith(f"facauth: x\\x1b[2J.json is not a sound export: {message}")
     assert result.stderr.endswith("; nothing was imported; export it again\n")
     assert result.stderr.count("\n") == 1
     assert facauth("import", "-", "--json", stdin=content, exit_code=7).codes == ["import.unsound"]
@@ -519,7 +522,7 @@ def test_a_file_without_end_is_not_read_to_its_end(
     with file.open("wb") as sparse:
         sparse.truncate(2**40)
     result = facauth("import", "sparse.json", exit_code=7)
-    assert "sparse.json is no sound export: it is too large" in result.stderr
+    assert "sparse.json is not a sound export: it is too large" in result.stderr
 
 
 # --- encrypted stores ----------------------------------------------------------------------------

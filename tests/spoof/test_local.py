@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -63,3 +64,12 @@ def test_a_flat_picture_is_like_nothing() -> None:
     flat = np.full((ALIGNED_PX, ALIGNED_PX), 128, np.uint8)
     found = [fine_detail(flat, face(1)), fine_detail(face(1), flat), fine_detail(flat, flat)]
     assert all(math.isfinite(each) and each < 0.5 for each in found)
+
+
+def test_threads_of_a_server_compare_as_one_does() -> None:
+    """What OpenCV keeps between calls is not shared: threads crashed the process, or each other."""
+    pairs = [(face(seed), np.roll(face(seed + seed % 2), seed, axis=1)) for seed in range(8)]
+    alone = [fine_detail(*pair) for pair in pairs]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda pair: fine_detail(*pair), pairs * 16))
+    assert together == alone * 16

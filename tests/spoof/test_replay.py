@@ -89,6 +89,7 @@ COPIES: dict[str, Callable[[Pixels], Pixels]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PORTRAITS)
 @pytest.mark.parametrize("copy", COPIES)
 def test_a_digital_copy_is_the_enrolled_picture(name: str, copy: str) -> None:

@@ -388,6 +388,7 @@ def test_the_folder_holds_nothing_but_the_store(
     assert sorted(os.listdir(path.parent / "keys")) == ["key"]  # noqa: PTH208
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_what_is_sorted_is_not_left_in_a_temporary_file(path: Path) -> None:
     with Store.open(path, create=True) as store:

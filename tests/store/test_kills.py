@@ -20,7 +20,10 @@ import pytest
 from killer import Failed, Mode
 
 WHY_NOT = killer.why_not()
-pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)),
+]
 
 TOP = Path(__file__).parents[2]
 EVERY = 23  # kills of which one is tried; no multiple of the ways to die, so that all come up

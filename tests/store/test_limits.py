@@ -323,6 +323,7 @@ def test_whatever_clocks_do_nobody_gets_a_try_too_early(
             assert model.store.person("Ada").failures() == model.failures
 
 
+@pytest.mark.slow
 @given(
     steps=st.lists(st.tuples(WAITS, ENDS), max_size=150),
 )

@@ -159,6 +159,7 @@ def replaced(store: Store, number: int) -> None:
         person.add(change, CONTRACT, [photo(5000 + number)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_after_any_changes_it_is_as_the_templates_are(
     store: Store, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -379,7 +380,7 @@ def test_a_sealed_block_fits_in_its_place_only(
     store.refresh(CONTRACT, Gallery.of)
     if what == "contract":  # the same people, and as many photos of each
         alter(path, "UPDATE means SET contract = ?", OTHER)
-        with pytest.raises(SetupProblem, match="does not fit"):
+        with pytest.raises(SetupProblem, match="do not fit"):
             searched(store, OTHER)
         return
     if what == "block":
@@ -521,6 +522,7 @@ def mean_of(*seeds: int) -> list[bytes]:
     return [whole(mean), mean.tobytes()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("erase", [remove, replaced])
 def test_nothing_of_the_mean_of_who_was_removed_is_left(
     store: Store, path: Path, encrypted: bool, erase: Callable[[Store, int], None]

@@ -254,6 +254,7 @@ except FacauthError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["encrypted", "rotated"])
 def test_of_several_at_once_each_succeeds_or_says_so(path: Path, what: str) -> None:
     if what == "rotated":

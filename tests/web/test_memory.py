@@ -18,6 +18,8 @@ from serving import BARACK, BARACK_AGAIN, Served, sent, serving
 
 from facauth.web.workers import MAX_WORKER_MB
 
+pytestmark = pytest.mark.slow
+
 OTHER = "127.0.0.2"  # another client on the same machine
 SIZE = (10_000, 5_000)  # 50 megapixels, the most that is taken
 

@@ -1,4 +1,4 @@
-"""Copies of a store: made beside it, made elsewhere, and put back."""
+"""Copies of a store: made beside it, made elsewhere, and restored."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from facauth.store.sqlite.connection import connect_to, version_of, write_ahead
 from facauth.store.sqlite.faults import explained
 from facauth.store.sqlite.soundness import faults, recover
 
-# What SQLite locks of a database, from its pending byte on (sqlite.org/fileformat2.html, 1.2.12):
-# whoever has all of it is alone, whatever the file holds.
+# The bytes that SQLite locks, from its pending byte on (sqlite.org/fileformat2.html, 1.2.12). A
+# process that holds all of them is alone.
 LOCKED_FROM, LOCKED_BYTES = 2**30, 512
 HEADER_BYTES = 4096  # written last
 # Beside a store: copies from before a migration, from before a restore, and unfinished ones.
@@ -33,7 +33,7 @@ UNFINISHED = r"(v\d+\.backup|restored)\.part"
 
 
 def back_up(path: Path, version: int) -> Path:
-    """A copy of the store beside it, whole and private; what has its name is replaced."""
+    """Copy the store beside itself, whole and private; an older copy of that name is replaced."""
     target = real(path).with_name(f"{real(path).name}.v{version}.backup")
     making = target.with_name(f"{target.name}.part")
     with explained(path):
@@ -45,10 +45,10 @@ def back_up(path: Path, version: int) -> Path:
 
 
 def write_backup(path: Path, out: Path) -> int:
-    """A copy of the store in a new file, whole and private; how many people are in it.
+    """Copy the store into a new file, whole and private; returns the number of people.
 
-    It is of one moment, whoever writes meanwhile. What is sealed stays so. Raises UsageProblem if
-    there is something at `out`, SetupProblem for a store that is not sound.
+    The copy is of one moment, and sealed data stays sealed. Raises UsageProblem if `out` exists,
+    SetupProblem for a damaged store.
     """
     with explained(path):
         recover(path)
@@ -76,7 +76,7 @@ def _make(path: Path, making: Path) -> int:
     reserve(making)
     try:
         with closing(connect_to(path)) as source, closing(sqlite3.connect(making)) as copy:
-            copy.execute("PRAGMA locking_mode = EXCLUSIVE")  # needs no file beside it for that
+            copy.execute("PRAGMA locking_mode = EXCLUSIVE")  # so that it needs no files beside it
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
             _require_sound(copy, path, RESTORE)
@@ -96,11 +96,11 @@ def _people(db: sqlite3.Connection) -> int:
 
 
 def restore(path: Path, source: Path) -> tuple[int, Path | None]:
-    """Put a copy, with the log beside it if it has one, in the place of the store.
+    """Replace the store with a copy, with the log beside the copy if it has one.
 
-    How many people are in it, and what was there, which is kept beside it. Nobody can have the
-    store open meanwhile; until the copy is whole nobody can open it either. Raises SetupProblem,
-    and nothing has changed then, if the copy is not sound or somebody has the store open.
+    Returns the number of people, and the earlier store, which is kept beside the new one. No other
+    process can open the store meanwhile. Raises SetupProblem if the copy is damaged or the store is
+    in use; then nothing has changed.
     """
     target = real(path)
     making = target.with_name(f"{target.name}.restored.part")
@@ -113,7 +113,7 @@ def restore(path: Path, source: Path) -> tuple[int, Path | None]:
         files.make_folders(target)
         with alone(target, in_use(path)):
             try:
-                people = _taken(source, making)
+                people = _copied(source, making)
                 if not os.path.lexists(target):
                     making.rename(target)
                     sync_folder(target)
@@ -124,8 +124,8 @@ def restore(path: Path, source: Path) -> tuple[int, Path | None]:
                     erase(left)
 
 
-def _taken(source: Path, making: Path) -> int:
-    """A copy of a copy, checked; its own log, which belongs to it, is taken over in it."""
+def _copied(source: Path, making: Path) -> int:
+    """Copy and check a backup; its own log is taken over into the copy."""
     pairs = zip((source, logs(source)[0]), (making, logs(making)[0]), strict=True)
     for there, here in pairs:
         erase(here)
@@ -141,7 +141,7 @@ def _taken(source: Path, making: Path) -> int:
 
 
 def _put_in_place(making: Path, path: Path) -> Path | None:
-    """Write over the file itself: who waits to open it must not have another one by then."""
+    """Overwrite the file in place: a process that waits to open it must get the new content."""
     require_own_file(path)
     with _held(path) as file, making.open("rb") as copy:
         aside = None
@@ -160,7 +160,7 @@ def _put_in_place(making: Path, path: Path) -> Path | None:
 
 
 def _write_over(file: BinaryIO, copy: BinaryIO) -> None:
-    """The header goes first and comes last: without it the file is nobody's store."""
+    """Erase the header first and write it last: without it the file is not a store."""
     files.make_private(file)
     file.seek(0)
     file.write(bytes(HEADER_BYTES))
@@ -176,7 +176,7 @@ def _write_over(file: BinaryIO, copy: BinaryIO) -> None:
 
 @contextmanager
 def _held(path: Path) -> Iterator[BinaryIO]:
-    """The file, once no SQLite has it open. Open it nowhere else within: that would let go of it.
+    """The file, once no SQLite has it open. Opening it again within would release the lock.
 
     Raises SetupProblem.
     """
@@ -202,7 +202,7 @@ def _write_private(path: Path, content: BinaryIO) -> None:
 
 
 def discard_backups(path: Path) -> None:
-    """Delete the copies that were made beside a store, for they hold what was deleted from it."""
+    """Delete the copies beside a store: they hold data that was deleted from it."""
     with explained(path):
         _discard(path, KINDS)
 
@@ -210,6 +210,6 @@ def discard_backups(path: Path) -> None:
 def _discard(path: Path, kinds: str) -> None:
     store = real(path)
     made = re.compile(rf"{re.escape(store.name)}\.({kinds})(-journal|-wal|-shm)?")
-    for each in store.parent.iterdir():
-        if made.fullmatch(each.name):
-            erase(each)
+    for file in store.parent.iterdir():
+        if made.fullmatch(file.name):
+            erase(file)

@@ -1,4 +1,4 @@
-"""Connections to SQLite files, and transactions on them; nothing of facauth's own rules."""
+"""Connections to SQLite files, and transactions on them; none of facauth's rules."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ MAX_VALUE_BYTES = 2**22
 def connect(name: str) -> sqlite3.Connection:
     """Autocommit: transactions are begun and ended by `transaction` alone."""
     db = sqlite3.connect(name, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)  # seen before such a value is read
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)  # checked before a value is read
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")
-    db.execute("PRAGMA temp_store = MEMORY")  # what it sorts would be left in /var/tmp
-    # facauth stores no other text than UTF-8; what something else stored is shown, and equals none.
+    db.execute("PRAGMA temp_store = MEMORY")  # otherwise sorted data stays in /var/tmp
+    # facauth stores UTF-8 only; other text can be shown, and equals no text of facauth.
     db.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     return db
 
 
 def connect_to(path: Path) -> sqlite3.Connection:
-    """A connection to a file that may be ours; nothing of it has been read yet.
+    """A connection to a file that may be a store; nothing is read yet.
 
-    What cannot be written is read as it is, and nothing is left beside it.
+    A file that cannot be written is opened as immutable, so that nothing is left beside it.
     """
     require_store_file(path)
     mode = "rw"
     if not writable(path):
         if has_log(path):
-            what = "cannot be written, and part of it is still in its log"
+            what = "cannot be written, and part of its data is still in its log"
             raise unfit("store.read_only", path, what, "open it once where it can be written")
         mode = "ro&immutable=1"
     return connect(uri(path, mode))
 
 
 def uri(path: Path, mode: str = "rw") -> str:
-    """The file, as SQLite is told of it."""
+    """The URI of the file, for SQLite."""
     return f"file://{quote(os.fsencode(path.absolute()))}?mode={mode}"
 
 
@@ -62,7 +62,7 @@ def transaction(db: sqlite3.Connection, path: Path) -> Iterator[None]:
     try:
         yield
         with explained(path):
-            db.execute("COMMIT")  # which leaves the transaction open if it fails
+            db.execute("COMMIT")  # if it fails, the transaction stays open
     except BaseException:
         with suppress(sqlite3.Error):  # after a full disk SQLite has rolled back by itself
             db.execute("ROLLBACK")
@@ -70,7 +70,7 @@ def transaction(db: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 
 def version_of(db: sqlite3.Connection, path: Path) -> int:
-    """The schema version, raises SetupProblem unless it can be read here."""
+    """The schema version; raises SetupProblem unless this facauth can read it."""
     with _reading(db):
         ours, damaged = schema.is_ours(db), schema.is_damaged(db)
         version = schema.version(db)
@@ -82,13 +82,13 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     if version > len(schema.MIGRATIONS):
         raise unfit("store.newer", path, "was written by a newer facauth", "update facauth")
     if not as_made:
-        what = "was changed by something else: it has other tables, or more"
+        what = "was changed by another program: its tables are not those of facauth"
         raise unfit("store.altered", path, what, RESTORE)
     return version
 
 
 def write_ahead(db: sqlite3.Connection) -> None:
-    """Log ahead from now on. SQLite itself does not wait here for others who do the same."""
+    """Turn the write-ahead log on. SQLite itself does not wait for others that do the same."""
     deadline = monotonic() + BUSY_TIMEOUT_S
     while True:
         try:

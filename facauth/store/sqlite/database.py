@@ -29,7 +29,7 @@ from facauth.store.sqlite.soundness import faults, recover, require_sound_core
 
 
 class Database:
-    """An open file (or memory); nothing is written by several statements outside `transaction`."""
+    """An open file, or memory; several statements write only within `transaction`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
@@ -38,10 +38,9 @@ class Database:
 
     @classmethod
     def open(cls, path: Path, *, create: bool = False) -> Database:
-        """Open the file at `path`, which is of this schema version; make it if `create`.
+        """Open the file at `path`; create it if `create`.
 
-        Raises SetupProblem if there is none, and for anything that is not a sound facauth store of
-        this version.
+        Raises SetupProblem for a store that is missing, damaged or of another version.
         """
         with explained(path):
             if create:
@@ -56,7 +55,7 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Leave it."""
+        """Close the file."""
         with explained(self.path):
             self._db.close()
 
@@ -74,12 +73,12 @@ class Database:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether what is written now stands or falls with something else."""
+        """Whether a transaction is open."""
         return self._db.in_transaction
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, and alone: other writers wait, and read what was written."""
+        """A transaction: all or nothing, and one at a time; other writers wait."""
         with transaction(self._db, self.path):
             self.require_unchanged()
             before = self._generation
@@ -93,7 +92,7 @@ class Database:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Within, nothing waits for another process: what cannot be had is refused as busy."""
+        """Do not wait for other processes within: a busy store is refused at once."""
         self.write("PRAGMA busy_timeout = 0")
         try:
             yield
@@ -102,7 +101,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """What is read within is of one moment, whatever others write; write nothing yourself."""
+        """A snapshot: reads within see one state, whatever others write. Do not write within."""
         self.write("BEGIN")
         try:
             self.require_unchanged()
@@ -112,10 +111,7 @@ class Database:
                 self.write("ROLLBACK")
 
     def require_unchanged(self) -> None:
-        """Another process may have migrated the store, or given it another key, since we opened.
-
-        Raises SetupProblem then.
-        """
+        """Raises SetupProblem if another process migrated the store or changed its key."""
         with explained(self.path):
             now = schema.generation(self._db)
         if self._generation != now:
@@ -133,19 +129,19 @@ class Database:
             return row
 
     def write(self, statement: str, *values: object) -> int:
-        """How many rows were changed."""
+        """Run a statement; returns the number of changed rows."""
         with explained(self.path):
             return self._db.execute(statement, values).rowcount
 
     def empty_log(self) -> None:
-        """Empty the write-ahead log, so that what was deleted is not left in it."""
+        """Empty the write-ahead log, so that deleted data does not stay in it."""
         with explained(self.path):
             (busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise unfit(
                 "store.busy",
                 self.path,
-                "is read by another process, so what was deleted is still in its log",
+                "is read by another process; deleted data is still in its log",
                 "end that process; the next command empties the log",
             )
 
@@ -156,7 +152,7 @@ class Database:
 
 
 def _make(path: Path) -> None:
-    """A store with nobody in it, whole or not at all, unless there is something at `path`."""
+    """Create an empty store, whole or not at all, unless `path` exists."""
     make_folders(path)
     with alone(path, in_use(path)):
         if os.path.lexists(path):
@@ -175,10 +171,10 @@ def _make(path: Path) -> None:
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    """Nothing is written before the file has shown that it is ours, and sound as far as is seen."""
+    """Check that the file is a sound store before anything is written."""
     if version_of(db, path) < len(schema.MIGRATIONS):
         raise unfit("store.older", path, "was made by an older facauth", "run facauth migrate")
     require_sound_core(db, path)
     db.execute("PRAGMA synchronous = FULL")
     if writable(path):
-        write_ahead(db)  # a backup does not, until it is one no more
+        write_ahead(db)  # a backup has none until it is opened for writing

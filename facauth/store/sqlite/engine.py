@@ -99,7 +99,7 @@ class SqliteEngine:
         return self.db.one("SELECT 1 FROM people WHERE uid = ?", uid) is not None
 
     def state(self) -> object:
-        """Every change of people is an event as well."""
+        """The newest event that changed people, and the templates."""
         newest = self.db.one(
             """SELECT id FROM events
             WHERE command NOT IN ('sign-in', 'unlock', 'export') OR verdict = 'learned'
@@ -109,7 +109,7 @@ class SqliteEngine:
 
     def encodings(self, people: Sequence[int] | None) -> list[Row]:
         where, values = _whose(people)
-        # typeof, for IS NULL would read the signatures, which are 70 times as long as all the rest.
+        # typeof: IS NULL would read the signatures, which are 70 times as long as all the rest.
         return self.db.all(
             f"""SELECT p.id, p.uid, p.name, p.wrapped_key, p.name_key, t.encoding, t.contract,
                 t.accepted_spoof, typeof(t.signature) <> 'null', t.learned, t.enrolled_at
@@ -163,12 +163,12 @@ class SqliteEngine:
     def template_counts(self, contract: str, people: range) -> NDArray[np.intp]:
         import numpy as np
 
-        (of_whom,) = self.db.one(  # as text: in a fifth of the time that so many rows would take
+        (numbers,) = self.db.one(  # as text: a fifth of the time of as many rows
             """SELECT group_concat(person_id - ?) FROM templates
             WHERE contract = ? AND person_id BETWEEN ? AND ?""",
             *(people[0], contract, people[0], people[-1]),
         ) or (None,)
-        return np.bincount(np.fromstring(of_whom or "", np.intp, sep=","), minlength=len(people))
+        return np.bincount(np.fromstring(numbers or "", np.intp, sep=","), minlength=len(people))
 
     def block_ids(self, contract: str) -> dict[int, int]:
         return dict(self.db.all("SELECT block, id FROM means WHERE contract = ?", contract))
@@ -311,7 +311,7 @@ class SqliteWriter(SqliteEngine):
 
 
 def _whose(people: Sequence[int] | None) -> tuple[str, Sequence[int]]:
-    """Which people a query is about."""
+    """The condition of a query for these people."""
     if people is None:
         return "", ()
     if isinstance(people, range):

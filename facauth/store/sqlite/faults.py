@@ -1,4 +1,4 @@
-"""SQLite's errors, and the system's, in facauth's words."""
+"""The errors of SQLite and of the system, as SetupProblem."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ UNFORESEEN = ("store.unusable", "cannot be used", "run facauth doctor")
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Foreign errors become a SetupProblem here, and only here.
+    """Turn errors of SQLite and of the system into SetupProblem.
 
-    Wrap statements and calls of the system with it, never a caller's code: a ValueError of that is
-    a fault of the program.
+    Wrap statements and system calls with it, never the code of a caller: a ValueError there is a
+    bug.
     """
     try:
         yield

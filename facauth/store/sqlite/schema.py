@@ -1,4 +1,4 @@
-"""The tables of a store, and how an older store becomes a current one."""
+"""The tables of a store, and the migrations of older stores."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ APPLICATION_ID = 0x66614175  # "faAu": tells a facauth store from any other SQLi
 
 DAMAGED_ID = 0x66614158  # "faAX": one that was found damaged, and must not be opened
 
-# The hash of what a store of the newest version consists of (`as_made`), which spares every command
-# the making of one in memory: 4 ms. With another hash that is what it is compared with.
+# The hash of the tables of the newest version (`as_made`). It saves every command 4 ms: only a
+# store with another hash is compared with one that is made in memory.
 NEWEST = "2b8fbe68d5d994f8dd65e1dc125ffa19"
 
-# Of SQL: what means nothing, a string, a quoted name, a word, or any other character.
+# Tokens of SQL: blanks and comments, a string, a quoted name, a word, or any other character.
 TOKEN = re.compile(
     r"""(?P<nothing>--[^\n]*|/\*.*?(?:\*/|\Z)|\s+) | (?P<text>'(?:[^']|'')*')
     | "(?P<name>[^"]*)" | \w+ | .""",
@@ -60,13 +60,13 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
         """CREATE TABLE people (
             id INTEGER PRIMARY KEY,
             name TEXT NOT NULL,
-            name_key TEXT NOT NULL UNIQUE,  -- NFC and case-folded: what names are compared by
+            name_key TEXT NOT NULL UNIQUE,  -- NFC and case-folded, for comparisons
             enrolled_at TEXT NOT NULL       -- UTC, ISO 8601, as every time here
         ) STRICT""",
         """CREATE TABLE templates (
             id INTEGER PRIMARY KEY,
             person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
-            contract TEXT NOT NULL,         -- what made the encoding; others are never compared
+            contract TEXT NOT NULL,         -- networks and preprocessing; others are never compared
             encoding BLOB NOT NULL,         -- 256 float32, little-endian, unit length; or sealed
             enrolled_at TEXT NOT NULL
         ) STRICT""",
@@ -82,13 +82,13 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
         "CREATE INDEX events_of_person ON events (person_id, verdict, at)",
     ),
     (
-        # What finds the photo again (spoof.signature); null where it was not to be kept.
+        # The replay signature (spoof.signature); null if it was not to be kept.
         "ALTER TABLE templates ADD COLUMN signature BLOB",
-        # 1: enrolled without a look at liveness.
+        # 1: enrolled without a liveness check.
         "ALTER TABLE templates ADD COLUMN accepted_spoof INTEGER NOT NULL DEFAULT 0",
     ),
     (
-        # A random name that stands for the person where the name must be forgotten: in the log.
+        # A random id, which stands for the person in the log, where the name must not stay.
         "ALTER TABLE people ADD COLUMN uid TEXT NOT NULL DEFAULT ''",
         "UPDATE people SET uid = lower(hex(randomblob(16)))",
         "CREATE UNIQUE INDEX people_uid ON people (uid)",
@@ -105,11 +105,11 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
             wrapped_master BLOB NOT NULL
         ) STRICT""",
         """CREATE TABLE tries (
-            subject TEXT PRIMARY KEY,       -- a person's uid, or empty: everybody at once
-            round INTEGER NOT NULL,         -- goes up with each success
-            failures INTEGER NOT NULL,      -- in this round, those under way included
-            failed_at_s REAL NOT NULL,      -- when the last was begun, by the clock of the world
-            failed_boot_s REAL NOT NULL     -- and by the one since this machine was started
+            subject TEXT PRIMARY KEY,       -- a person's uid; empty: sign-ins without a name
+            round INTEGER NOT NULL,         -- rises with each success
+            failures INTEGER NOT NULL,      -- in this round, with running attempts
+            failed_at_s REAL NOT NULL,      -- start of the last one, by the time of day
+            failed_boot_s REAL NOT NULL     -- and by the time since the start of the machine
         ) STRICT""",
         "ALTER TABLE events RENAME TO old_events",
         "DROP INDEX events_of_person",
@@ -119,8 +119,8 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
             command TEXT NOT NULL,
             verdict TEXT NOT NULL,
             reasons TEXT,                   -- reason codes; never a score, path or encoding
-            subject TEXT,                   -- a person's uid: of who was removed it says nothing
-            error_rate REAL,                -- what was asked of a sign-in
+            subject TEXT,                   -- a person's uid; after a removal it refers to nobody
+            error_rate REAL,                -- the highest that a sign-in accepts
             hash BLOB NOT NULL,             -- of the entry before and of this one (store.log)
             anchor BLOB                     -- of the hash, with the key; null if not encrypted
         ) STRICT""",
@@ -137,21 +137,21 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     (
         # 1: added by a sign-in (--learn), not by register.
         "ALTER TABLE templates ADD COLUMN learned INTEGER NOT NULL DEFAULT 0",
-        # What a large store is searched by (store.means): made of templates, and made anew.
+        # The search blocks of a large store (store.means): made of templates, and made again.
         """CREATE TABLE means (
-            id INTEGER PRIMARY KEY,         -- random: another one whenever the block is made anew
+            id INTEGER PRIMARY KEY,         -- random; a block that is made again has another one
             block INTEGER NOT NULL,         -- person ids from block * 256 on
             contract TEXT NOT NULL,
             vectors BLOB NOT NULL,          -- 256 x 256 int16, little-endian, by 32767; or sealed
             UNIQUE (block, contract)
         ) STRICT""",
-        # Who can be compared is counted without a look at the rows, which are long.
+        # The comparable people are counted without reading the rows, which are long.
         "CREATE INDEX templates_of_contract ON templates (contract, person_id)",
         "CREATE INDEX templates_learned ON templates (person_id) WHERE learned = 1",
     ),
     (
-        # People and templates anew, so that no number is ever used again (AUTOINCREMENT), and so
-        # that nobody can be deleted of whom a template is left.
+        # New tables: ids are never used again (AUTOINCREMENT), and a person with templates cannot
+        # be deleted.
         *(f"DROP INDEX {index}" for index in PEOPLE_INDEXES),
         "ALTER TABLE people RENAME TO old_people",
         "ALTER TABLE templates RENAME TO old_templates",
@@ -159,21 +159,21 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             uid TEXT NOT NULL UNIQUE,       -- random: stands for the person in the log
             name TEXT NOT NULL,
-            name_key TEXT NOT NULL UNIQUE,  -- NFC and case-folded: what names are compared by
+            name_key TEXT NOT NULL UNIQUE,  -- NFC and case-folded, for comparisons
             enrolled_at TEXT NOT NULL,
             wrapped_key BLOB,               -- null in a store that is not encrypted
             consent TEXT,
             purpose TEXT,
             consent_at TEXT,
-            last_sign_in_at TEXT            -- kept here, for entries of the log may be pruned
+            last_sign_in_at TEXT            -- kept here, because the log may be pruned
         ) STRICT""",
         """CREATE TABLE templates (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             person_id INTEGER NOT NULL REFERENCES people (id),
-            contract TEXT NOT NULL,         -- what made the encoding; others are never compared
+            contract TEXT NOT NULL,         -- networks and preprocessing; others are never compared
             encoding BLOB NOT NULL,         -- 256 float32, little-endian, unit length; or sealed
-            signature BLOB,                 -- what finds the photo again (spoof.signature), or null
-            accepted_spoof INTEGER NOT NULL CHECK (accepted_spoof IN (0, 1)),  -- liveness unseen
+            signature BLOB,                 -- replay signature (spoof.signature), or null
+            accepted_spoof INTEGER NOT NULL CHECK (accepted_spoof IN (0, 1)),  -- 1: unchecked
             learned INTEGER NOT NULL CHECK (learned IN (0, 1)),  -- 1: added by a sign-in
             enrolled_at TEXT NOT NULL
         ) STRICT""",
@@ -187,7 +187,7 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
         "DROP TABLE old_templates",
         "DROP TABLE old_people",
         "CREATE INDEX templates_of_person ON templates (person_id)",
-        # Who can be compared is counted without a look at the rows, which are long.
+        # The comparable people are counted without reading the rows, which are long.
         "CREATE INDEX templates_of_contract ON templates (contract, person_id)",
         "CREATE INDEX templates_learned ON templates (person_id) WHERE learned = 1",
         "DROP INDEX events_of_subject",
@@ -203,57 +203,57 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
 
 
 def version(db: sqlite3.Connection) -> int:
-    """How many of the migrations the store has had."""
+    """The number of migrations that the store has had."""
     return _pragma(db, "user_version")
 
 
 def is_ours(db: sqlite3.Connection) -> bool:
-    """Whether it says that it is a facauth store."""
+    """Whether the file is marked as a facauth store."""
     return _pragma(db, "application_id") == APPLICATION_ID
 
 
 def is_damaged(db: sqlite3.Connection) -> bool:
-    """Whether it was found damaged before."""
+    """Whether the file is marked as damaged."""
     return _pragma(db, "application_id") == DAMAGED_ID
 
 
 def mark_damaged(db: sqlite3.Connection) -> None:
-    """Have every facauth refuse it from now on."""
+    """Mark the file as damaged, so that every facauth refuses it."""
     db.execute(f"PRAGMA application_id = {DAMAGED_ID}")
 
 
 def generation(db: sqlite3.Connection) -> tuple[int, int, object]:
-    """What must stay the same while a store is open: version, tables, and which key opens it."""
+    """The state that must not change while a store is open: version, tables and lock."""
     lock = db.execute("SELECT store_id, generation FROM key_lock").fetchone()
     return version(db), _pragma(db, "schema_version"), lock
 
 
 def make(db: sqlite3.Connection) -> None:
-    """Bring a store (or an empty file) to the current version. Call it within a transaction."""
-    _take(db, MIGRATIONS[version(db) :])
+    """Bring a store or an empty file to the current version; call it within a transaction."""
+    _run(db, MIGRATIONS[version(db) :])
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def as_made(db: sqlite3.Connection) -> bool:
-    """Whether there is what its migrations make and nothing else.
+    """Whether the file has exactly what its migrations make.
 
-    A trigger or a view that somebody planted would be a program of theirs, in ours; and a table
-    without its constraints would keep what must go.
+    A planted trigger or view would be foreign code, and a table without its constraints would keep
+    data that must be deleted.
     """
     found = version(db), _parts(db)
     if blake2b(repr(found).encode(), digest_size=16).hexdigest() == NEWEST:
         return True
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
-        _take(made, MIGRATIONS[: version(db)])
+        _run(made, MIGRATIONS[: version(db)])
         return found[1] == _parts(made)
 
 
 def _parts(db: sqlite3.Connection) -> list[tuple[object, ...]]:
-    """What there is in a store, and what it was made by; not what is attached or temporary.
+    """The tables, indexes, triggers and views of a store, each with the tokens of its statement.
 
-    How a statement is laid out is up to the release of SQLite, and left out. So are comments,
-    quotes round names, and case; not what stands in a string.
+    Layout depends on the release of SQLite and does not count. Comments, quotes round names and
+    case do not count either; the content of strings does.
     """
     rows = db.execute(
         "SELECT type, name, tbl_name, CAST(coalesce(sql, '') AS TEXT) FROM sqlite_schema"
@@ -266,7 +266,7 @@ def _tokens(statement: str) -> list[str]:
     return [match["text"] or (match["name"] or match[0]).casefold() for match in tokens]
 
 
-def _take(db: sqlite3.Connection, migrations: Sequence[Sequence[Step]]) -> None:
+def _run(db: sqlite3.Connection, migrations: Sequence[Sequence[Step]]) -> None:
     for step in (step for steps in migrations for step in steps):
         if callable(step):
             step(db)

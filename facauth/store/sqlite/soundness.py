@@ -1,11 +1,10 @@
-"""Whether a store is whole: what is looked at whenever it is opened, and what after a crash.
+"""Checks of a store: the quick ones at each opening, and the full one after a crash.
 
-A write-ahead log that a killed process left is taken over by whoever opens the store next, also
-when the file beside it is no longer the one that it was written for: a copy that was put back by
-other means than `facauth restore`. So where there is such a log, and nobody has the store open,
-everything is looked at before anything is read. Otherwise only the small tables are: that takes a
-millisecond where all would take seconds. Damage elsewhere is found when SQLite comes across it, by
-`doctor`, and in an encrypted store by the seals.
+The next process takes over the write-ahead log of a killed process, even if the file beside it was
+replaced by other means than `facauth restore`. So if there is a log, and no process has the store
+open, the whole store is checked before anything is read. Otherwise only the small tables are
+checked, which takes a millisecond instead of seconds. Other damage is found when SQLite reads it,
+by `doctor`, and in an encrypted store by the seals.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def require_sound_core(db: sqlite3.Connection, path: Path) -> None:
 
 
 def faults(db: sqlite3.Connection) -> list[str]:
-    """What SQLite finds where it looks at everything; empty when sound."""
+    """The faults that SQLite's full check finds; empty when sound."""
     try:
         rows = db.execute("PRAGMA integrity_check").fetchall()
         orphans = db.execute("PRAGMA foreign_key_check").fetchall()
@@ -45,10 +44,9 @@ def faults(db: sqlite3.Connection) -> list[str]:
 
 
 def recover(path: Path) -> None:
-    """Take over a log that nobody uses, if the whole is sound then.
+    """Take over a log that no process uses, if the whole store is sound with it.
 
-    Otherwise the store is marked as damaged, for the log is gone afterwards, and raises
-    SetupProblem.
+    Otherwise mark the store as damaged, because the log is lost afterwards, and raise SetupProblem.
     """
     if not (has_log(path) and writable(path)):
         return
@@ -61,7 +59,7 @@ def recover(path: Path) -> None:
 
 
 def _have_alone(db: sqlite3.Connection) -> bool:
-    """Whether nobody else has it open; until it is closed nobody can."""
+    """Whether no other process has the file open; then none can open it until it is closed."""
     db.execute("PRAGMA busy_timeout = 0")
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     try:

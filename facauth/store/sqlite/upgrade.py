@@ -1,4 +1,4 @@
-"""From an older store to a current one, with a verified copy of the older one beside it."""
+"""Migration of an older store, with a verified copy of it beside it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from facauth.store.sqlite.soundness import recover
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """From which schema version to which; no backup where there was nothing to do."""
+    """A migration from one schema version to another; without backup if nothing had to be done."""
 
     before: int
     after: int
@@ -33,8 +33,8 @@ class Migration:
 def migrate(path: Path, keys: KeyAccess = NO_KEYS) -> Migration:
     """Bring the store at `path` to the current schema, or leave it as it was.
 
-    Raises SetupProblem, for a store that does not exist too, and without the key of an encrypted
-    one: what happened is written into its log.
+    Raises SetupProblem, also for a missing store, and without the key of an encrypted one, which
+    its log needs.
     """
     with explained(path):
         recover(path)
