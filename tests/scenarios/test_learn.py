@@ -11,9 +11,9 @@ import cheap
 import numpy as np
 import pytest
 from conftest import Facauth, Photo, fragments
+from plain import PLAIN
 from tampering import encrypt
 
-from facauth.decision.calibration import shipped
 from facauth.errors import Reason, SetupProblem
 from facauth.spoof.signature import CaptureSignature
 from facauth.store.keys import KeyAccess
@@ -27,7 +27,7 @@ from facauth.structs import (
     Sighting,
 )
 
-PASSES = "facauth: 1 in 1,000 strangers would pass as an enrolled person\n"
+PASSES = "facauth: matched at a false match rate of 1 in 1,000\n"
 LEARNED = PASSES + "facauth: learned: Ada now has {} photos\n"
 OLD = "2020-01-01T00:00:00+00:00"
 COPY = Reason("replay.enrolled_picture", "it is the enrolled picture", "take another photo")
@@ -84,7 +84,7 @@ def threshold(facauth: Facauth, image: str) -> float:
 
 
 def threshold_of(photos: int) -> float:
-    return round(float(shipped().calibration.min_similarity(1e-4, np.array([photos]))[0]), 4)
+    return round(float(PLAIN.calibration.min_similarity(1e-4, np.array([photos]))[0]), 4)
 
 
 # --- what is learned -----------------------------------------------------------------------------

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain import PLAIN
 from raw import database
 
 from facauth.admin import export, import_
-from facauth.decision.calibration import Calibration, shipped
+from facauth.decision.calibration import Calibration
 from facauth.errors import Conflict, ExitCode, FacauthError, SetupProblem, UsageProblem
 from facauth.networks import Checked, Networks
 from facauth.spoof.signature import CaptureSignature, Part
@@ -34,7 +35,7 @@ from facauth.system import System, bind
 from facauth.transfer import document
 from facauth.transfer.document import PersonCopy, Photo, Unsound, new_lock, read, write
 
-CALIBRATION = shipped().calibration
+CALIBRATION = PLAIN.calibration
 
 
 def take_in(
