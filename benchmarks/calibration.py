@@ -1,20 +1,27 @@
 """The shipped map from similarity to false match rate, and a test of it on other people.
 
-    python benchmarks/calibration.py FOLDER [--cache FILE] [--processes N] [--write]
+    python benchmarks/calibration.py FOLDER [--cache FILE] [--processes N] [--at-most N] [--write]
 
 FOLDER holds PERSON/IMAGE, such as LFW; encodings come from recognition.py, whose cache it shares.
 With --write it replaces facauth/decision/calibration.json, and its hash in the manifest. The tables
 are cross-validation over people: calibrated on some, measured on comparisons among all others.
 
+The file also holds the space in which faces are compared (facauth/decision/space.py): its centre is
+the mean of all people, and worst_group.py shows why it is what it is.
+
 How the map is made, for each number of enrolment photos (all are compared as their mean), here and
 in facauth/measure/calibrating.py:
+- Women, men (groups.py) and everybody together have a map each. At each point the strictest counts.
 - A rate that at least MIN_PAIRS different pairs of people show is measured: every ordered pair of
   people weighs the same ("rule of 30": G. R. Doddington et al., "The NIST speaker recognition
   evaluation", Speech Communication 31, 2000).
 - Below it goes on from the last measured point, on a straight line over the normal deviate of the
-  rate, with the slope that the points of single photos from FIT_FROM on have. The alternative, a
+  rate, with the slope that the points of single photos from FIT_FROM on have: the group's own, or
+  everybody's if that is steeper, for it is measured further down. The alternative, a
   generalised Pareto tail (J. Pickands, Annals of Statistics 3, 1975), is fitted too: table
   "Beyond the data".
+- A rate is hardly more than MAX_FACTOR times the one asked: the similarity is at least the upper
+  end of the interval that the rate MAX_FACTOR times higher has.
 - The means of ever more photos of a person approach a limit, linearly in 1 / photos: the last row.
 - Intervals: 95 %, people resampled.
 """
@@ -25,28 +32,34 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations_with_replacement, groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from groups import groups_of
 from numpy.typing import NDArray
 from recognition import FACE_RECOGNITION_DISTANCE, Encoded, encoded, setting
 from weights import compile as compiling
 
 from facauth.decision import calibration as shipped
+from facauth.decision.space import DECIMALS, Space
 from facauth.faces.encode import fuse
 from facauth.measure.calibrating import (
+    EVERYBODY,
     FMRS,
     PHOTOS,
     RESAMPLES,
     SUSPECT_FMR,
+    GroupMap,
     Impostors,
     Row,
     deviates,
-    ends,
     galleries,
     impostors,
     lowest_shown,
-    rates_at,
+    strictest,
     suspects,
 )
 from facauth.measure.comparisons import (
@@ -55,6 +68,7 @@ from facauth.measure.comparisons import (
     floor_for,
     genuine_comparisons,
     mean_templates,
+    unit,
 )
 from facauth.measure.matching import (
     Bools,
@@ -63,9 +77,9 @@ from facauth.measure.matching import (
     Ints,
     Resample,
     fmr_at,
-    fnmr_at,
     matching_pairs,
     normal_tail,
+    pair_weight,
 )
 from facauth.networks import Checked, Networks
 from facauth.settings import CALIBRATION
@@ -73,9 +87,10 @@ from facauth.settings import CALIBRATION
 FIT_FROM = 1e-2
 # Chosen after looking at this data's tables, as was the line: from 6 % of the people 3.5 decades
 # down, "Beyond the data" has 1.8 times the rate asked on average, on two or three pairs of people.
-MAX_DECADES = 3.0  # below the lowest measured rate of any row
+MAX_DECADES = 3.0  # below the lowest rate that everybody together shows
 MAX_FACTOR = 10.0  # the upper end of a rate's interval over the rate, where one is supported
 HALVINGS = 30
+SPACE_DLIB_WEIGHT = 0.15  # of the similarity; see worst_group.py
 
 # The pairs of suspects() whose pictures show that a name is wrong. All others stay in: two women,
 # twin sisters.
@@ -142,9 +157,11 @@ def limit(curves: list[Floats]) -> Floats:
     return further
 
 
-def curves(tails: dict[int, ImpostorTail], people: Ints, shown: dict[int, float]) -> Floats:
-    """(PHOTOS + 1, FMRS): a curve for each of PHOTOS, then for the limit."""
-    slope = slope_of(tails[1], people, shown[1])
+def curves(
+    tails: dict[int, ImpostorTail], people: Ints, shown: dict[int, float], least: float = 0.0
+) -> Floats:
+    """(PHOTOS + 1, FMRS): a curve for each of PHOTOS, then for the limit; least: slope."""
+    slope = max(least, slope_of(tails[1], people, shown[1]))
     made = [curve(tails[k], people, FMRS, shown[k], slope) for k in PHOTOS]
     return np.stack([*made, limit(made)])
 
@@ -156,33 +173,54 @@ def map_of(single: Impostors) -> Floats:
     return curve(tail, everybody, FMRS, shown, slope_of(tail, everybody, shown))
 
 
-def all_rows(data: dict[int, Impostors]) -> list[Row]:
-    """The map for PHOTOS, then for the limit."""
-    tails = {k: each.tail for k, each in data.items()}
-    number = len(tails[1].enrollable)
-    everybody = np.ones(number, np.int64)
-    shown = {k: lowest_shown(tail, everybody) for k, tail in tails.items()}
+def sure(similarity: Floats, resampled: Floats) -> Floats:
+    """(rows, FMRS): at least the upper end that a rate MAX_FACTOR times higher has."""
+    steps = int(np.flatnonzero(np.isclose(FMRS[0] / FMRS, MAX_FACTOR)).item())
+    upper = np.quantile(resampled, 0.975, axis=0)
+    made = similarity.copy()
+    made[:, steps:] = np.maximum(made[:, steps:], upper[:, :-steps])
+    return made
+
+
+def group_map(name: str, data: dict[int, Impostors], part: Bools, least: float) -> GroupMap:
+    """For PHOTOS, then for the limit: of these people among each other; least: slope."""
+    tails = {k: each.among(part).tail for k, each in data.items()}
+    number, members = len(part), np.flatnonzero(part)
+    shown = {k: lowest_shown(tail, part.astype(np.int64)) for k, tail in tails.items()}
     random = np.random.default_rng(SEED)
-    draws = (random.integers(number, size=number) for _ in range(RESAMPLES))
-    resampled = np.stack([curves(tails, np.bincount(d, minlength=number), shown) for d in draws])
-    made = curves(tails, everybody, shown)
-    rows = []
-    for i, k in enumerate([*PHOTOS, None]):
-        fmrs = np.stack([rates_at(made[i], one) for one in resampled[:, i]])
-        people = int(tails[k].enrollable.sum()) if k else 0
-        pairs = [matching_pairs(tails[k], value) if k else 0 for value in made[i].tolist()]
-        lowest = shown[k] if k else np.inf
-        rows.append(
-            Row(k, people, lowest, made[i], ends(resampled[:, i]), ends(fmrs), np.array(pairs))
-        )
-    return rows
+    draws = (members[random.integers(len(members), size=len(members))] for _ in range(RESAMPLES))
+    resampled = np.stack(
+        [curves(tails, np.bincount(d, minlength=number), shown, least) for d in draws]
+    )
+    return GroupMap(
+        name,
+        np.array([*(int(tails[k].enrollable.sum()) for k in PHOTOS), 0]),
+        np.array([*(shown[k] for k in PHOTOS), np.inf]),
+        sure(curves(tails, part.astype(np.int64), shown, least), resampled),
+        resampled,
+        tails,
+    )
 
 
-def lowest_supported(rows: list[Row]) -> float:
-    """The lowest rate that may be asked for; see MAX_DECADES and MAX_FACTOR."""
-    deepest = 0.99 * min(row.shown for row in rows) / 10**MAX_DECADES
-    sure = np.all([row.fmr_interval[1] <= MAX_FACTOR * FMRS for row in rows], axis=0)
-    return float(FMRS[sure & (deepest <= FMRS)].min())
+def all_rows(data: dict[int, Impostors], groups: dict[str, Bools]) -> list[Row]:
+    """The map for PHOTOS, then for the limit: the strictest of everybody's and the groups'."""
+    single = data[1].tail
+    everybody = np.ones(len(single.enrollable), bool)
+    whole = everybody.astype(np.int64)
+    slope = slope_of(single, whole, lowest_shown(single, whole))
+    maps = [group_map(EVERYBODY, data, everybody, 0.0)]
+    maps += [group_map(name, data, part, slope) for name, part in groups.items()]
+    return strictest(maps, [*PHOTOS, None])
+
+
+def lowest_supported(rows: list[Row], shown: float) -> float:
+    """The lowest rate that may be asked for; see MAX_DECADES and MAX_FACTOR.
+
+    shown: the lowest one that everybody together shows, whose slope is the least of all maps.
+    """
+    deepest = 0.99 * shown / 10**MAX_DECADES
+    kept = np.all([row.fmr_interval[1] <= 1.01 * MAX_FACTOR * FMRS for row in rows], axis=0)
+    return float(FMRS[kept & (deepest <= FMRS)].min())
 
 
 # --- does it keep its word? -----------------------------------------------------------------
@@ -212,12 +250,23 @@ def at(fmr: float, thresholds: Floats) -> float:
     return float(np.interp(-np.log10(fmr), -np.log10(DEEP), thresholds))
 
 
-def by_line(data: dict[int, Impostors], photos: int, part: Bools) -> Floats:
-    """(DEEP,): the thresholds of our map, made with these people alone."""
+def by_line(data: dict[int, Impostors], photos: int, part: Bools, least: float = 0.0) -> Floats:
+    """(DEEP,): the thresholds of one map, made with these people alone; least: slope."""
     people = part.astype(np.int64)
     tail, single = data[photos].among(part).tail, data[1].among(part).tail
-    slope = slope_of(single, people, lowest_shown(single, people))
+    slope = max(least, slope_of(single, people, lowest_shown(single, people)))
     return curve(tail, people, DEEP, lowest_shown(tail, people), slope)
+
+
+def by_strictest(
+    data: dict[int, Impostors], photos: int, part: Bools, groups: dict[str, Bools]
+) -> Floats:
+    """(DEEP,): the thresholds of our map, made with these people alone."""
+    single, people = data[1].among(part).tail, part.astype(np.int64)
+    slope = slope_of(single, people, lowest_shown(single, people))
+    made = [by_line(data, photos, part & each, slope) for each in groups.values()]
+    strict: Floats = np.max([by_line(data, photos, part), *made], axis=0)
+    return strict
 
 
 def by_pareto(data: dict[int, Impostors], photos: int, part: Bools) -> Floats:
@@ -289,8 +338,12 @@ def show_rows(rows: list[Row]) -> None:
         print(f"  photos: {each.photos or 'ever more'}; {each.people} people enrolled")
         for i, fmr in enumerate(FMRS.tolist()):
             low, high = each.fmr_interval[:, i]
-            basis = f"{each.pairs[i]} pairs" if fmr >= each.shown else "extrapolated"
-            print(f"    {fmr:7.1e}  {each.similarity[i]:.4f}  [{low:.1e}, {high:.1e}]  {basis}")
+            shown = np.broadcast_to(each.shown, FMRS.shape)[i]
+            basis = f"{each.pairs[i]} pairs" if fmr >= shown else "extrapolated"
+            print(
+                f"    {fmr:7.1e}  {each.similarity[i]:.4f}  [{low:.1e}, {high:.1e}]"
+                f"  {each.groups[i]}, {basis}"
+            )
 
 
 def show_depth(data: dict[int, Impostors]) -> None:
@@ -315,6 +368,8 @@ def show_more(fused: NDArray[np.float32], person: Ints, rows: list[Row]) -> None
     print("\nMore photos than measured: FMR over the rate asked, [pairs of people]")
     last, beyond = rows[len(PHOTOS) - 1], rows[-1]
     for photos in (8, 10, 15, 20):
+        if not (np.bincount(person) > photos).any():
+            break
         gallery = mean_templates(fused, person, photos)
         tail = impostors(gallery, float(last.similarity[FMRS == FIT_FROM][0])).tail
         share = PHOTOS[-1] / photos
@@ -327,35 +382,171 @@ def show_more(fused: NDArray[np.float32], person: Ints, rows: list[Row]) -> None
         print(f"  photos {photos}, {int(tail.enrollable.sum())} people enrolled ", *cells)
 
 
-def show_promises(data: dict[int, Impostors], raw_dlib: NDArray[np.float32]) -> None:
-    """FNMR, and FPIR with the per-comparison rate FPIR / size, each half by the other's map."""
+FOLDS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """What happens at thresholds that are made without either person of a comparison."""
+
+    tail: ImpostorTail
+    matched: Floats  # (FMRS asked, n): of the tail, 1 where a comparison matches
+    missed: Floats  # (FMRS asked, people): FNMR; NaN without genuine comparisons
+
+    @classmethod
+    def of(
+        cls, data: dict[int, Impostors], photos: int, groups: dict[str, Bools], asked: Floats
+    ) -> HeldOut:
+        """By FOLDS parts of the people."""
+        tail = data[photos].tail
+        fold = np.random.default_rng(SEED).permutation(len(tail.enrollable)) % FOLDS
+        matched = np.zeros((len(asked), len(tail.similarity)))
+        genuine = genuine_comparisons(data[photos].gallery)
+        missed = np.full((len(asked), len(fold)), np.nan)
+        for i, j in combinations_with_replacement(range(FOLDS), 2):
+            made = by_strictest(data, photos, ~np.isin(fold, (i, j)), groups)
+            enrolled, probe = fold[tail.enrolled], fold[tail.probe]
+            here = ((enrolled == i) & (probe == j)) | ((enrolled == j) & (probe == i))
+            for place, fmr in enumerate(asked.tolist()):
+                matched[place, here] = tail.similarity[here] >= at(fmr, made)
+                if i == j:
+                    own = fold[genuine.person] == i
+                    low = (genuine.similarity[own] < at(fmr, made)) * genuine.weight[own]
+                    of = np.bincount(genuine.person[own], low, len(fold))
+                    there = np.unique(genuine.person[own])
+                    missed[place, there] = of[there]
+        return cls(tail, matched, missed)
+
+    def rates(self, part: Bools) -> tuple[Floats, Floats]:
+        """(3, FMRS asked): FMR and FNMR of these people, each with a 95 % interval."""
+        tail, members = self.tail, np.flatnonzero(part)
+        known = ~np.isnan(self.missed[0]) & part
+
+        def rates_of(copies: Ints) -> tuple[Floats, Floats]:
+            weight = tail.weight * copies[tail.enrolled] * copies[tail.probe]
+            falsely = self.matched @ weight / pair_weight(tail.enrollable, copies)
+            n = copies * known
+            return falsely, np.nan_to_num(self.missed) @ n / n.sum()
+
+        random, number = np.random.default_rng(SEED), len(part)
+        draws = (
+            members[random.integers(len(members), size=len(members))] for _ in range(RESAMPLES)
+        )
+        resampled = [rates_of(np.bincount(draw, minlength=number)) for draw in draws]
+        found = rates_of(part.astype(np.int64))
+        fmr, fnmr = (
+            np.vstack([value, np.quantile([each[i] for each in resampled], [0.025, 0.975], axis=0)])
+            for i, value in enumerate(found)
+        )
+        return fmr, fnmr
+
+    def pairs(self, part: Bools) -> list[int]:
+        """(FMRS asked): different pairs of these people that match."""
+        tail = self.tail
+        low, high = np.minimum(tail.enrolled, tail.probe), np.maximum(tail.enrolled, tail.probe)
+        code, here = low * len(part) + high, part[tail.enrolled] & part[tail.probe]
+        return [len(np.unique(code[here & (each > 0)])) for each in self.matched]
+
+
+def group_rates(data: dict[int, Impostors], groups: dict[str, Bools]) -> list[dict[str, Any]]:
+    """What the file says of each group: rates at thresholds made without these people."""
+    asked, found = ASKED_FMRS[:3], []
+    everybody = {EVERYBODY: np.ones(len(data[1].tail.enrollable), bool)}
+    for photos in (1, 3):
+        held = HeldOut.of(data, photos, groups, asked)
+        for name, part in (everybody | groups).items():
+            fmr, fnmr = held.rates(part)
+            enrolled = int((part & held.tail.enrollable).sum())
+            probes = int(part.sum())
+            found += [
+                {
+                    "group": name,
+                    "photos": photos,
+                    "asked_fmr": of,
+                    "pairs": enrolled * (probes - enrolled) + enrolled * (enrolled - 1) // 2,
+                    "matched": matched,
+                    "fmr": short(fmr[0, i]),
+                    "fmr_interval": [short(x) for x in fmr[1:, i]],
+                    "people": int((~np.isnan(held.missed[0]) & part).sum()),
+                    "fnmr": short(fnmr[0, i]),
+                    "fnmr_interval": [short(x) for x in fnmr[1:, i]],
+                }
+                for i, (of, matched) in enumerate(
+                    zip(asked.tolist(), held.pairs(part), strict=True)
+                )
+            ]
+    return found
+
+
+def short(rate: float) -> float:
+    """As the file has it."""
+    return float(f"{rate:.2g}")
+
+
+def show_groups(found: list[dict[str, Any]]) -> None:
+    """The same for people."""
+    print("\nBy group, at thresholds made without either person: rates [95 %]")
+    for each in found:
+        (low, high), (least, most) = each["fmr_interval"], each["fnmr_interval"]
+        asked = each["asked_fmr"]
+        print(
+            f"  photos {each['photos']} {each['group']:10} asked {asked:.0e}"
+            f"  realised / asked {each['fmr'] / asked:5.2f} [{low / asked:.2f}, {high / asked:.2f}]"
+            f"  {each['matched']:6} of {each['pairs']:8} pairs"
+            f"  FNMR {each['fnmr']:7.2%} [{least:.2%}, {most:.2%}] of {each['people']} people"
+        )
+
+
+def show_promises(
+    data: dict[int, Impostors], raw_dlib: NDArray[np.float32], groups: dict[str, Bools]
+) -> None:
+    """FPIR with the per-comparison rate FPIR / size, each half by the other's map."""
     print("\nCalibrated on one half of the people, measured on the other: mean [middle 80 %];")
     print("*: an upper bound, for the half has fewer people to enrol")
+    everybody = {EVERYBODY: np.ones(len(data[1].tail.enrollable), bool)}
     for photos in (1, 3):
-        each, rule = data[photos], any_within(raw_dlib, data[photos].gallery)
-        genuine = genuine_comparisons(each.gallery)
-        fnmr, passed, plain = [], [], []
-        for one, other in halves(len(each.tail.enrollable)):
-            made, test, theirs = by_line(data, photos, one), each.among(other), rule.among(other)
-            people = other.astype(np.int64)
-            fnmr.append([fnmr_at(genuine, at(fmr, made), people) for fmr in ASKED_FMRS.tolist()])
-            cells = [(asked, size) for asked in ASKED_FPIRS for size in GALLERIES]
-            passed.append([fpir(test, at(f / n, made), other, n) / f for f, n in cells])
-            plain.append([fpir(theirs, 1.0, other, size) for size in GALLERIES])
-        enrolled = int(each.tail.enrollable.sum()) // 2
-        for fmr, values in zip(ASKED_FMRS.tolist(), np.array(fnmr).T, strict=True):
-            print(f"  photos {photos}, FNMR at FMR {fmr:.0e}, %:      {spread(100 * values)}")
-        for (asked, size), values in zip(cells, np.array(passed).T, strict=True):
-            title = f"FPIR over {asked:.0e} asked, N {size}{'*' if size > enrolled else ''}"
-            print(f"  photos {photos}, {title:33} {spread(values)}")
-        for size, values in zip(GALLERIES, np.array(plain).T, strict=True):
+        each = data[photos]
+        made = [
+            (by_strictest(data, photos, one, groups), other)
+            for one, other in halves(len(everybody[EVERYBODY]))
+        ]
+        for name, part in (everybody | groups).items():
+            for asked in ASKED_FPIRS:
+                for size in GALLERIES:
+                    values = [
+                        fpir(each.among(o & part), at(asked / size, m), o & part, size) / asked
+                        for m, o in made
+                    ]
+                    enrolled = int((each.tail.enrollable & part).sum()) // 2
+                    title = (
+                        f"{name}, FPIR over {asked:.0e} asked, N {size}{'*' * (size > enrolled)}"
+                    )
+                    print(f"  photos {photos}, {title:45} {spread(np.array(values))}")
+        rule = any_within(raw_dlib, each.gallery)
+        for size in GALLERIES:
+            plain = [fpir(rule.among(other), 1.0, other, size) for _, other in made]
             title = f"FPIR of distance {FACE_RECOGNITION_DISTANCE}, N {size}, %"
-            title += "*" if size > enrolled else ""
-            print(f"  photos {photos}, {title:33} {spread(100 * values)}")
+            print(f"  photos {photos}, {title:45} {spread(100 * np.array(plain))}")
+
+
+def fitted_space(dlib: NDArray[np.float32], sface: NDArray[np.float32], person: Ints) -> Space:
+    """The mean of people in both halves, each person weighing the same."""
+    centres = []
+    for half in (unit(dlib), unit(sface)):
+        means = np.zeros((person.max() + 1, half.shape[1]))
+        np.add.at(means, person, half)
+        centres.append(unit(means).mean(0))
+    return Space(tuple(np.round(np.concatenate(centres), DECIMALS).tolist()), SPACE_DLIB_WEIGHT)
 
 
 def as_json(
-    photos: Encoded, people: list[str], found: dict[tuple[int, int], float], rows: list[Row]
+    photos: Encoded,
+    people: list[str],
+    found: dict[tuple[int, int], float],
+    rows: list[Row],
+    space: Space,
+    groups: list[dict[str, Any]],
+    min_fmr: float,
 ) -> dict[str, object]:
     """The content of the file."""
     looked_at = named(people, found)
@@ -370,11 +561,13 @@ def as_json(
         "people": len(people),
         "photos": len(photos.files),
         "contract": Networks(Checked(None)).contract,
+        "space": space.as_document(),
         "weighing": "every ordered pair of people the same",
         "intervals": f"95 %, {RESAMPLES} resamples of people",
-        "min_fmr": lowest_supported(rows),
+        "min_fmr": min_fmr,
         "excluded": excluded,
         "suspected_and_kept": [pair for pair in looked_at if pair not in WRONG_LABELS],
+        "groups": groups,
         "rows": [each.as_json() for each in rows],
     }
 
@@ -385,8 +578,11 @@ def named(people: list[str], found: dict[tuple[int, int], float]) -> dict[tuple[
 
 
 def deep_enough(data: dict[int, Impostors], rows: list[Row]) -> dict[int, Impostors]:
-    """The comparisons that a part of the people needs for DEEP: from three times FIT_FROM on."""
-    (place,) = np.flatnonzero(np.isclose(FMRS, FIT_FROM)) - 1
+    """What any part of the people needs for DEEP: comparisons from ten times FIT_FROM on.
+
+    rows: of the strictest group, which for everybody is some three times FIT_FROM.
+    """
+    (place,) = np.flatnonzero(np.isclose(FMRS, FIT_FROM)) - 2
     return {
         k: each.where(
             each.tail.similarity >= made.similarity[place], np.ones(len(each.tail.enrollable), bool)
@@ -403,27 +599,52 @@ def show_labels(people: list[str], found: dict[tuple[int, int], float]) -> None:
         print(f"  {similarity:.4f}  {' / '.join(pair)}: {verdict}")
 
 
+def at_most(photos: Encoded, number: int) -> Encoded:
+    """Some photos of each person, at random: more of the same people say little."""
+    random, chosen = np.random.default_rng(1), list[str]()
+    for _, files in groupby(photos.files, lambda file: file.partition("/")[0]):
+        theirs = list(files)
+        chosen += random.permutation(theirs)[:number].tolist()
+        random.random(len(theirs))
+    kept = np.isin(photos.files, chosen)
+    return Encoded(
+        tuple(np.array(photos.files)[kept].tolist()),
+        photos.found[kept],
+        photos.dlib[kept],
+        photos.sface[kept],
+        photos.quality[kept],
+    )
+
+
 def main() -> None:
     """Make the map, test it, print everything."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="holds PERSON/IMAGE")
     parser.add_argument("--cache", type=Path, help="npz file to keep the encodings in")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--at-most", type=int, default=6, help="photos of a person, at random")
     parser.add_argument("--write", action="store_true", help="replace the shipped map")
     chosen = parser.parse_args()
-    photos = encoded(chosen.folder, chosen.cache, chosen.processes)
+    photos = at_most(encoded(chosen.folder, chosen.cache, chosen.processes), chosen.at_most)
     names = [file.split("/")[0] for file in np.array(photos.files)[photos.found].tolist()]
     people, person = np.unique(names, return_inverse=True)
     raw_dlib, sface = photos.dlib[photos.found], photos.sface[photos.found]
-    fused = np.stack([fuse(*halves) for halves in zip(raw_dlib, sface, strict=True)])
+    space = fitted_space(raw_dlib, sface, person)
+    stored = np.stack([fuse(*halves) for halves in zip(raw_dlib, sface, strict=True)])
+    fused = space.of(stored)
+    groups = groups_of(people.tolist())
     data = {
         k: impostors(g, floor_for(g, 1.5 * FMRS[0])) for k, g in galleries(fused, person).items()
     }
     found = suspects(data[1], map_of(data[1]))
     wrong = [pair for pair in found if tuple(people[list(pair)].tolist()) in WRONG_LABELS]
     data = {k: each.without(wrong) for k, each in data.items()}
-    rows = all_rows(data)
-    made = json.dumps(as_json(photos, people.tolist(), found, rows), indent=1) + "\n"
+    rows = all_rows(data, groups)
+    tops = deep_enough(data, rows)
+    by_group = group_rates(tops, groups)
+    lowest = lowest_supported(rows, lowest_shown(data[1].tail, np.ones(len(people), np.int64)))
+    document = as_json(photos, people.tolist(), found, rows, space, by_group, lowest)
+    made = json.dumps(document, indent=1) + "\n"
     same = shipped.FILE.is_file() and shipped.FILE.read_text() == made
     if chosen.write:
         shipped.FILE.write_text(made)
@@ -435,10 +656,11 @@ def main() -> None:
     print("the shipped map is", "this one" if same else "written" if chosen.write else "ANOTHER")
     show_labels(people.tolist(), found)
     show_rows(rows)
-    print(f"  lowest rate supported: {lowest_supported(rows):g}")
+    print(f"  lowest rate supported: {document['min_fmr']:g}")
     show_more(fused, person, rows)
-    show_depth(tops := deep_enough(data, rows))
-    show_promises(tops, raw_dlib)
+    show_groups(by_group)
+    show_promises(tops, raw_dlib, groups)
+    show_depth(tops)
 
 
 if __name__ == "__main__":

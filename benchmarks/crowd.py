@@ -25,7 +25,6 @@ import server
 from conftest import ROOT, SAMPLES
 from serving import Served, serving
 
-from facauth.decision.match import Gallery
 from facauth.networks import Checked, Networks
 from facauth.store.store import Store
 
@@ -79,7 +78,7 @@ def filled(people: int, *, forgetful: bool) -> Iterator[Served]:
             with Store.open(served.store) as store:
                 contract = Networks(Checked(None)).contract
                 search.fill(store, contract, people - 1)
-                store.refresh(contract, Gallery.of)
+                store.refresh(contract, search.AVERAGES, search.SPACE.name)
             yield served
 
 

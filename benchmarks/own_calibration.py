@@ -28,8 +28,9 @@ from recognition import encoded, setting
 
 from facauth.decision.calibration import shipped
 from facauth.faces.encode import fuse
-from facauth.measure.calibrating import FMRS, Impostors, galleries, impostors, local_map
+from facauth.measure.calibrating import FMRS, Impostors, galleries, impostors
 from facauth.measure.comparisons import SEED, unit
+from facauth.measure.local import local_map
 from facauth.measure.matching import Bools, Floats, Ints, Resample
 
 ASKED: Floats = np.array([1e-3, 1e-4, 1e-5])
@@ -112,7 +113,8 @@ def main() -> None:
     names = [file.split("/")[0] for file in np.array(photos.files)[photos.found].tolist()]
     people, person = np.unique(names, return_inverse=True)
     both = zip(photos.dlib[photos.found], photos.sface[photos.found], strict=True)
-    vectors = np.stack([fuse(*halves) for halves in both])
+    stored = np.stack([fuse(*halves) for halves in both])
+    vectors = shipped().calibration.space.of(stored)
     place = {name: number for number, name in enumerate(people.tolist())}
     wrong = [(place[a], place[b]) for a, b in WRONG_LABELS if a in place and b in place]
     floors = {k: float(each[2]) for k, each in thresholds().items()}

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facauth import settings
+from facauth.decision.calibration import shipped
 from facauth.faces import quality
 from facauth.faces.detect import sight
 from facauth.faces.encode import dlib_half, fuse, sface_half
@@ -375,7 +376,8 @@ def report(folder: Path, photos: Encoded) -> Report:
     if (np.bincount(person) > 1).sum() < MIN_PEOPLE:
         sys.exit(f"rates need {MIN_PEOPLE} people with two photos or more; there are fewer")
     raw_dlib, sface = photos.dlib[photos.found], photos.sface[photos.found]
-    fused = np.stack([fuse(*halves) for halves in zip(raw_dlib, sface, strict=True)])
+    stored = np.stack([fuse(*halves) for halves in zip(raw_dlib, sface, strict=True)])
+    fused = shipped().calibration.space.of(stored)
     encoders = {"dlib": unit(raw_dlib), "sface": unit(sface), "fused": fused}
     rows = [measured(name, single_photos(made, person)) for name, made in encoders.items()]
     enough = [k for k in ENROLMENT_PHOTOS[1:] if (np.bincount(person) > k).sum() >= MIN_PEOPLE]

@@ -52,6 +52,8 @@ ENROLLED, PROBE = SAMPLES / "obama_2009.jpg", SAMPLES / "obama_2012.jpg"
 CONTRACT = "benchmark/1"
 FMR = 1e-8  # of a comparison: the lowest supported
 AT_ONCE = 10_000
+SPACE = shipped().calibration.space
+AVERAGES = partial(Gallery.of, space=SPACE)
 NEWCOMER = PersonName.parse("Newcomer")
 
 
@@ -222,7 +224,7 @@ def measure_warm(folder: Path, asked: argparse.Namespace) -> None:
     with Store.open(path, keys_of(folder), create=True) as store:
         fill(store, CONTRACT, asked.people)
         start = time.perf_counter()
-        store.refresh(CONTRACT, Gallery.of)
+        store.refresh(CONTRACT, AVERAGES, SPACE.name)
         print(f"\n{asked.people:,} people; all blocks made in {time.perf_counter() - start:.1f} s")
         store.memory = {}
         probe = Encoding(CONTRACT, next(crowd(asked.people))[7])
@@ -243,11 +245,11 @@ def measure_warm(folder: Path, asked: argparse.Namespace) -> None:
 
 def decide(store: Store, probe: Encoding) -> None:
     """As pipeline.sign_in does, between the encoding of the photo and the signatures."""
-    store.refresh(CONTRACT, Gallery.of)
+    store.refresh(CONTRACT, AVERAGES, SPACE.name)
     with store.snapshot():
-        blocks = store.blocks(CONTRACT, Gallery.of)
+        blocks = store.blocks(CONTRACT, AVERAGES, SPACE.name)
         assert blocks
-        everybody = Crowd(blocks.people, blocks, partial(store.encodings, CONTRACT))
+        everybody = Crowd(blocks.people, blocks, partial(store.encodings, CONTRACT), SPACE)
         match = compare(probe, everybody, FMR, shipped().calibration)
     assert match.person == "Person 1000008"
     assert match.similarity > match.min_similarity

@@ -30,7 +30,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
@@ -42,6 +42,7 @@ from recognition import Encoded, encoded, failures, setting
 from facauth.decision.calibration import shipped
 from facauth.decision.learning import match_doubts
 from facauth.decision.match import Gallery
+from facauth.decision.space import AS_STORED, HALF
 from facauth.measure.comparisons import (
     DRAWS,
     SEED,
@@ -61,14 +62,15 @@ from facauth.measure.matching import (
     threshold_at_fmr,
 )
 from facauth.measure.rates import bootstrap_interval
-from facauth.settings import DLIB_WEIGHT
 from facauth.structs import Encoding, Quality
 
 HALVINGS = 10
 ENROLMENT_PHOTOS = (1, 3)
 FMRS = (1e-4, 1e-5)
 TAIL_SHARE = 2e-3  # of all comparisons; what is kept of the impostors
-WEIGHTS = (0.5, 0.6, 0.65, 0.7, 0.8, 0.85, 0.9)
+SPACE = shipped().calibration.space
+CALIBRATION = replace(shipped().calibration, space=AS_STORED)  # of vectors that are in it already
+WEIGHTS = (0.05, 0.1, 0.2, 0.25, 0.3, 0.5, 0.75)
 MEASURES = [field.name for field in fields(Quality)]
 
 
@@ -76,8 +78,8 @@ MEASURES = [field.name for field in fields(Quality)]
 class Photos:
     """All photos with a face."""
 
-    dlib: Matrix  # (photos, 128), unit vectors
-    sface: Matrix  # (photos, 128), unit vectors
+    dlib: Matrix  # (photos, 128), unit vectors in the space of comparison
+    sface: Matrix  # (photos, 128), likewise
     agreement: Floats  # (photos,), of SFace's two mirrored views; higher is more alike
     quality: Floats  # (photos, measures)
     person: Ints  # (photos,)
@@ -93,9 +95,11 @@ class Photos:
         sface, quality = made.sface[made.found], made.quality[made.found]
         agreement = np.linalg.norm(sface, axis=1)
         wrong = frozenset(pairs + [(b, a) for a, b in pairs])
-        return cls(unit(made.dlib[made.found]), unit(sface), agreement, quality, person, wrong)
+        centre = np.reshape(SPACE.centre, (2, HALF)).astype(np.float32)
+        dlib = unit(unit(made.dlib[made.found]) - centre[0])
+        return cls(dlib, unit(unit(sface) - centre[1]), agreement, quality, person, wrong)
 
-    def fused(self, weight: float = DLIB_WEIGHT) -> Matrix:
+    def fused(self, weight: float = SPACE.dlib_weight) -> Matrix:
         """(photos, 256): the encodings with a share of dlib's cosine in the similarity."""
         return np.hstack([weight**0.5 * self.dlib, (1 - weight) ** 0.5 * self.sface])
 
@@ -129,7 +133,7 @@ def mean_of(vectors: Matrix, trial: Trial, weight: Floats | None = None) -> tupl
     return unit((vectors[trial.members] * each).sum(1)), vectors[trial.probes]
 
 
-def mean(trial: Trial, dlib_weight: float = DLIB_WEIGHT) -> Matrix:
+def mean(trial: Trial, dlib_weight: float = SPACE.dlib_weight) -> Matrix:
     """The mean template, which facauth uses."""
     templates, probes = mean_of(trial.photos.fused(dlib_weight), trial)
     return templates @ probes.T
@@ -187,13 +191,14 @@ def each_best(trial: Trial) -> Matrix:
     templates, probes = mean_of(trial.photos.dlib, trial)
     scores = [trial.photos.sface[p] @ trial.photos.sface[trial.probes].T for p in trial.members.T]
     best_sface: Matrix = np.maximum.reduce(scores)
-    return DLIB_WEIGHT * (templates @ probes.T) + (1 - DLIB_WEIGHT) * best_sface
+    return SPACE.dlib_weight * (templates @ probes.T) + (1 - SPACE.dlib_weight) * best_sface
 
 
 def chosen_weight(trial: Trial) -> Matrix:
     """The mean with the weight that does best on the people who may be learnt from."""
     known = replaced_by_known(trial)
-    found = min((*WEIGHTS, DLIB_WEIGHT), key=lambda w: Result.of(known, mean(known, w)).fnmr[0])
+    weights = (*WEIGHTS, SPACE.dlib_weight)
+    found = min(weights, key=lambda w: Result.of(known, mean(known, w)).fnmr[0])
     return mean(trial, found)
 
 
@@ -443,9 +448,7 @@ def chosen_photos(name: str, vectors: Matrix, order: Ints) -> list[int]:
         whole = Gallery.of([("", vectors[each].tobytes()) for each in found])
         probe = Encoding("", vectors[photo].copy())
         if not list(
-            match_doubts(
-                probe, whole, enrolled, enrolled.without(""), FMRS[0], shipped().calibration
-            )
+            match_doubts(probe, whole, enrolled, enrolled.without(""), FMRS[0], CALIBRATION)
         ):
             found.append(photo)
     return found

@@ -377,7 +377,7 @@ def import_(
             require_newcomer(newcomer, calibration)
             advance()
         if not allow_duplicate:
-            enrolled = Gallery.of(store.encodings(contract))
+            enrolled = Gallery.of(store.encodings(contract), calibration.space)
             require_newcomers_apart(newcomers, enrolled, calibration)
 
     with store.recorded("import"):

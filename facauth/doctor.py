@@ -56,6 +56,7 @@ def examine(store: Path) -> Iterator[Finding]:
     yield Finding(
         "limits", True, "a photo does not show who took it: another real photo of the person passes"
     )
+    yield Finding("not known", True, "error rates for children, twins and other populations")
 
 
 def _package(name: str) -> Finding:
@@ -161,7 +162,7 @@ def _calibration() -> str:
     from facauth.decision.calibration import in_force
 
     used = in_force()
-    return f"{used.kind}: {used.source}; {used.file}"
+    return "; ".join([f"{used.kind}: {used.source}", *used.group_rates(), used.file])
 
 
 def _store(path: Path) -> Iterator[Finding]:

@@ -58,7 +58,8 @@ def lesson(store: Store, found: Evidence, calibration: Calibration) -> Lesson:
         with store.snapshot():
             photos, surplus = person.templates(), person.surplus()
             compared = person.comparable(contract)
-            others = Gallery.of(store.encodings(contract)).without(found.match.person)
+            everybody = Gallery.of(store.encodings(contract), calibration.space)
+        others = everybody.without(found.match.person)
         doubts = _doubts(found, len(photos), compared, others, calibration)
     encoding, signature = found.encoding.as_bytes(), found.signature.to_bytes()
     template = Template(encoding, signature, accepted_spoof=False, learned=True)
@@ -76,15 +77,12 @@ def _doubts(
     assert found.liveness and found.replay and found.quality and encoding and match  # noqa: S101
     registered = [kept for kept in compared if not kept.learned]
     checks = judgements(found.quality, ENROLMENT_QUALITY)
+    whole, enrolled = (
+        Gallery.of([("", photo.encoding) for photo in some], calibration.space)
+        for some in (compared, registered)
+    )
     return (
         *spoof_doubts(found.liveness, found.replay, photos),
         *(reason for passed, reason in checks if not passed),
-        *match_doubts(
-            encoding, _gallery(compared), _gallery(registered), others, match.fmr, calibration
-        ),
+        *match_doubts(encoding, whole, enrolled, others, match.fmr, calibration),
     )
-
-
-def _gallery(photos: Sequence[Template]) -> Gallery:
-    """The photos of one person."""
-    return Gallery.of([("", photo.encoding) for photo in photos])

@@ -137,18 +137,19 @@ class System:
 
         Raises NoMatch if there is nobody.
         """
-        store, contract = self.store, self.stages.contract()
+        store, contract, space = self.store, self.stages.contract(), self.calibration.space
+        averages = partial(Gallery.of, space=space)
         if claimed is None:
-            store.refresh(contract, Gallery.of)
+            store.refresh(contract, averages, space.name)
         with store.snapshot():
-            if claimed is None and (blocks := store.blocks(contract, Gallery.of)):
-                yield Crowd(blocks.people, blocks, partial(store.encodings, contract))
+            if claimed is None and (blocks := store.blocks(contract, averages, space.name)):
+                yield Crowd(blocks.people, blocks, partial(store.encodings, contract), space)
                 return
             if claimed is None:
-                gallery = Gallery.of(store.encodings(contract))
+                gallery = averages(store.encodings(contract))
             else:
                 person = store.person(claimed)
-                gallery = Gallery.of(person.encodings(contract))
+                gallery = averages(person.encodings(contract))
                 require_current(gallery, person.name)
             require_anybody(gallery, store.path)
             yield gallery

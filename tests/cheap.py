@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from conftest import Facauth
 from numpy.typing import NDArray
+from plain import PLAIN
 
 from facauth.settings import DEFAULT
 from facauth.spoof.liveness import verdict_on
@@ -39,6 +40,7 @@ def bind_to(facauth: Facauth, **others: Callable[..., Any]) -> None:
     """From now on commands look at names; `others` go before the stages here."""
     stages: dict[str, Callable[..., Any]] = {
         "contract": lambda: CONTRACT,
+        "calibration": lambda: PLAIN.calibration,
         "decode": lambda image: image,
         "sight": lambda image: Sighting(image, () if "nobody" in image else (FACE,), 0),
         "measure": lambda *_: GOOD,

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import PATIENCE_S, ROOT
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")

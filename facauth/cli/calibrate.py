@@ -11,7 +11,7 @@ import typer
 
 from facauth.cli.bound import ENCODERS, stages
 from facauth.cli.measuring import encoded_photos
-from facauth.cli.options import CacheFile, Call, Jobs, named
+from facauth.cli.options import CacheFile, Call, Groups, Jobs, named
 from facauth.cli.output import answering
 from facauth.cli.tables import lines
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
@@ -20,8 +20,8 @@ from facauth.settings import RATES, local_calibration
 if TYPE_CHECKING:
     from facauth.decision.calibration import InForce
     from facauth.envelope import Answer
-    from facauth.measure.calibrating import Local
     from facauth.measure.encoded import Encodings
+    from facauth.measure.local import Local
 
 Folder = Annotated[
     Path | None,
@@ -50,6 +50,7 @@ def calibrate(
     folder: Folder = None,
     show: Show = False,
     out: Out = None,
+    groups: Groups = None,
     cache: CacheFile = None,
     jobs: Jobs = None,
 ) -> None:
@@ -57,39 +58,50 @@ def calibrate(
 
     The thresholds then fit your people and your camera. The shipped ones fit the photos that
     facauth was measured on. Take the photos as sign-in photos are taken. With few people the
-    interval is wide, and the stricter threshold is used. The calibration holds numbers only. It is
-    in force until you delete it.
+    interval is wide, and the stricter threshold is used. With groups, each group of 25 people or
+    more is measured, and the strictest threshold is used. Without groups, no threshold gets looser
+    than the shipped one. The calibration holds numbers and the names of groups. It is in force
+    until you delete it.
 
     Example: facauth calibrate portraits/
     """
     with answering(call, "calibration") as answer:
         from facauth.decision.calibration import in_force
 
-        if (folder is None) != show or (show and (out or cache)):
+        if (folder is None) != show or (show and (out or cache or groups)):
             message = "calibrate takes either a folder or --show"
             raise UsageProblem(Reason("usage", message, "give a folder, or --show alone"))
         if folder is None:
             show_calibration(answer, in_force())
         else:
             answer.more["suspects"] = answer.more["failures"] = None
-            from facauth.measure.calibrating import require_people
-            from facauth.measure.folders import portraits
+            from facauth.measure.groups import grouped
+            from facauth.measure.local import require_people
 
-            target, photos = target_of(out), portraits(folder)
+            target = target_of(out)
+            photos, group_of = grouped(folder, groups)
             require_people(len({photo.person for photo in photos}))
             make_stages = partial(stages, *ENCODERS)
             encodings = encoded_photos(call, make_stages, folder, photos, cache, jobs=jobs)
-            make(answer, encodings, target, in_force=out is None)
+            make(answer, encodings, target, group_of, in_force=out is None)
 
 
-def make(answer: Answer, encodings: Encodings, target: Path, *, in_force: bool) -> None:
+def make(
+    answer: Answer,
+    encodings: Encodings,
+    target: Path,
+    group_of: dict[str, str] | None,
+    *,
+    in_force: bool,
+) -> None:
     """Calibrate and write the file; raises UsageProblem."""
     from facauth.decision.calibration import Calibration, InForce, fault_of, shipped
-    from facauth.measure import calibrating
+    from facauth.measure import local
 
-    local = calibrating.local_map(encodings.vectors, encodings.person, shipped())
+    group = None if group_of is None else [group_of.get(file) for file in encodings.files]
+    made = local.local_map(encodings.vectors, encodings.person, shipped(), group)
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    document = calibrating.as_document(local, shipped(), when)
+    document = local.as_document(made, shipped(), when)
     own = InForce(Calibration.of(document), document, target)
     fault = fault_of(own)
     if fault:
@@ -97,18 +109,19 @@ def make(answer: Answer, encodings: Encodings, target: Path, *, in_force: bool) 
         raise UsageProblem(
             Reason("calibrate.unfit", message, "check that each folder shows one person")
         )
-    calibrating.keep(document, target)
+    local.keep(document, target)
     answer.verdict = "calibrated"
     answer.more["calibration"] = fields(own)
-    answer.more["suspects"] = suspects_of(local, encodings)
+    answer.more["suspects"] = suspects_of(made, encodings)
     answer.more["failures"] = encodings.failures
     answer.lines += result_lines(own, in_force=in_force)
-    answer.notes += [*few(own), *doubts(answer.more["suspects"], len(encodings.failed))]
+    answer.notes += [*few(own), *small(made.few)]
+    answer.notes += doubts(answer.more["suspects"], len(encodings.failed))
 
 
 def target_of(out: Path | None) -> Path:
     """The file to write; raises UsageProblem or SetupProblem if it cannot be written."""
-    from facauth.measure.calibrating import require_target
+    from facauth.measure.local import require_target
 
     if out is not None:
         require_target(out)
@@ -164,6 +177,15 @@ def few(own: InForce) -> list[str]:
     return [f"{doubt} are few; add people, or delete this calibration"]
 
 
+def small(groups: dict[str, int]) -> list[str]:
+    """Groups that could not be measured by themselves."""
+    return [
+        f"the group {shown(name)} has {people} people with usable photos, too few to be measured; "
+        "its error rate is not known"
+        for name, people in groups.items()
+    ]
+
+
 def at_verify_fmr(calibration: InForce) -> dict[str, Any]:
     """The point of single photos at the default rate of sign-in --as."""
     return next(
@@ -211,9 +233,29 @@ def show_calibration(answer: Answer, used: InForce) -> None:
             [cells(row, point) for row, point in listed_points(used, (1, 2, 3, 5))],
             header=True,
         ),
+        *group_lines(used),
         f"lowest false match rate of one comparison: {lowest:.0e}",
         f"a store may hold {people} people for sign-ins at {RATES.identify_fpir:.0e}",
     ]
+
+
+def group_lines(used: InForce) -> list[str]:
+    """The rates of each group that the calibration was measured on."""
+    measured = used.document.get("groups", [])
+    columns = ("Group", "Photos", "Rate", "FMR (95 %)", "Pairs", "FNMR (95 %)", "People")
+    rows = [
+        (
+            each["group"],
+            str(each["photos"]),
+            f"{each['asked_fmr']:.0e}",
+            "{:.1e} ({:.1e} to {:.1e})".format(each["fmr"], *each["fmr_interval"]),
+            f"{each['matched']} of {each['pairs']}",
+            "{:.2%} ({:.2%} to {:.2%})".format(each["fnmr"], *each["fnmr_interval"]),
+            str(each["people"]),
+        )
+        for each in measured
+    ]
+    return lines(columns, rows, header=True) if rows else []
 
 
 def fields(used: InForce) -> dict[str, Any]:
@@ -246,6 +288,8 @@ def cells(row: dict[str, Any], point: dict[str, Any]) -> tuple[str, ...]:
     basis = point["basis"]
     if basis == "measured":
         basis += f", {point['pairs']} pairs of people"
+    if "group" in point:
+        basis += f" ({shown(point['group'])})"
     return (
         str(row["photos"]),
         f"{point['fmr']:.0e}",

@@ -11,7 +11,7 @@ import typer
 from facauth.cli import measured
 from facauth.cli.bound import ENCODERS, LIVENESS, key_access, policy_of, stages
 from facauth.cli.measuring import encoded_photos, found_on
-from facauth.cli.options import CacheFile, Call, Jobs, Plot, Policy, named
+from facauth.cli.options import CacheFile, Call, Groups, Jobs, Plot, Policy, named
 from facauth.cli.output import answering
 from facauth.errors import ExitCode, Reason
 from facauth.explain import require_picture
@@ -113,6 +113,10 @@ AtFmr = Annotated[
     float,
     typer.Option(metavar="R", help="False match rate for --max-fnmr and groups."),
 ]
+CountFta = Annotated[
+    bool,
+    typer.Option("--count-fta", help="Count photos that a sign-in refuses as missed."),
+]
 MaxFnmr = Annotated[
     float | None,
     typer.Option(
@@ -203,6 +207,8 @@ def match(
     gallery: GallerySize = None,
     at_fmr: AtFmr = RATES.verify_fmr,
     max_fnmr: MaxFnmr = None,
+    groups: Groups = None,
+    count_fta: CountFta = False,
     cache: CacheFile = None,
     plot: Plot = None,
     jobs: Jobs = None,
@@ -210,30 +216,31 @@ def match(
     """Measure how often strangers match, and how often people fail to match themselves.
 
     Two results: at thresholds set on these photos, which shows how well the encodings tell
-    people apart, and at the thresholds that facauth uses. Every person has the same weight.
-    groups.csv has the columns group and person, or group and image (PERSON/IMAGE). R is a share
-    from 0 to 1. Exit code 1 if a limit is exceeded, 8 if some files are not images.
+    people apart, and at the thresholds that facauth uses. Every person has the same weight. A CSV
+    file of groups has the columns group and person, or group and image (PERSON/IMAGE). Each group
+    and the worst are then reported. R is a share from 0 to 1. Exit code 1 if a limit is exceeded,
+    8 if some files are not images.
 
     Example: facauth evaluate match portraits/ --photos 3 --max-fnmr 0.02
     """
     with answering(call, "evaluation") as answer:
         from facauth.cli import measured_match
-        from facauth.measure import folders, gates, groups, identification, plots, recognition
+        from facauth.measure import gates, identification, plots, recognition
+        from facauth.measure.groups import grouped
 
         gates.require_shares(max_fnmr=max_fnmr)
         calibration = stages().calibration()
         calibration.require_supported(at_fmr)
         if plot:
             plots.require_extra()
-        portraits = folders.portraits(folder)
+        portraits, group_of = grouped(folder, groups)
         people = len({portrait.person for portrait in portraits})
         identification.require_gallery(gallery, people, calibration)
         require_picture(plot, [portrait.path for portrait in portraits])
-        group_of = groups.read_groups(folder, portraits)
         make = partial(stages, *ENCODERS)
         encodings = encoded_photos(call, make, folder, portraits, cache, jobs=jobs)
         measure = partial(recognition.evaluate, encodings, calibration=calibration, gallery=gallery)
-        found = measure(at_fmr=at_fmr, photos=photos, group_of=group_of)
+        found = measure(at_fmr=at_fmr, photos=photos, group_of=group_of, count_fta=count_fta)
         answer.more["evaluation"] = measured_match.fields(found)
         answer.lines += measured_match.lines(found)
         answer.notes += measured_match.unknown(found, gallery)

@@ -33,9 +33,10 @@ def fields(found: MatchEvaluation) -> dict[str, Any]:
         "unreadable": unreadable_fields((photo, codes[0]) for photo, codes in found.unreadable),
         "at_fmr": found.at_fmr,
         "enrolment_photos": found.enrolment_photos,
+        "count_fta": found.count_fta,
         "rows": [_row_fields(row) for row in found.rows],
         "gallery": None if found.gallery is None else _gallery_fields(found.gallery),
-        "groups": None if found.groups is None else _group_fields(found.groups),
+        "groups": None if found.groups is None else _group_fields(found.groups, found.at_fmr),
         "intervals": INTERVALS,
     }
 
@@ -56,7 +57,8 @@ def _row_fields(row: Row) -> dict[str, Any]:
         "genuine": row.genuine,
         "impostor": row.impostor,
         "pairs": row.pairs,
-        "eer": row.eer,
+        "eer": None if row.eer is None else row.eer.value,
+        "eer_interval": None if row.eer is None else list(row.eer.interval),
         "set_here": [_shown_fields(each) for each in row.shown],
         "calibrated": [_kept_fields(each) for each in row.kept],
     }
@@ -98,8 +100,16 @@ def _gallery_fields(found: Identification) -> dict[str, Any]:
     }
 
 
-def _group_fields(found: CrossTabs) -> dict[str, Any]:
+def _group_fields(found: CrossTabs, at_fmr: float) -> dict[str, Any]:
+    worst, missed = found.worst, found.most_missed
     return {
+        "worst": worst
+        and {
+            "group": worst.enrolled,
+            "fmr": estimate_fields(worst.fmr),
+            "over_asked": worst.fmr and worst.fmr.value / at_fmr,
+        },
+        "most_missed": missed and {"group": missed.group, "fnmr": estimate_fields(missed.fnmr)},
         "threshold": found.min_similarity,
         "ungrouped_photos": found.ungrouped,
         "across": [{**asdict(each), "fmr": estimate_fields(each.fmr)} for each in found.across],
@@ -144,6 +154,8 @@ def _photos(found: MatchEvaluation) -> list[str]:
     if fte.estimate is not None:
         low, high = fte.interval
         text[0] += f"; {fte.count} cannot be used (FTE {fte.estimate:.1%}, {low:.1%} to {high:.1%})"
+    if found.count_fta:
+        text[0] += "; they count as missed"
     return text + [f"  {photos} {code}" for code, photos in found.failures.items()]
 
 
@@ -152,7 +164,7 @@ def _photos_of(k: int) -> str:
 
 
 def _row_lines(row: Row) -> list[str]:
-    eer = "unknown" if row.eer is None else f"{row.eer:.2%}"
+    eer = "unknown" if row.eer is None else f"{_percent(row.eer)} ({_percent_interval(row.eer)})"
     text = [
         f"{_photos_of(row.photos)}: EER {eer}",
         f"  {row.genuine} genuine comparisons, of {row.people} people",
@@ -219,7 +231,24 @@ def _group_lines(found: CrossTabs, at_fmr: float) -> list[str]:
         *aligned(("enrolled", "probe", "pairs", "match", "FMR", "95 %"), across),
         *aligned(("group", "people", "comparisons", "FNMR", "95 %"), within),
     ]
+    text += _worst_lines(found, at_fmr)
     return text + [f"{found.ungrouped} photos are in no group"] * bool(found.ungrouped)
+
+
+def _worst_lines(found: CrossTabs, at_fmr: float) -> list[str]:
+    text, worst, missed = [], found.worst, found.most_missed
+    if worst and worst.fmr:
+        rate, times = (
+            f"FMR {_exponent(worst.fmr)} ({_exponent_interval(worst.fmr)})",
+            worst.fmr.value / at_fmr,
+        )
+        text.append(
+            f"worst group: {shown(worst.enrolled)}, {rate}, {times:.1f} times the one asked"
+        )
+    if missed:
+        rate = f"FNMR {_percent(missed.fnmr)} ({_percent_interval(missed.fnmr)})"
+        text.append(f"most missed group: {shown(missed.group)}, {rate}")
+    return text
 
 
 def _percent(rate: Estimate | None) -> str:

@@ -240,6 +240,16 @@ CacheFile = Annotated[
         parser=named,
     ),
 ]
+Groups = Annotated[
+    str | None,
+    typer.Option(
+        "--groups",
+        metavar="CSV|folders",
+        help="Who is in which group: a CSV file, or folders for FOLDER/GROUP/PERSON/IMAGE;"
+        " default: groups.csv in FOLDER, if it is there.",
+        show_default=False,
+    ),
+]
 Plot = Annotated[
     Path | None,
     typer.Option(

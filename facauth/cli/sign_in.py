@@ -69,16 +69,10 @@ def sign_in(
             replay = done.evidence.replay or NOTHING_COMPARED
             unsigned = system.store.person(done.person).unsigned()
             answer.notes += not_compared(done.person, unsigned, replay.compared, replay.older)
-            answer.notes.append(guarantee(asked, done.person))
+            answer.notes.append(f"matched at a false match rate of 1 in {round(1 / asked.rate):,}")
         answer.verdict, answer.person = "signed_in", done.person
         answer.lines.append(done.person)
         note_learned(answer, done.person)
-
-
-def guarantee(asked: Terms, person: str) -> str:
-    """The false match rate in words."""
-    whom = "an enrolled person" if asked.claimed is None else person
-    return f"1 in {round(1 / asked.rate):,} strangers would pass as {whom}"
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from facauth.decision.space import AS_STORED, Space
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
 from facauth.networks import require_calibration
@@ -42,6 +43,7 @@ class Calibration:
     inverse_photos: tuple[float, ...]  # falling; 0 is the limit of ever more photos
     similarities: tuple[tuple[float, ...], ...]  # of each of inverse_photos at each of fmrs
     min_fmr: float  # no lower rate can be promised
+    space: Space = AS_STORED  # in which faces have these similarities
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Self:
@@ -52,6 +54,7 @@ class Calibration:
             tuple(1 / row["photos"] if row["photos"] else 0.0 for row in rows),
             tuple(tuple(point["similarity"] for point in row["points"]) for row in rows),
             document["min_fmr"],
+            Space.of_document(document.get("space")),
         )
 
     def min_similarity(self, fmr: float, photos: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -128,6 +131,19 @@ class InForce:
         """How many a store may hold at the default rate of a sign-in without --as."""
         return int(RATES.identify_fpir / self.calibration.min_fmr * (1 + ROUNDING))
 
+    def group_rates(self) -> list[str]:
+        """What was measured in each group at the default rate of sign-in --as, with one photo.
+
+        The thresholds were made without the people measured.
+        """
+        measured = [
+            each
+            for each in self.document.get("groups", [])
+            if each["photos"] == 1 and each["asked_fmr"] == RATES.verify_fmr
+        ]
+        told = "{group}: FMR {fmr:.1e} ({0:.1e} to {1:.1e}, {matched} of {pairs} pairs)"
+        return [told.format(*each["fmr_interval"], **each) for each in measured]
+
     def fmr_intervals(self, place: int) -> Floats:
         """(2, fmrs): of the rates that the similarities of the row in this place really have."""
         import numpy as np
@@ -195,7 +211,7 @@ def fault_of(local: InForce) -> str | None:
     own, ours = local.calibration, shipped()
     if local.document["contract"] != ours.document["contract"]:
         return "was made for other networks"
-    if _points(own) != _points(ours.calibration):
+    if own.space != ours.calibration.space or _points(own) != _points(ours.calibration):
         return "was made by another version of facauth"
     numbers = [own.min_fmr, *chain.from_iterable(own.similarities)]
     counts = [local.document["people"], local.document["photos"]]

@@ -45,9 +45,9 @@ def require_agreement(
     enrolled: (name, encoding) of each photo. Raises SetupProblem for a damaged one.
     """
     rows = list(enrolled)
-    Gallery.of(rows)
+    Gallery.of(rows, calibration.space)
     for index, row in enumerate(rows if len(rows) > 1 else ()):
-        others = Gallery.of(rows[:index] + rows[index + 1 :])
+        others = Gallery.of(rows[:index] + rows[index + 1 :], calibration.space)
         match = compare(Encoding.of("", row[1]), others, RATES.disagreeing_fmr, calibration)
         if not match.similarity >= match.min_similarity:  # NaN must refuse
             raise Conflict(
@@ -96,9 +96,11 @@ def require_admission(
     if known_as and not asked.replace:
         theirs = [row for row in everybody if row[0] == known_as]
         require_agreement(theirs, known_as, calibration)
-        require_same_person(encodings, Gallery.of(theirs), known_as, calibration)
+        known = Gallery.of(theirs, calibration.space)
+        require_same_person(encodings, known, known_as, calibration)
     if not asked.allow_duplicate:
-        require_nobody_else(encodings, Gallery.of(everybody).without(known_as), calibration)
+        others = Gallery.of(everybody, calibration.space).without(known_as)
+        require_nobody_else(encodings, others, calibration)
 
 
 def require_nobody_else(
@@ -139,7 +141,7 @@ def require_newcomer(newcomer: Newcomer, calibration: Calibration) -> None:
         for call in newcomer.calls:
             require_one_person(call, calibration)
             if earlier:
-                known = Gallery.of(_rows(newcomer.name, earlier))
+                known = Gallery.of(_rows(newcomer.name, earlier), calibration.space)
                 require_same_person(call, known, newcomer.name, calibration)
             earlier += call
     except (Conflict, SetupProblem):  # SetupProblem: encodings that cancel each other out
@@ -157,7 +159,8 @@ def require_newcomers_apart(
     faces = [newcomer for newcomer in newcomers if newcomer.calls]
     if not faces:
         return
-    arriving = Gallery.of([row for face in faces for row in _rows(face.name, face.encodings)])
+    rows = [row for face in faces for row in _rows(face.name, face.encodings)]
+    arriving = Gallery.of(rows, calibration.space)
     probes = np.stack([encoding.vector for face in faces for encoding in face.encodings])
     owners = np.repeat(np.arange(len(faces)), [len(face.encodings) for face in faces])
     suspects = {
@@ -188,6 +191,7 @@ def like_somebody(
     import numpy as np
 
     limits = calibration.min_similarity(RATES.duplicate_fmr, gallery.photos) - ROUNDING
+    probes = gallery.space.of(probes)
     found = np.zeros(len(probes), bool)
     for first in range(0, len(probes), BLOCK_ROWS):
         rows = slice(first, first + BLOCK_ROWS)
@@ -225,13 +229,10 @@ def _alike(probe: Encoding, person: Gallery, calibration: Calibration) -> bool:
 
 def _miss(encodings: Sequence[Encoding], index: int, calibration: Calibration) -> float:
     """By how much a photo misses the similarity to the mean of the others."""
-    others = _one_person([*encodings[:index], *encodings[index + 1 :]])
+    rest = [*encodings[:index], *encodings[index + 1 :]]
+    others = Gallery.of(_rows("", rest), calibration.space)
     match = compare(encodings[index], others, RATES.same_person_fmr, calibration)
     return match.min_similarity - match.similarity
-
-
-def _one_person(encodings: Sequence[Encoding]) -> Gallery:
-    return Gallery.of(_rows("", encodings))
 
 
 def _rows(name: str, encodings: Sequence[Encoding]) -> list[tuple[str, bytes]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
+from facauth.decision.space import AS_STORED, Space
 from facauth.errors import NoMatch, Reason, SetupProblem, UsageProblem, shown
 from facauth.settings import MIN_MARGIN, RATES
 from facauth.structs import Match
@@ -35,10 +36,11 @@ class Gallery:
     names: tuple[str, ...]
     means: NDArray[np.float32]  # (people, 256), rows of unit length
     photos: NDArray[np.intp]  # (people,), templates of each
+    space: Space = AS_STORED  # of the means
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[str, bytes]]) -> Self:
-        """From (name, encoding) rows, a person's rows together.
+    def of(cls, rows: Sequence[tuple[str, bytes]], space: Space = AS_STORED) -> Self:
+        """From (name, encoding) rows, a person's rows together, to means in a space.
 
         Raises SetupProblem when an encoding is not 256 numbers of unit length.
         """
@@ -54,13 +56,13 @@ class Gallery:
         names = np.array([name for name, _ in rows], dtype=object)
         starts = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]])[: len(names)])
         if not len(starts):
-            return cls((), vectors, starts)
-        sums = np.add.reduceat(vectors, starts)
+            return cls((), vectors, starts, space)
+        sums = np.add.reduceat(space.of(vectors), starts)
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         if not (lengths > 1e-3).all():  # photos that cancel each other out have no mean
             raise _damaged()
         means = sums / lengths
-        return cls(tuple(names[starts]), means, np.diff([*starts, len(names)]))
+        return cls(tuple(names[starts]), means, np.diff([*starts, len(names)]), space)
 
     def __len__(self) -> int:
         """How many people."""
@@ -68,9 +70,9 @@ class Gallery:
 
     def nearest(self, probe: Encoding, fmr: float, calibration: Calibration) -> Gallery:
         """Those among whom the two best are."""
-        near = shortlist(self.means @ probe.vector, self.photos, fmr, calibration)
+        near = shortlist(self.means @ moved(probe, self.space), self.photos, fmr, calibration)
         names = tuple(self.names[index] for index in near)
-        return Gallery(names, self.means[near], self.photos[near])
+        return Gallery(names, self.means[near], self.photos[near], self.space)
 
     def only(self, name: str) -> Gallery:
         """The one person with this name, or nobody."""
@@ -85,7 +87,15 @@ class Gallery:
 
         mask = np.array(keep, dtype=bool)
         names = tuple(name for name, kept in zip(self.names, keep, strict=True) if kept)
-        return Gallery(names, self.means[mask], self.photos[mask])
+        return Gallery(names, self.means[mask], self.photos[mask], self.space)
+
+
+def moved(probe: Encoding, space: Space) -> NDArray[np.float32]:
+    """(256,): the probe in the space of those it is compared with."""
+    import numpy as np
+
+    (vector,) = space.of(probe.vector[None])
+    return np.asarray(vector)
 
 
 class Block(Protocol):
@@ -112,6 +122,7 @@ class Crowd:
     blocks: Iterable[Block]
     # From ids to (name, encoding) rows, in the order of the ids.
     read: Callable[[Sequence[int]], Sequence[tuple[str, bytes]]]
+    space: Space = AS_STORED  # of the blocks
 
     def __len__(self) -> int:
         """How many people."""
@@ -124,7 +135,8 @@ class Crowd:
         """
         import numpy as np
 
-        blocks = [(each.first, each.photos, each.means @ probe.vector) for each in self.blocks]
+        vector = moved(probe, self.space)
+        blocks = [(each.first, each.photos, each.means @ vector) for each in self.blocks]
         photos = np.concatenate([each for _, each, _ in blocks])
         found = np.concatenate([each for *_, each in blocks])
         near = shortlist(found, photos, fmr, calibration)
@@ -132,9 +144,9 @@ class Crowd:
         offsets = np.array([first for first, *_ in blocks]) - np.concatenate([[0], ends[:-1]])
         ids = near + offsets[np.searchsorted(ends, near, side="right")]
         near, ids = near[np.argsort(ids)], np.sort(ids)  # as they are read; blocks in any order
-        gallery = Gallery.of(self.read(ids.tolist()))
+        gallery = Gallery.of(self.read(ids.tolist()), self.space)
         same = np.array_equal(gallery.photos, photos[near])
-        if not (same and (np.abs(gallery.means @ probe.vector - found[near]) < ROUNDING).all()):
+        if not (same and (np.abs(gallery.means @ vector - found[near]) < ROUNDING).all()):
             raise _damaged()
         return gallery
 
@@ -153,9 +165,11 @@ def compare(
     """
     import numpy as np
 
+    if gallery.space != calibration.space:
+        raise ValueError("similarities of one space are no similarities of another")
     near = gallery.nearest(probe, fmr, calibration)
     # Row by row, so that it does not depend on who else is compared, as it would by BLAS.
-    similarities = (near.means.astype(np.float64) * probe.vector).sum(axis=1)
+    similarities = (near.means.astype(np.float64) * moved(probe, near.space)).sum(axis=1)
     thresholds = calibration.min_similarity(fmr, near.photos)
     clearances = similarities - thresholds
     order = np.argsort(-clearances, kind="stable")

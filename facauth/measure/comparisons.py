@@ -39,6 +39,7 @@ class Gallery:
     probes: Matrix  # (photos, d)
     person: Ints  # (photos,)
     kernel: Kernel
+    failed: Ints | None = None  # (people,): photos that cannot be used and count as missed
 
     def photos_each(self) -> Ints:
         """How many photos each person has."""
@@ -64,17 +65,25 @@ def mean_templates(probes: Matrix, person: Ints, k: int) -> Gallery:
 
 
 def genuine_comparisons(gallery: Gallery) -> Genuine:
-    """Each template with the photos of its person that it is not made of."""
+    """Each template with the photos of its person that it is not made of.
+
+    A photo that cannot be used and counts as missed is compared with each template, and matches
+    none.
+    """
     similarities, persons, weights = [], [], []
+    nobody: Ints = np.zeros(len(gallery.photos_each()), np.int64)
+    failed = nobody if gallery.failed is None else gallery.failed
     for owner in np.unique(gallery.owner).tolist():
         mine = np.flatnonzero(gallery.owner == owner)
         photos = np.flatnonzero(gallery.person == owner)
         similarity = gallery.kernel(gallery.templates[mine], gallery.probes[photos])
         unseen = ~(photos == gallery.members[mine][:, :, None]).any(1)
-        if unseen.any():
-            similarities.append(similarity[unseen])
-            persons.append(np.full(unseen.sum(), owner))
-            weights.append(np.full(unseen.sum(), 1 / unseen.sum()))
+        missed = np.full(len(mine) * failed[owner], -np.inf, similarity.dtype)
+        compared = np.concatenate([similarity[unseen], missed])
+        if len(compared):
+            similarities.append(compared)
+            persons.append(np.full(len(compared), owner))
+            weights.append(np.full(len(compared), 1 / len(compared)))
     if not similarities:
         return Genuine(np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0))
     similarity = np.concatenate(similarities)

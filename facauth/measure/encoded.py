@@ -90,6 +90,10 @@ class Encodings:
             tuple((photo, each.codes) for photo, each in both if each.vector is None),
         )
 
+    def refused(self) -> list[Portrait]:
+        """The photos that a sign-in refuses; files that are no images are not among them."""
+        return [photo for photo, codes in self.failed if not codes[0].startswith("image.")]
+
     @property
     def failures(self) -> dict[str, int]:
         """Reason code -> photos; a photo may have several."""

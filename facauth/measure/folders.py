@@ -15,6 +15,7 @@ LIVE, ATTACK = "live", "attack"
 ORIGINAL, OTHER = "original", "other"
 SPOOF_LAYOUT = "make live/ and attack*/, or SOURCE/live/ and SOURCE/attack*/, with photos"
 REPLAY_LAYOUT = "make original/NAME, one folder per medium with NAME, and other/NAME/"
+GROUPED_LAYOUT = "make a folder for each group, and in it one of photos for each person"
 PORTRAIT_LAYOUT = "make a folder of photos for each of two or more people"
 PAIR_COLUMNS = {"original", "recapture"}
 
@@ -52,13 +53,31 @@ def portraits(folder: Path) -> list[Portrait]:
 
     Raises UsageProblem where they are not of two people or more.
     """
-    found = [
+    return _of_two_people(_portraits_in(folder, folder), folder, PORTRAIT_LAYOUT)
+
+
+def grouped_portraits(folder: Path) -> tuple[list[Portrait], dict[str, str]]:
+    """The photos in FOLDER/GROUP/PERSON/, and the group of each (by Portrait.file).
+
+    Somebody may be in several groups. Raises UsageProblem where they are not of two people or more.
+    """
+    found = {group.name: _portraits_in(group, folder) for group in _folders(folder)}
+    photos = [each for of_group in found.values() for each in of_group]
+    group_of = {each.file: group for group, of_group in found.items() for each in of_group}
+    return _of_two_people(photos, folder, GROUPED_LAYOUT), group_of
+
+
+def _portraits_in(people: Path, folder: Path) -> list[Portrait]:
+    return [
         Portrait(path, Path(path).relative_to(folder).as_posix(), person.name)
-        for person in _folders(folder)
+        for person in _folders(people)
         for path in photos_below(person)
     ]
+
+
+def _of_two_people(found: list[Portrait], folder: Path, layout: str) -> list[Portrait]:
     if len({each.person for each in found}) < 2:
-        raise _not_laid_out(folder, "no photos of two people", PORTRAIT_LAYOUT)
+        raise _not_laid_out(folder, "no photos of two people", layout)
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.measure.comparisons import Gallery, reached
-from facauth.measure.folders import Portrait
+from facauth.measure.folders import Portrait, grouped_portraits, portraits
 from facauth.measure.matching import Bools, Floats, Ints
 from facauth.measure.rates import Estimate, estimates
 
@@ -51,16 +51,50 @@ class CrossTabs:
     within: tuple[Within, ...]
     ungrouped: int  # photos of which groups.csv says nothing
 
+    @property
+    def worst(self) -> Across | None:
+        """The group whose people match each other falsely most often; of equals the least known."""
+        known = {
+            each: (each.fmr.value, -each.pairs)
+            for each in self.across
+            if each.enrolled == each.probe and each.fmr
+        }
+        return max(known, key=lambda each: known[each], default=None)
+
+    @property
+    def most_missed(self) -> Within | None:
+        """The group whose people are missed most often; of equals the least known."""
+        known = {each: (each.fnmr.value, -each.people) for each in self.within if each.fnmr}
+        return max(known, key=lambda each: known[each], default=None)
+
 
 # ---- the file
 
 
-def read_groups(folder: Path, photos: Sequence[Portrait]) -> dict[str, str] | None:
+FOLDERS = "folders"  # in the place of a file: FOLDER/GROUP/PERSON/IMAGE
+
+
+def grouped(folder: Path, groups: str | None) -> tuple[list[Portrait], dict[str, str] | None]:
+    """The photos of a folder, and the group of each that has one; None without groups.
+
+    groups: a CSV file, or FOLDERS; if None, groups.csv in the folder counts. Raises UsageProblem.
+    """
+    if groups == FOLDERS:
+        return grouped_portraits(folder)
+    photos = portraits(folder)
+    if groups is None:
+        return photos, read_groups(folder / FILE, photos)
+    group_of = read_groups(Path(groups), photos)
+    if group_of is None:
+        raise _bad(Path(groups), "is not there")
+    return photos, group_of
+
+
+def read_groups(source: Path, photos: Sequence[Portrait]) -> dict[str, str] | None:
     """The group of each photo (PERSON/IMAGE) that has one; None without such a file.
 
     Raises UsageProblem for a file that cannot be understood, with the line.
     """
-    source = folder / FILE
     if source.is_fifo():  # which would be waited for
         raise _bad(source, "is no file")
     try:
@@ -102,13 +136,20 @@ def _bad(source: Path, what: str) -> UsageProblem:
 
 
 def cross_tabs(
-    gallery: Gallery, files: Iterable[str], group_of: dict[str, str], threshold: float
+    gallery: Gallery,
+    files: Iterable[str],
+    group_of: dict[str, str],
+    threshold: float,
+    lost: Iterable[tuple[int, str]] = (),
 ) -> CrossTabs:
-    """files: of the gallery's photos. A template of photos of several groups counts in none."""
+    """files: of the gallery's photos. A template of photos of several groups counts in none.
+
+    lost: (person, file) of photos that count as missed.
+    """
     names = sorted(set(group_of.values()))
     number = {name: place for place, name in enumerate(names)}
     probe = np.array([number.get(group_of.get(file, ""), NOBODY) for file in files])
-    members = probe[gallery.members]
+    members, people, lost = probe[gallery.members], len(gallery.photos_each()), list(lost)
     enrolled = np.where((members == members[:, :1]).all(1), members[:, 0], NOBODY)
     hits = _Hits.of(gallery, threshold)
     across = [
@@ -117,7 +158,15 @@ def cross_tabs(
         for other, there in enumerate(names)
         if (each := _across(gallery, hits, (enrolled == one, probe == other), (here, there)))
     ]
-    within = [_within(gallery, hits, probe == one, name) for one, name in enumerate(names)]
+    misses = [
+        np.bincount(
+            [person for person, file in lost if group_of.get(file) == name], minlength=people
+        )
+        for name in names
+    ]
+    within = [
+        _within(gallery, hits, probe == one, (name, misses[one])) for one, name in enumerate(names)
+    ]
     return CrossTabs(threshold, tuple(across), tuple(within), int((probe == NOBODY).sum()))
 
 
@@ -161,12 +210,16 @@ def _across(
     return Across(*names, pairs, matched, comparisons, fmr)
 
 
-def _within(gallery: Gallery, hits: _Hits, chosen: Bools, name: str) -> Within:
-    """Of all templates of a person with the chosen photos of the same person."""
+def _within(gallery: Gallery, hits: _Hits, chosen: Bools, group: tuple[str, Ints]) -> Within:
+    """Of all templates of a person with the chosen photos of the same person.
+
+    group: its name, and how many photos of each person count as missed.
+    """
+    name, lost = group
     people = len(gallery.photos_each())
     photos = np.bincount(gallery.person[chosen], minlength=people)
     part_of = np.bincount(gallery.owner, chosen[gallery.members].sum(1), people)
-    comparisons = gallery.templates_each() * photos - part_of
+    comparisons = gallery.templates_each() * (photos + lost) - part_of
     here = chosen[hits.photo] & (hits.owner == hits.person)
     matched = np.bincount(hits.owner[here], minlength=people)
     there = comparisons > 0

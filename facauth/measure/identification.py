@@ -128,14 +128,16 @@ def _one_draw(gallery: Gallery, chosen: Ints, hits: _Hits) -> tuple[Floats, Floa
     as_themselves[photo] = gallery.owner[template] == gallery.person[photo]
     mate = inside[gallery.person]
     mate[gallery.members[chosen].ravel()] = False  # a photo does not sign in to itself
-    strangers = _by_person(gallery.person, passed, ~inside[gallery.person])
-    return strangers, _by_person(gallery.person, ~as_themselves, mate)
+    nobody = np.zeros(len(inside), np.int64)
+    strangers = _by_person(gallery.person, passed, ~inside[gallery.person], nobody)
+    failed = nobody if gallery.failed is None else gallery.failed * inside
+    return strangers, _by_person(gallery.person, ~as_themselves, mate, failed)
 
 
-def _by_person(person: Ints, counted: Bools, among: Bools) -> Floats:
-    """(people among,): the share of their photos that count."""
-    of = np.bincount(person, among)
-    shares: Floats = np.bincount(person, counted & among)[of > 0] / of[of > 0]
+def _by_person(person: Ints, counted: Bools, among: Bools, failed: Ints) -> Floats:
+    """(people among,): the share of their photos that count; failed: (people,), more that do."""
+    of = np.bincount(person, among) + failed
+    shares: Floats = (np.bincount(person, counted & among) + failed)[of > 0] / of[of > 0]
     return shares
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,13 +40,15 @@ from facauth.measure.matching import (
     fnmrs_at,
     matching_pairs,
 )
-from facauth.measure.rates import Estimate, Rate, estimates, rate
+from facauth.measure.rates import Estimate, Method, Rate, estimates, rate
 
 if TYPE_CHECKING:
     from facauth.measure.folders import Portrait
 
 FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 DEPTH = 1.5  # times the highest rate: how far the tail reaches down, for resamples
+EER_DEPTH = 3.0  # times the EER, likewise
+MAX_SHARE = 0.1  # of the comparisons that are kept for an EER: 100 MB of 27 million
 MIN_TAIL = 200_000  # comparisons; of fewer all are kept
 MIN_PEOPLE = 10  # with a further photo, for a row on several enrolment photos that nobody asked for
 USUAL_PHOTOS = (1, 3)
@@ -83,7 +85,7 @@ class Row:
     genuine: int  # comparisons, ordered, as are the next
     impostor: int
     pairs: int  # different pairs of people compared
-    eer: float | None
+    eer: Estimate | None
     shown: tuple[Shown, ...]
     kept: tuple[Kept, ...]
     fmrs: Floats  # (EDGES,): at each of these thresholds
@@ -93,13 +95,26 @@ class Row:
 # ---- comparisons
 
 
-def gallery_of(found: Encodings, photos: int) -> Gallery | None:
+def gallery_of(found: Encodings, photos: int, *, count_fta: bool = False) -> Gallery | None:
     """Templates of so many photos each; None where nobody has them, or nobody else is there."""
     if len(found.names) < 2 or np.bincount(found.person).max() < photos:
         return None
-    if photos == 1:
-        return single_photos(found.vectors, found.person)
-    return mean_templates(found.vectors, found.person, photos)
+    made = (
+        single_photos(found.vectors, found.person)
+        if photos == 1
+        else mean_templates(found.vectors, found.person, photos)
+    )
+    if not count_fta:
+        return made
+    numbers = [person for person, _ in refused_of(found)]
+    return replace(made, failed=np.bincount(numbers, minlength=len(found.names)).astype(np.int64))
+
+
+def refused_of(found: Encodings) -> list[tuple[int, str]]:
+    """(person, file) of each photo that a sign-in refuses, of people who have another."""
+    number = {name: place for place, name in enumerate(found.names)}
+    known = [photo for photo in found.refused() if photo.person in number]
+    return [(number[photo.person], photo.file) for photo in known]
 
 
 def numbers_of_photos(found: Encodings, wanted: int) -> list[int]:
@@ -116,10 +131,11 @@ def measured(gallery: Gallery, at_fmr: float, calibration: Calibration) -> Row:
     limits = calibrated(asked, k, calibration)
     genuine = genuine_comparisons(gallery)
     spread, missed = impostor_spread(gallery), _spread_of(genuine)
-    tail = impostor_comparisons(gallery, _floor(gallery, spread, asked, limits))
+    eer = _equal_error_rate(spread, missed)
+    tail = impostor_comparisons(gallery, _floor(gallery, spread, [*asked, eer or 0], limits))
     enrolled = int(tail.enrollable.sum())
     own = int((gallery.templates_each() * gallery.photos_each()).sum())
-    shown, kept = _rates(genuine, tail, asked, limits)
+    shown, kept, equal = _rates(genuine, tail, asked, limits)
     return Row(
         photos=k,
         enrolled=enrolled,
@@ -127,7 +143,7 @@ def measured(gallery: Gallery, at_fmr: float, calibration: Calibration) -> Row:
         genuine=len(genuine.similarity),
         impostor=len(gallery.owner) * len(gallery.person) - own,
         pairs=_pairs(tail),
-        eer=_equal_error_rate(spread, missed),
+        eer=equal or (None if eer is None else Estimate(eer, (0.0, 1.0), Method.NONE)),
         shown=shown,
         kept=kept,
         fmrs=spread,
@@ -147,9 +163,11 @@ def _calibrated(fmr: float, photos: int, calibration: Calibration) -> float:
         return float("nan")
 
 
-def _floor(gallery: Gallery, spread: Floats, asked: list[float], limits: Floats) -> float:
+def _floor(gallery: Gallery, spread: Floats, rates: list[float], limits: Floats) -> float:
+    """rates: those asked for, the highest first, and the EER."""
     comparisons = len(gallery.owner) * len(gallery.person)
-    share = min(1.0, max(DEPTH * asked[0], MIN_TAIL / comparisons))
+    eer = min(MAX_SHARE, EER_DEPTH * rates[-1])
+    share = min(1.0, max(DEPTH * rates[0], eer, MIN_TAIL / comparisons))
     return float(np.nanmin([floor_of(spread, share), *limits]))
 
 
@@ -164,25 +182,28 @@ def _pairs(tail: ImpostorTail) -> int:
 
 def _rates(
     genuine: Genuine, tail: ImpostorTail, asked: list[float], limits: Floats
-) -> tuple[tuple[Shown, ...], tuple[Kept, ...]]:
+) -> tuple[tuple[Shown, ...], tuple[Kept, ...], Estimate | None]:
     fmrs, usable = np.array(asked), np.nan_to_num(limits, nan=np.inf)
+    edges = EDGES[tail.floor <= EDGES]
 
     def rates_of(copies: Ints | None) -> Floats:
         impostors = Resample(tail, copies)
         own = fnmrs_at(genuine, impostors.thresholds_at(fmrs), copies)
         realised = np.where(np.isnan(limits), np.nan, impostors.fmrs_at(usable))
-        return np.concatenate([own, realised, fnmrs_at(genuine, limits, copies)])
+        eer = _equal_error_rate(impostors.fmrs_at(edges), fnmrs_at(genuine, edges, copies))
+        equal = [np.nan if eer is None else eer]
+        return np.concatenate([own, realised, fnmrs_at(genuine, limits, copies), equal])
 
     people, n = len(np.unique(genuine.person)), len(asked)
-    units = [people] * n + [_pairs(tail)] * n + [people] * n
+    units = [people] * n + [_pairs(tail)] * n + [people] * n + [people]
     found = estimates(rates_of, units, len(tail.enrollable), os.cpu_count() or 1)
-    own, realised, missed = found[:n], found[n : 2 * n], found[2 * n :]
+    own, realised, missed = found[:n], found[n : 2 * n], found[2 * n : 3 * n]
     set_here = Resample(tail).thresholds_at(fmrs)
     shown = [_shown(tail, *each) for each in zip(asked, set_here.tolist(), own, strict=True)]
     pairs = [matching_pairs(tail, limit) for limit in usable.tolist()]
     thresholds = [None if np.isnan(limit) else limit for limit in limits.tolist()]
     kept = map(Kept, asked, thresholds, realised, pairs, missed)
-    return tuple(shown), tuple(kept)
+    return tuple(shown), tuple(kept), found[-1]
 
 
 def _shown(tail: ImpostorTail, fmr: float, threshold: float, fnmr: Estimate | None) -> Shown:
@@ -203,8 +224,11 @@ def _spread_of(genuine: Genuine) -> Floats:
 
 
 def _equal_error_rate(fmrs: Floats, fnmrs: Floats) -> float | None:
-    """Where the two are equal, or nearest to it; None without genuine comparisons."""
-    if np.isnan(fnmrs).any():
+    """Where the two are equal, or nearest to it.
+
+    None without genuine comparisons, and where the two meet at a lower threshold than these.
+    """
+    if not (fmrs >= fnmrs).any():  # NaN never is
         return None
     place = int(np.abs(fmrs - fnmrs).argmin())
     return float(fmrs[place] + fnmrs[place]) / 2
@@ -224,6 +248,7 @@ class MatchEvaluation:
     unreadable: tuple[tuple[Portrait, tuple[str, ...]], ...]  # no images
     at_fmr: float  # the rate that a limit, and the groups, are about
     enrolment_photos: int  # as are these
+    count_fta: bool  # whether a photo that a sign-in refuses counts as missed
     rows: tuple[Row, ...]
     gallery: Identification | None
     groups: CrossTabs | None
@@ -242,16 +267,23 @@ def evaluate(
     photos: int,
     gallery: int | None = None,
     group_of: dict[str, str] | None = None,
+    count_fta: bool = False,
 ) -> MatchEvaluation:
-    """The rates of what was encoded; galleries of this size, groups of these files if given."""
-    made = {k: gallery_of(found, k) for k in numbers_of_photos(found, photos)}
+    """The rates of what was encoded; galleries of this size, groups of these files if given.
+
+    count_fta: a photo that a sign-in refuses is one that misses its person.
+    """
+    found = replace(found, vectors=calibration.space.of(found.vectors))
+    numbers = numbers_of_photos(found, photos)
+    made = {k: gallery_of(found, k, count_fta=count_fta) for k in numbers}
     own = made[photos]
     (limit,) = calibrated([at_fmr], photos, calibration).tolist()
     good = [(found.names[person], False) for person in found.person.tolist()]
     unreadable = tuple(each for each in found.failed if each[1][0].startswith("image."))
-    refused = [each for each in found.failed if not each[1][0].startswith("image.")]
-    bad = [(photo.person, True) for photo, _ in refused]
-    codes = Counter(code for _, codes in refused for code in codes)
+    bad = [(photo.person, True) for photo in found.refused()]
+    refused = (codes for _, codes in found.failed if not codes[0].startswith("image."))
+    codes = Counter(code for codes in refused for code in codes)
+    lost = refused_of(found) if count_fta else []
     return MatchEvaluation(
         people=len({*found.names, *(photo.person for photo, _ in found.failed)}),
         photos=len(good) + len(bad),
@@ -260,9 +292,10 @@ def evaluate(
         unreadable=unreadable,
         at_fmr=at_fmr,
         enrolment_photos=photos,
+        count_fta=count_fta,
         rows=tuple(measured(each, at_fmr, calibration) for each in made.values() if each),
         gallery=identified(own, gallery, calibration) if own and gallery else None,
-        groups=cross_tabs(own, found.files, group_of, limit) if own and group_of else None,
+        groups=cross_tabs(own, found.files, group_of, limit, lost) if own and group_of else None,
     )
 
 

@@ -87,6 +87,12 @@ class Templates:
     contract: str
     read: Callable[[range], Rows]  # those of people with these ids, verified
     average: Average
+    space: str = ""  # in which the means are; "" is that of the templates
+
+    @property
+    def kind(self) -> str:
+        """Which means these are; those of another space are never used."""
+        return f"{self.contract} in {self.space}" if self.space else self.contract
 
     def many(self) -> bool:
         """Whether there are enough people for blocks."""
@@ -94,7 +100,7 @@ class Templates:
 
     def written(self) -> dict[int, int]:
         """The ids of the stored blocks, by number."""
-        return self.engine.block_ids(self.contract)
+        return self.engine.block_ids(self.kind)
 
     def numbers(self) -> range:
         """The numbers of all blocks that can have people."""
@@ -137,8 +143,10 @@ class Templates:
         vectors = np.rint(block.means * SCALE).astype("<i2").tobytes()
         if self.vault:
             vectors = self.vault.seal_means(vectors, self._bound(number, block.photos))
+        if self.space:
+            writer.delete_blocks(number)  # those of a space that is no longer compared in
         # Has no effect if another process was first.
-        writer.put_block(secrets.randbits(63), number, self.contract, vectors)
+        writer.put_block(secrets.randbits(63), number, self.kind, vectors)
 
     def found(self, number: int, photos: NDArray[np.intp], identifier: int) -> Block | None:
         """A stored block; None if its content is implausible.
@@ -172,7 +180,7 @@ class Templates:
         return unfit("store.damaged", self.engine.path, what, RESTORE)
 
     def _bound(self, number: int, photos: NDArray[np.intp]) -> Bound:
-        return ["means", self.contract, number, photos.astype("<i4").tobytes().hex()]
+        return ["means", self.kind, number, photos.astype("<i4").tobytes().hex()]
 
 
 class Blocks:

@@ -180,17 +180,20 @@ class Store:
         found = self._opened.encodings(contract, people)
         return [(name, encoding) for _, name, encoding in found]
 
-    def blocks(self, contract: str, average: means.Average) -> means.Blocks | None:
-        """The search blocks of the present snapshot; None if the store is small."""
-        templates = self._templates(contract, average)
+    def blocks(self, contract: str, average: means.Average, space: str = "") -> means.Blocks | None:
+        """The search blocks of the present snapshot; None if the store is small.
+
+        space: names the one in which `average` gives means.
+        """
+        templates = self._templates(contract, average, space)
         return means.Blocks(templates, self.memory) if templates.many() else None
 
-    def refresh(self, contract: str, average: means.Average) -> None:
+    def refresh(self, contract: str, average: means.Average, space: str = "") -> None:
         """Store missing search blocks of a large store, if that is possible at once.
 
         Expired learned templates are deleted first, because blocks hold all templates.
         """
-        templates = self._templates(contract, average)
+        templates = self._templates(contract, average, space)
         if not templates.many():
             return
         expired = self._opened.expired
@@ -199,13 +202,13 @@ class Store:
                 change.forget_expired()
         means.refresh(templates)
 
-    def _templates(self, contract: str, average: means.Average) -> means.Templates:
+    def _templates(self, contract: str, average: means.Average, space: str) -> means.Templates:
         opened = self._opened
 
         def read(people: range) -> means.Rows:
             return opened.encodings(contract, people)
 
-        return means.Templates(opened.engine, self.vault(), contract, read, average)
+        return means.Templates(opened.engine, self.vault(), contract, read, average, space)
 
     # --- the key ---------------------------------------------------------------------------------
 

@@ -93,7 +93,7 @@ def test_without_a_photo_nobody_passes_and_without_people_nothing_is_said() -> N
 @quick
 @given(rates, counts)
 def test_a_threshold_can_be_passed_and_missed(fmr: float, photos: int) -> None:
-    assert 0.5 < threshold(fmr, photos) < 1
+    assert 0.1 < threshold(fmr, photos) < 1
 
 
 @quick
@@ -112,14 +112,14 @@ def test_more_alike_is_never_likelier_for_a_stranger(one: float, other: float, p
 
 
 @quick
-@given(st.floats(0.5, 1), counts, counts)
+@given(st.floats(0.1, 1), counts, counts)
 def test_the_same_similarity_says_less_of_a_mean_of_more(s: float, one: int, other: int) -> None:
     few, many = sorted((one, other))
     assert fmr_of(s, many) >= fmr_of(s, few) * (1 - 1e-9)
 
 
 @quick
-@given(rates, st.floats(0.5, 1), counts)
+@given(rates, st.floats(0.1, 1), counts)
 def test_both_ways_decide_alike(fmr: float, similarity: float, photos: int) -> None:
     limit = threshold(fmr, photos)
     if similarity > limit + STEP:
@@ -165,7 +165,8 @@ def test_the_lowest_rate_is_met_in_spite_of_rounding() -> None:
 
 def test_a_count_between_two_measured_ones_lies_between_them() -> None:
     for fmr in (1e-2, 1e-4, 1e-6):
-        assert threshold(fmr, 3) < threshold(fmr, 4) < threshold(fmr, 5)
+        assert threshold(fmr, 3) <= threshold(fmr, 4) <= threshold(fmr, 5)
+        assert threshold(fmr, 2) < threshold(fmr, 5)
 
 
 def test_beyond_the_counts_that_were_measured_thresholds_rise_to_a_limit() -> None:
@@ -187,6 +188,37 @@ def test_it_says_what_the_settings_say() -> None:
     assert tuple(point["fmr_interval"]) == CALIBRATION.fmr_interval
 
 
+def test_the_strictest_group_decides_and_each_is_told() -> None:
+    groups = {each["group"] for each in DOCUMENT["groups"]}
+    assert groups == {"everybody", "women", "men"}
+    assert {point["group"] for row in ROWS for point in row["points"]} <= groups
+    for each in DOCUMENT["groups"]:
+        low, high = each["fmr_interval"]
+        assert low <= each["fmr"] <= high
+        assert 0 < each["matched"] < each["pairs"]
+        low, high = each["fnmr_interval"]
+        assert low <= each["fnmr"] <= high
+
+
+@pytest.mark.parametrize("photos", [1, 3])
+def test_the_rate_is_kept_in_the_worst_group_by_people_who_were_left_out(photos: int) -> None:
+    kept = [
+        each
+        for each in DOCUMENT["groups"]
+        if each["photos"] == photos and each["asked_fmr"] in (1e-3, 1e-4)
+    ]
+    assert len(kept) == 6
+    assert all(each["fmr"] <= 1.3 * each["asked_fmr"] for each in kept)
+
+
+def test_the_space_is_the_mean_of_people_and_nobody() -> None:
+    space = Calibration.of(DOCUMENT).space
+    lengths = np.linalg.norm(np.reshape(space.centre, (2, 128)), axis=1)
+    assert (lengths < 0.95).all()  # a face has 1
+    assert (lengths[0] > 0.5).all()  # what all have in common is most of dlib's half
+    assert 0 < space.dlib_weight < 0.5
+
+
 def test_it_was_made_for_the_networks_that_are_shipped() -> None:
     assert DOCUMENT["contract"] == Networks(Checked(None)).contract
 
@@ -202,7 +234,7 @@ def test_its_points_are_monotone() -> None:
         assert all(low < high for low, high in pairwise(similarities))
     for fewer, more in pairwise(ROWS):
         both = zip(fewer["points"], more["points"], strict=True)
-        assert all(few["similarity"] < many["similarity"] for few, many in both)
+        assert all(few["similarity"] <= many["similarity"] for few, many in both)
 
 
 def test_each_point_lies_in_its_intervals() -> None:
@@ -345,8 +377,8 @@ UNFIT: dict[str, Change] = {
     "no number": at(*POINT, "similarity", value="0.8"),
     "true": at(*POINT, "similarity", value=True),
     "null": at(*POINT, "similarity", value=None),
-    "not rising": at(*POINT, "similarity", value=0.7),
-    "less with more photos": at("rows", 1, "points", 6, "similarity", value=0.8),
+    "not rising": at(*POINT, "similarity", value=0.3),
+    "less with more photos": at("rows", 1, "points", 6, "similarity", value=0.465),
     "negative": at("rows", 0, "points", 0, "similarity", value=-0.5),
     "more than alike": at("rows", 4, "points", -1, "similarity", value=1.5),
     "another rate": at(*POINT, "fmr", value=2e-4),
@@ -426,7 +458,7 @@ def test_an_altered_shipped_one_is_refused(
     monkeypatch.setattr("facauth.decision.calibration.shipped", shipped.__wrapped__)
     copy.write_bytes(FILE.read_bytes())
     assert in_force().path is None
-    for data in (FILE.read_bytes() + b" ", FILE.read_bytes().replace(b"0.78985", b"0.18985"), None):
+    for data in (FILE.read_bytes() + b" ", FILE.read_bytes().replace(b"0.41068", b"0.21068"), None):
         copy.write_bytes(data) if data is not None else copy.unlink()
         for alone in (True, False):
             write(place, local()) if not alone else place.unlink(missing_ok=True)

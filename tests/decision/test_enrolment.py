@@ -7,14 +7,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+from plain import PLAIN
 
 from facauth.decision import enrolment
-from facauth.decision.calibration import shipped
 from facauth.decision.match import Gallery
 from facauth.errors import Conflict, SetupProblem
 from facauth.structs import Encoding
 
-CALIBRATION = shipped().calibration
+CALIBRATION = PLAIN.calibration
 require_agreement = partial(enrolment.require_agreement, calibration=CALIBRATION)
 require_nobody_else = partial(enrolment.require_nobody_else, calibration=CALIBRATION)
 require_one_person = partial(enrolment.require_one_person, calibration=CALIBRATION)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import PLAIN
 
-from facauth.decision.calibration import shipped
 from facauth.decision.learning import match_doubts, spoof_doubts, strict_fmr
 from facauth.decision.match import Gallery
 from facauth.errors import SetupProblem
@@ -24,7 +24,7 @@ from facauth.structs import (
     ReplayVerdict,
 )
 
-CALIBRATION = shipped().calibration
+CALIBRATION = PLAIN.calibration
 
 NEW = Replay(ReplayVerdict.NEW, 1, "frame", 9, 3, 0.5, 0.2, False, ())
 NOBODY = Gallery.of([])

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from plain import PLAIN
 
 from facauth.decision import match
-from facauth.decision.calibration import shipped
 from facauth.decision.match import NEAREST, ROUNDING, Crowd, Gallery
 from facauth.errors import SetupProblem, UsageProblem
 from facauth.structs import Encoding
 
-CALIBRATION = shipped().calibration
+CALIBRATION = PLAIN.calibration
 compare = partial(match.compare, calibration=CALIBRATION)
 shortlist = partial(match.shortlist, calibration=CALIBRATION)
 

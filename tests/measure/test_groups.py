@@ -12,7 +12,7 @@ from portraits import encodings, filled
 from facauth.errors import UsageProblem
 from facauth.measure.comparisons import mean_templates, single_photos
 from facauth.measure.folders import portraits
-from facauth.measure.groups import cross_tabs, read_groups
+from facauth.measure.groups import cross_tabs, grouped, read_groups
 
 FILES = ("ada/1.jpg", "ada/2.jpg", "bob/1.jpg")
 
@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 def read(folder: Path, text: str) -> dict[str, str] | None:
     (folder / "groups.csv").write_text(text)
-    return read_groups(folder, portraits(folder))
+    return read_groups(folder / "groups.csv", portraits(folder))
 
 
 def test_groups_of_people(folder: Path) -> None:
@@ -37,7 +37,8 @@ def test_groups_of_images(folder: Path) -> None:
 
 
 def test_without_the_file(folder: Path) -> None:
-    assert read_groups(folder, portraits(folder)) is None
+    assert read_groups(folder / "groups.csv", portraits(folder)) is None
+    assert grouped(folder, None) == (portraits(folder), None)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,40 @@ def test_a_file_that_cannot_be_understood(folder: Path, text: str, said: str) ->
 def test_bytes_that_are_no_text(folder: Path) -> None:
     (folder / "groups.csv").write_bytes(b"person,group\n\xff,x\n")
     with pytest.raises(UsageProblem, match="cannot be read as CSV"):
-        read_groups(folder, portraits(folder))
+        read_groups(folder / "groups.csv", portraits(folder))
+
+
+def test_groups_of_folders(tmp_path: Path) -> None:
+    files = ("hat/ada/1.jpg", "bare/ada/1.jpg", "bare/bob/1.jpg")
+    photos, group_of = grouped(filled(tmp_path / "people", *files), "folders")
+    assert [(each.file, each.person) for each in photos] == [
+        ("bare/ada/1.jpg", "ada"),
+        ("bare/bob/1.jpg", "bob"),
+        ("hat/ada/1.jpg", "ada"),
+    ]
+    assert group_of == {"bare/ada/1.jpg": "bare", "bare/bob/1.jpg": "bare", "hat/ada/1.jpg": "hat"}
+
+
+def test_a_file_of_groups_that_is_named_must_be_there(folder: Path) -> None:
+    (folder / "other.csv").write_text("person,group\nada,x\n")
+    assert grouped(folder, str(folder / "other.csv"))[1] == {"ada/1.jpg": "x", "ada/2.jpg": "x"}
+    with pytest.raises(UsageProblem, match=r"absent\.csv is not there"):
+        grouped(folder, str(folder / "absent.csv"))
+    with pytest.raises(UsageProblem, match="no photos of two people"):
+        grouped(filled(folder.parent / "one", "x/ada/1.jpg"), "folders")
+
+
+def test_the_worst_group_is_the_one_with_the_highest_rate_among_itself() -> None:
+    found, threshold = encodings(*[3] * 12), 0.7
+    group = {file: "ab"[person % 2] for file, person in zip(found.files, found.person, strict=True)}
+    tabs = cross_tabs(single_photos(found.vectors, found.person), found.files, group, threshold)
+    inside = {each.enrolled: each.fmr for each in tabs.across if each.enrolled == each.probe}
+    assert tabs.worst
+    assert tabs.worst.enrolled == tabs.worst.probe
+    assert tabs.worst.fmr
+    assert tabs.worst.fmr.value == max(each.value for each in inside.values() if each)
+    nobody = cross_tabs(single_photos(found.vectors, found.person), found.files, {}, threshold)
+    assert (nobody.worst, nobody.most_missed) == (None, None)
 
 
 def test_rates_by_group_are_those_of_pairs_of_people() -> None:

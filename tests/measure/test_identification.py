@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from plain import PLAIN
 from portraits import encodings
 
-from facauth.decision.calibration import shipped
 from facauth.decision.match import Gallery, compare, require_match
 from facauth.errors import NoMatch, UsageProblem
 from facauth.measure.comparisons import mean_templates, single_photos
 from facauth.measure.identification import _Hits, identified, require_gallery
 from facauth.structs import Encoding
 
-CALIBRATION = shipped().calibration
+CALIBRATION = PLAIN.calibration
 
 
 def axes(*of: int) -> NDArray[np.float32]:

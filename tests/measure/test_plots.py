@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image
+from plain import PLAIN
 from portraits import encodings
 
-from facauth.decision.calibration import shipped
 from facauth.errors import ExitCode, FacauthError
 from facauth.measure.folders import Presentation
 from facauth.measure.plots import curves, draw, draw_match, require_extra, scores_of
@@ -69,7 +69,7 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("counts", [(), (1, 1), (2, 2), (4,) * 10])
 def test_people_are_drawn_however_few(tmp_path: Path, counts: tuple[int, ...]) -> None:
-    found = evaluate(encodings(*counts), calibration=shipped().calibration, at_fmr=1e-4, photos=1)
+    found = evaluate(encodings(*counts), calibration=PLAIN.calibration, at_fmr=1e-4, photos=1)
     draw_match(found.rows, 1, tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as image:
         assert image.format == "PNG"

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
+from plain import PLAIN
 from portraits import encodings
 
-from facauth.decision.calibration import shipped
 from facauth.measure import recognition
 from facauth.measure.comparisons import EDGES, floor_for, impostor_spread, reached
 from facauth.measure.encoded import Encodings
+from facauth.measure.folders import Portrait
 from facauth.measure.matching import MIN_PAIRS
 from facauth.measure.rates import Method, estimate
 from facauth.measure.recognition import FMRS, MatchEvaluation, Row
 
-CALIBRATION = shipped().calibration
+CALIBRATION = PLAIN.calibration
 
 UNEVEN = [1, 2, 3, 4] * 6  # photos of 24 people
 
@@ -143,6 +145,64 @@ def test_nobody_with_two_photos_has_no_fnmr() -> None:
 def test_with_one_person_nothing_is_compared(counts: tuple[int, ...]) -> None:
     found = evaluated(*counts)
     assert (found.rows, found.row, found.gallery, found.groups) == ((), None, None, None)
+
+
+def test_the_equal_error_rate_has_an_interval() -> None:
+    wide, narrow = (evaluated(*[3] * people).rows[0].eer for people in (20, 150))
+    assert wide and narrow
+    for found in (wide, narrow):
+        low, high = found.interval
+        assert 0 <= low <= found.value <= high < 0.5
+    assert np.ptp(narrow.interval) < np.ptp(wide.interval)
+
+
+def test_where_the_two_rates_meet_below_the_tail_nothing_is_known() -> None:
+    falling, rising = np.array([0.1, 0.05, 0.0]), np.array([0.2, 0.3, 0.4])
+    assert recognition._equal_error_rate(falling, rising) is None
+    assert recognition._equal_error_rate(falling, np.array([np.nan] * 3)) is None
+    assert recognition._equal_error_rate(falling, rising - 0.15) == pytest.approx(0.05, abs=0.06)
+
+
+def refused(person: str, *codes: str) -> tuple[Portrait, tuple[str, ...]]:
+    return Portrait(f"{person}/x.jpg", f"{person}/x.jpg", person), codes
+
+
+def test_photos_that_cannot_be_used_count_as_missed_if_asked() -> None:
+    made = encodings(3, 3, 1)
+    lost = (
+        refused("p000", "face.none"),
+        refused("p002", "face.none"),
+        refused("gone", "face.none"),
+    )
+    found = replace(made, failed=(*lost, refused("p001", "image.format")))
+    plain, counted = (
+        recognition.evaluate(
+            found,
+            calibration=CALIBRATION,
+            at_fmr=1e-2,
+            photos=1,
+            gallery=2,
+            group_of={"p000/0.jpg": "a", "p000/x.jpg": "a", "p001/0.jpg": "b", "p001/1.jpg": "b"},
+            count_fta=count,
+        )
+        for count in (False, True)
+    )
+    assert plain.row and counted.row
+    assert (plain.row.people, plain.row.genuine) == (2, 12)
+    assert (counted.row.people, counted.row.genuine) == (3, 12 + 3 + 1)
+    before, after = (row.kept[0].fnmr for row in (plain.row, counted.row))
+    assert before and after
+    assert before.value == 0
+    assert after.value == pytest.approx((3 / 9 + 0 + 1) / 3)  # of one person a third, of one all
+    assert plain.groups and counted.groups
+    assert [each.fnmr and each.fnmr.value for each in plain.groups.within] == [0, 0]
+    assert [each.fnmr and each.fnmr.value for each in counted.groups.within] == [3 / 5, 0]
+    assert counted.groups.most_missed == counted.groups.within[0]
+    assert plain.gallery and counted.gallery
+    assert plain.gallery.fnir and counted.gallery.fnir
+    assert plain.gallery.fnir.value == 0
+    assert counted.gallery.fnir.value > 0.3
+    assert plain.gallery.fpir == counted.gallery.fpir
 
 
 def test_two_people_are_enough() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, Facauth, Photo, piped, tree
 from numpy.typing import NDArray
+from plain import PLAIN
 
-from facauth.decision.calibration import FILE, shipped
+from facauth.decision.calibration import FILE, in_force, shipped
 from facauth.files import read_trusted
 from facauth.settings import local_calibration
 from facauth.structs import Encoding
@@ -40,8 +42,9 @@ def vector(image: str) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def folder(facauth: Facauth) -> Folder:
+def folder(facauth: Facauth, monkeypatch: pytest.MonkeyPatch) -> Folder:
     """Makes a folder of people whose faces are told by their names."""
+    monkeypatch.setattr("facauth.decision.calibration.shipped", lambda: PLAIN)
     cheap.bind_to(
         facauth,
         contract=lambda: shipped().document["contract"],
@@ -80,17 +83,26 @@ def point(calibration: dict[str, Any], fmr: float = 1e-4, row: int = 0) -> dict[
 def test_show_explains_the_one_that_is_shipped(facauth: Facauth) -> None:
     said = facauth("calibrate", "--show").stdout.splitlines()
     assert said[0].startswith("shipped calibration: Labeled Faces in the Wild")
-    assert "2339 people, 5166 photos" in said[0]
+    assert "2339 people, 3963 photos" in said[0]
     assert shipped().document["contract"] in said[1]
     assert str(FILE) in said[2]
-    columns, *rows = (line.split("\t") for line in said[3:-2])
+    columns, *rows = (line.split("\t") for line in said[3:32])
     assert columns == ["Photos", "Rate", "Similarity", "True rate (95 %)", "Basis"]
     assert [row[:2] for row in rows] == [
         [photos, f"1e-0{n}"] for photos in "1235" for n in range(2, 9)
     ]
-    assert rows[2] == ["1", "1e-04", "0.7899", "8.2e-05 to 1.2e-04", rows[2][4]]
-    assert rows[2][4] == "measured, 792 pairs of people"
-    assert rows[4][4] == "extrapolated"
+    assert rows[2] == ["1", "1e-04", "0.4107", "5.3e-05 to 2.1e-04", rows[2][4]]
+    assert rows[2][4] == "measured, 43 pairs of people (women)"
+    assert rows[4][4] == "extrapolated (women)"
+    columns, *rows = (line.split("\t") for line in said[32:-2])
+    assert columns[:4] == ["Group", "Photos", "Rate", "FMR (95 %)"]
+    assert [row[:3] for row in rows] == [
+        [group, photos, f"1e-0{n}"]
+        for photos in "13"
+        for group in ("everybody", "women", "men")
+        for n in (3, 4, 5)
+    ]
+    assert rows[4][3:5] == ["9.6e-05 (3.9e-05 to 1.9e-04)", "42 of 171991"]
     assert said[-2:] == [
         "lowest false match rate of one comparison: 1e-08",
         "a store may hold 100000 people for sign-ins at 1e-03",
@@ -208,6 +220,23 @@ def test_a_cache_spares_a_second_look(facauth: Facauth, folder: Folder) -> None:
     assert again["rows"] == first["rows"]
 
 
+def test_groups_are_measured_each_and_the_strictest_decides(
+    facauth: Facauth, folder: Folder
+) -> None:
+    made = folder(60)
+    names = ["many" if number < 30 else "few" if number < 40 else "rest" for number in range(60)]
+    rows = [f"{number},{group}" for number, group in enumerate(names) if group != "rest"]
+    (made / "groups.csv").write_text("\n".join(["person,group", *rows]))
+    answer = calibrate(facauth, "ordinary")
+    told = answer["calibration"]
+    assert told["local_groups"] == {"everybody": 60, "many": 30}
+    assert {each["group"] for each in told["rows"][0]["points"]} <= {"everybody", "many"}
+    assert any("the group few has 10 people" in note for note in answer["notes"])
+    text = facauth("calibrate", "--show").stdout
+    assert re.search(r"\((everybody|many)\)$", text, re.MULTILINE)
+    facauth("calibrate", "ordinary", "--groups", "absent.csv", exit_code=2)
+
+
 def test_too_few_people_are_refused_before_any_photo_is_looked_at(
     facauth: Facauth, folder: Folder
 ) -> None:
@@ -293,7 +322,7 @@ def damaged(facauth: Facauth, photo: Photo) -> Path:
     assert path
     path.parent.mkdir(mode=0o700, parents=True)
     path.touch(mode=0o600)
-    text = FILE.read_text().replace("0.78985", "NaN")
+    text = FILE.read_text().replace("0.41068", "NaN")
     assert "NaN" in text
     path.write_text(text)
     return path
@@ -331,7 +360,9 @@ def test_a_command_decides_by_one_reading_of_it(
     facauth: Facauth, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     """So no two thresholds of one decision come from two files."""
-    cheap.bind_to(facauth, signature=cheap.capture)
+    monkeypatch.setattr("facauth.decision.calibration.shipped", lambda: PLAIN)
+    read_anew = {"calibration": lambda: in_force().calibration}
+    cheap.bind_to(facauth, signature=cheap.capture, **read_anew)
     cheap.enrol(facauth, "Ada")
     if command[0] == "import":
         facauth("export", *command[1:], "Ada", "--plain")
@@ -340,7 +371,7 @@ def test_a_command_decides_by_one_reading_of_it(
     assert path
     path.parent.mkdir(mode=0o700, parents=True)
     path.touch(mode=0o600)
-    path.write_text(json.dumps(shipped().document | {"made": "2026-11-23", "facauth": "0"}))
+    path.write_text(json.dumps(PLAIN.document | {"made": "2026-11-23", "facauth": "0"}))
     read: list[Path] = []
 
     def noted(file: Path, max_bytes: int) -> bytes:
@@ -380,6 +411,7 @@ def test_doctor_says_which_is_in_force(
     found = checked(0)
     assert found["ok"]
     assert found["detail"].startswith("shipped: Labeled Faces in the Wild")
+    assert "women: FMR 9.6e-05 (3.9e-05 to 1.9e-04, 42 of 171991 pairs)" in found["detail"]
 
 
 # ---- real photos

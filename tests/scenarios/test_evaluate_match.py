@@ -13,6 +13,7 @@ import pytest
 from cheap import CONTRACT, FACE, GOOD
 from conftest import SAMPLES, TERMINAL_COLUMNS, Facauth, piped, tree
 from PIL import Image
+from plain import PLAIN
 from portraits import filled, vector
 
 from facauth.errors import Reason, UnusableImage
@@ -46,6 +47,7 @@ def people(facauth: Facauth) -> Path:
     """Twelve people with four photos each, of whom the names tell what they show."""
     facauth.bind(
         contract=lambda: CONTRACT,
+        calibration=lambda: PLAIN.calibration,
         decode=decode,
         sight=sight,
         measure=lambda *_: GOOD,
@@ -69,12 +71,12 @@ def test_the_keys_of_the_json_object(facauth: Facauth, people: Path) -> None:
     evaluation = envelope["evaluation"]
     assert set(evaluation) == {
         *("people", "photos", "fte", "failures", "unreadable", "at_fmr", "enrolment_photos"),
-        *("rows", "gallery", "groups", "intervals"),
+        *("count_fta", "rows", "gallery", "groups", "intervals"),
     }
     one, three = evaluation["rows"]
     assert set(one) == {
         *("enrolment_photos", "enrolled", "people", "genuine", "impostor", "pairs", "eer"),
-        *("set_here", "calibrated"),
+        *("eer_interval", "set_here", "calibrated"),
     }
     assert (one["enrolment_photos"], three["enrolment_photos"]) == (1, 3)
     assert (one["people"], one["genuine"], one["impostor"], one["pairs"]) == (12, 144, 2112, 66)
@@ -91,7 +93,7 @@ def test_a_rate_that_few_pairs_show_is_null_with_a_word(facauth: Facauth, people
     last = match(facauth, people)["evaluation"]["rows"][0]["set_here"][-1]
     assert last["pairs"] < 30
     assert (last["threshold"], last["fnmr"]) == (None, None)
-    assert last["unknown"] == "not shown by so few"
+    assert last["unknown"] == "not shown by so few pairs"
 
 
 def test_plain_text_when_piped(facauth: Facauth, people: Path) -> None:
@@ -153,7 +155,7 @@ def test_nobody_with_two_photos(facauth: Facauth, people: Path) -> None:
         photo.unlink()
     envelope = match(facauth, people)
     (row,) = envelope["evaluation"]["rows"]
-    assert (row["people"], row["eer"]) == (0, None)
+    assert (row["people"], row["eer"], row["eer_interval"]) == (0, None, None)
     assert {each["fnmr"] for each in row["calibrated"]} == {None}
     assert envelope["notes"] == ["nobody has 2 usable photos, so the FNMR is unknown; add photos"]
     match(facauth, people, "--max-fnmr", "1", exit_code=1)
@@ -272,7 +274,12 @@ def test_rates_by_group(facauth: Facauth, people: Path) -> None:
     rows = [f"p{person:02},{'even' if person % 2 == 0 else 'odd'}" for person in range(11)]
     (people / "groups.csv").write_text("\n".join(["person,group", *rows]))
     groups = match(facauth, people, "--at-fmr", "0.01")["evaluation"]["groups"]
-    assert set(groups) == {"threshold", "ungrouped_photos", "across", "within"}
+    assert set(groups) == {
+        *("threshold", "ungrouped_photos", "across", "within", "worst", "most_missed"),
+    }
+    assert set(groups["worst"]) == {"group", "fmr", "over_asked"}
+    assert groups["worst"]["over_asked"] == pytest.approx(groups["worst"]["fmr"]["rate"] / 0.01)
+    assert set(groups["most_missed"]) == {"group", "fnmr"}
     assert groups["ungrouped_photos"] == 4
     pairs = {(each["enrolled"], each["probe"]): each["pairs"] for each in groups["across"]}
     assert pairs == {
@@ -288,7 +295,39 @@ def test_rates_by_group(facauth: Facauth, people: Path) -> None:
     ]
     text = facauth("evaluate", "match", str(people), "--jobs", "1").stdout
     assert "Groups at facauth's threshold for FMR 0.0001" in text
+    told = r"^worst group: (even|odd), FMR \S+ \(.* to .*\), \S+ times the one asked$"
+    assert re.search(told, text, re.MULTILINE)
+    assert re.search(r"^most missed group: (even|odd), FNMR .*%\)$", text, re.MULTILINE)
     assert "4 photos are in no group" in text
+
+
+def test_groups_of_folders(facauth: Facauth, people: Path) -> None:
+    for person in list(people.iterdir()):
+        group = people / ("even" if int(person.name[1:]) % 2 == 0 else "odd")
+        group.mkdir(exist_ok=True)
+        person.rename(group / person.name)
+    evaluation = match(facauth, people, "--groups", "folders")["evaluation"]
+    assert evaluation["people"] == 12
+    assert {each["group"]: each["people"] for each in evaluation["groups"]["within"]} == {
+        "even": 6,
+        "odd": 6,
+    }
+    result = facauth("evaluate", "match", str(people), "--groups", "absent.csv", exit_code=2)
+    assert "absent.csv is not there" in result.stderr
+
+
+def test_photos_that_cannot_be_used_count_as_missed_if_asked(
+    facauth: Facauth, people: Path
+) -> None:
+    filled(people, "p00/nobody.jpg")
+    plain, counted = (
+        match(facauth, people, *option)["evaluation"] for option in ((), ("--count-fta",))
+    )
+    assert (plain["count_fta"], counted["count_fta"]) == (False, True)
+    before, after = (each["rows"][0]["calibrated"][0]["fnmr"]["rate"] for each in (plain, counted))
+    assert (before, after) == (0, pytest.approx(1 / 4 / 12))  # one of four tries of one of twelve
+    told = facauth("evaluate", "match", str(people), "--jobs", "1", "--count-fta").stdout
+    assert told.splitlines()[0].endswith("; they count as missed")
 
 
 def test_an_unknown_name_in_groups_is_refused_before_any_photo(
@@ -322,7 +361,11 @@ def test_nothing_is_written_unasked(facauth: Facauth, people: Path, tmp_path: Pa
 def test_with_a_cache_the_second_run_looks_at_nothing(facauth: Facauth, people: Path) -> None:
     filled(people, "p00/nobody.jpg")
     first = match(facauth, people, "--cache", "cache")["evaluation"]
-    facauth.bind(contract=lambda: CONTRACT, decode=lambda _: pytest.fail("a photo was looked at"))
+    facauth.bind(
+        contract=lambda: CONTRACT,
+        calibration=lambda: PLAIN.calibration,
+        decode=lambda _: pytest.fail("a photo was looked at"),
+    )
     assert match(facauth, people, "--cache", "cache")["evaluation"] == first
     cache = facauth.here / "cache"
     assert cache.stat().st_mode & 0o777 == 0o600

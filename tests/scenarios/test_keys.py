@@ -108,7 +108,7 @@ def test_a_key_file_in_another_place(
         monkeypatch.setenv("FACAUTH_KEY_FILE", str(place))
         option = ()
     result = ada("key", "init", *option)
-    assert "every command needs this --key-file" in result.stderr
+    assert "every command needs --key-file" in result.stderr
     assert not default_key(ada).exists()
     assert sign_in(ada, photo, *option) == "Ada\n"
     monkeypatch.delenv("FACAUTH_KEY_FILE", raising=False)

@@ -18,10 +18,15 @@ def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
 @pytest.mark.parametrize(
     ("options", "said", "of_each", "share"),
     [
-        ([], "1 in 1,000 strangers would pass as an enrolled person", 5e-4, 1e-3),
-        (["--fmr", "1e-5"], "1 in 100,000 strangers would pass as somebody", 5e-6, 1e-5),
-        (["--as", "barack"], "1 in 10,000 strangers would pass as Barack", 1e-4, 1e-4),
-        (["--as", "barack", "--fmr", ".03"], "1 in 33 strangers would pass as Barack", 0.03, 0.03),
+        ([], "matched at a false match rate of 1 in 1,000", 5e-4, 1e-3),
+        (["--fmr", "1e-5"], "matched at a false match rate of 1 in 100,000", 5e-6, 1e-5),
+        (["--as", "barack"], "matched at a false match rate of 1 in 10,000", 1e-4, 1e-4),
+        (
+            ["--as", "barack", "--fmr", ".03"],
+            "matched at a false match rate of 1 in 33",
+            0.03,
+            0.03,
+        ),
     ],
 )
 def test_the_rate_is_kept_said_and_logged(

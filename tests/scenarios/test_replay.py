@@ -224,7 +224,7 @@ def test_without_a_signature_a_replay_is_not_found_and_that_is_said(
     assert result.stderr == (
         "facauth: no replay signature of Barack is stored; "
         "reuse of such a photo cannot be detected\n"
-        "facauth: 1 in 1,000 strangers would pass as an enrolled person\n"
+        "facauth: matched at a false match rate of 1 in 1,000\n"
     )
     assert facauth("sign-in", photo(AGAIN), "--json").json["replay"]["verdict"] == "not_compared"
     assert facauth("list", "--json").json["people"][0]["without_signature"] == 1

@@ -377,7 +377,7 @@ def test_what_may_not_be_written_can_be_read(
     os.chown(f"{store}-wal", NOBODY, NOBODY)
     result = as_somebody(facauth, abroad, "list", "--store", str(store))
     assert (result.exit_code, result.stdout) == (7, "")
-    assert "part of it is still in its log" in result.stderr
+    assert "part of its data is still in its log" in result.stderr
 
 
 @pytest.mark.slow

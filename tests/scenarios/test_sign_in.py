@@ -18,7 +18,7 @@ from facauth.structs import Face, Match, Sighting
 
 EILEEN, JOE, NOBODY, TWO = "collins.png", "biden_2010.jpg", "no_face.png", "two_faces.jpg"
 BARACK = ("obama_2009.jpg", "obama_2010.jpg")
-PASSES = "facauth: 1 in 1,000 strangers would pass as an enrolled person\n"
+PASSES = "facauth: matched at a false match rate of 1 in 1,000\n"
 SIMULATED = "simulated_recapture.jpg"  # of a phone that shows Barack
 
 
@@ -55,7 +55,7 @@ def test_a_stranger_is_not_told_who_looks_alike(enrolled: Facauth, photo: Photo)
 def test_the_claimed_person_signs_in(enrolled: Facauth, photo: Photo) -> None:
     result = enrolled("sign-in", photo(BARACK[1]), "--as", "barack")
     assert result.stdout == "Barack\n"
-    assert result.stderr == "facauth: 1 in 10,000 strangers would pass as Barack\n"
+    assert result.stderr == "facauth: matched at a false match rate of 1 in 10,000\n"
 
 
 def test_a_claim_of_another_name_fails(enrolled: Facauth, photo: Photo) -> None:

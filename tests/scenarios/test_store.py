@@ -114,7 +114,7 @@ def test_a_new_store_is_known_without_another_made_in_memory(
     facauth: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facauth.knows(Ada=photo(EILEEN))
-    monkeypatch.setattr("facauth.store.sqlite.schema._take", None)
+    monkeypatch.setattr("facauth.store.sqlite.schema._run", None)
     assert facauth("list").stdout.startswith("Ada\t")
 
 

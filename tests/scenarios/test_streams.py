@@ -75,7 +75,7 @@ def test_a_process_says_what_a_call_says(enrolled: Facauth, photo: Photo) -> Non
 
 def test_a_photo_comes_through_a_pipe(enrolled: Facauth, photo: Photo) -> None:
     result = enrolled.process("sign-in", "-", stdin=Path(photo(AGAIN)).read_bytes())
-    said = "facauth: 1 in 1,000 strangers would pass as an enrolled person\n"
+    said = "facauth: matched at a false match rate of 1 in 1,000\n"
     assert (result.stdout, result.stderr) == ("Barack\n", said)
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from plain import PLAIN
 from raw import database
 
 from facauth import admin
-from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, compare, require_match
+from facauth.decision.space import Space
 from facauth.errors import FacauthError, NoMatch, SetupProblem
 from facauth.store import means, rekey
 from facauth.store.keys import KeyAccess, KeyKind
@@ -99,15 +100,13 @@ def decide(store: Store, probe: NDArray[np.float64], fmr: float = FMR) -> Match:
         blocks = store.blocks(CONTRACT, Gallery.of)
         assert blocks is not None
         crowd = Crowd(blocks.people, blocks, partial(store.encodings, CONTRACT))
-        return compare(
-            Encoding(CONTRACT, probe.astype(np.float32)), crowd, fmr, shipped().calibration
-        )
+        return compare(Encoding(CONTRACT, probe.astype(np.float32)), crowd, fmr, PLAIN.calibration)
 
 
 def full(store: Store, probe: NDArray[np.float64], fmr: float = FMR) -> Match:
     """By all templates."""
     encoding = Encoding(CONTRACT, probe.astype(np.float32))
-    return compare(encoding, Gallery.of(store.encodings(CONTRACT)), fmr, shipped().calibration)
+    return compare(encoding, Gallery.of(store.encodings(CONTRACT)), fmr, PLAIN.calibration)
 
 
 def written(path: Path) -> dict[tuple[str, int], bytes]:
@@ -196,6 +195,25 @@ def test_only_a_large_store_has_blocks(
     assert store.blocks(CONTRACT, Gallery.of) is not None
     assert list(written(path)) == [(CONTRACT, 0)]
     assert store.blocks(OTHER, Gallery.of) is None
+
+
+def test_means_of_another_space_are_never_used_and_go(store: Store, path: Path) -> None:
+    """As after an update of facauth that compares in a better one."""
+    enrol(store, *range(PEOPLE))
+    decide(store, vector(1))
+    space = Space(tuple(np.full(256, 0.01).tolist()), 0.3)
+    averages, kind = partial(Gallery.of, space=space), f"{CONTRACT} in {space.name}"
+    for refreshed in (False, True):
+        if refreshed:
+            store.refresh(CONTRACT, averages, space.name)
+            assert sorted(written(path)) == [(kind, 0), (kind, 1)]
+        with store.snapshot():
+            blocks = store.blocks(CONTRACT, averages, space.name)
+            assert blocks is not None
+            found = np.concatenate([each.means[each.photos > 0] for each in blocks])
+        everybody = Gallery.of(store.encodings(CONTRACT), space)
+        np.testing.assert_allclose(found, everybody.means, atol=1 / SCALE)
+    assert decide(store, vector(7)) == full(store, vector(7))
 
 
 def test_a_change_takes_one_block_away_and_a_search_brings_it_back(
@@ -362,7 +380,7 @@ def test_a_sealed_block_fits_in_its_place_only(
     store.refresh(CONTRACT, Gallery.of)
     if what == "contract":  # the same people, and as many photos of each
         alter(path, "UPDATE means SET contract = ?", OTHER)
-        with pytest.raises(SetupProblem, match="does not fit"):
+        with pytest.raises(SetupProblem, match="do not fit"):
             searched(store, OTHER)
         return
     if what == "block":

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain import PLAIN
 from raw import database
 
 from facauth.admin import export, import_
-from facauth.decision.calibration import Calibration, shipped
+from facauth.decision.calibration import Calibration
 from facauth.errors import Conflict, ExitCode, FacauthError, SetupProblem, UsageProblem
 from facauth.networks import Checked, Networks
 from facauth.spoof.signature import CaptureSignature, Part
@@ -34,7 +35,7 @@ from facauth.system import System, bind
 from facauth.transfer import document
 from facauth.transfer.document import PersonCopy, Photo, Unsound, new_lock, read, write
 
-CALIBRATION = shipped().calibration
+CALIBRATION = PLAIN.calibration
 
 
 def take_in(
@@ -249,7 +250,7 @@ def test_a_damaged_store_is_not_exported_nor_is_it_logged(tmp_path: Path) -> Non
 def test_what_would_be_too_large_to_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document, "MAX_BYTES", len(write([ADA], None)))
     assert write([ADA], None)
-    with pytest.raises(UsageProblem, match="over 0 MB; export one by one"):
+    with pytest.raises(UsageProblem, match="over 0 MB; export people one by one"):
         write([ADA], new_lock(known))
     with pytest.raises(Unsound):
         write([ADA, BOB], None)
@@ -405,10 +406,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "NaN": (lambda f: template(f).update(encoding=numbers(*UNIT[1:], np.nan)), "of unit length"),
     "infinite": (lambda f: template(f).update(encoding=numbers(*UNIT[1:], np.inf)), "of unit"),
     "huge": (lambda f: template(f).update(encoding=numbers(*[3e38] * 256)), "of unit length"),
-    "no signature": (lambda f: template(f).update(signature="QUJD"), "is none of this version"),
+    "no signature": (lambda f: template(f).update(signature="QUJD"), "is not one of this version"),
     "a number": (lambda f: template(f).update(signature=1e999), "it has an impossible number"),
     "a fraction": (lambda f: template(f).update(signature=0.5), "it has an impossible number"),
-    "a huge number": (lambda f: template(f).update(signature=10**9), "number that cannot be"),
+    "a huge number": (lambda f: template(f).update(signature=10**9), "an impossible number"),
     "sealed in nothing": (lambda f: f.update(sealed="QUJD"), "it is not an object of format, kdf"),
 }
 

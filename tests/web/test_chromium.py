@@ -167,7 +167,7 @@ def test_by_the_camera(browser: Browser, camera: Camera) -> None:
     ("photo", "heading", "said"),
     [
         (JOE, "Not signed in", "matches nobody"),
-        (BARACK, "This is not a new photo", "the enrolled photo again"),
+        (BARACK, "This is not a new photo", "an enrolled photo"),
         (NOBODY, "Please take another photo", "no face was found"),
         (TWO, "Please take another photo", "several faces"),
     ],
@@ -182,7 +182,7 @@ def test_a_file_that_is_refused(browser: Browser, photo: str, heading: str, said
     ("photo", "heading", "said"),
     [
         (JOE, "Not signed in", "matches nobody"),
-        (BARACK, "This is not a new photo", "the enrolled photo again"),
+        (BARACK, "This is not a new photo", "an enrolled photo"),
         (NOBODY, "Please take another photo", "no face was found"),
     ],
 )

@@ -67,7 +67,7 @@ def test_anybody_signs_in_with_a_plain_form(browser: httpx.Client) -> None:
     [
         (JOE, 401, "Not signed in", "The face matches nobody"),
         (NOBODY, 401, "Please take another photo", "No face was found"),
-        (BARACK, 401, "This is not a new photo", "This is the enrolled photo again"),
+        (BARACK, 401, "This is not a new photo", "This is an enrolled photo"),
         (SIMULATED, 401, "This is not a live face", "This looks like a photo of a screen"),
         (b"x", 415, "Please take another photo", "This is not an image"),
     ],
