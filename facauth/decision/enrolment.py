@@ -31,7 +31,9 @@ def require_one_person(encodings: Sequence[Encoding], calibration: Calibration) 
         raise Conflict(
             Reason(
                 "photos.several_people",
-                f"photo {odd + 1} shows another face than the others",
+                "the two photos show different faces"
+                if len(encodings) == 2
+                else f"photo {odd + 1} shows another face than the others",
                 "register one person at a time",
             )
         )
@@ -216,7 +218,7 @@ def require_new_pictures(replays: Sequence[Replay]) -> None:
             raise Conflict(
                 Reason(
                     "enrolment.same_picture",
-                    f"photo {number} shows the same picture as an enrolled one",
+                    f"photo {number} shows the same picture as an earlier photo",
                     "give another photo: a copy adds nothing",
                 )
             )

@@ -207,7 +207,7 @@ def test_a_second_name_is_possible_if_asked_for(facauth: Facauth, photo: Photo) 
 def test_photos_of_two_people_are_not_one_person(facauth: Facauth, photo: Photo) -> None:
     result = facauth("register", "Eileen", photo(EILEEN), photo(JOE), exit_code=6)
     assert result.stdout == ""
-    assert "shows another face than the others; register one person at a time" in result.stderr
+    assert "the two photos show different faces; register one person at a time" in result.stderr
     assert facauth.names() == {}
 
 

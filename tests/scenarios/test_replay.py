@@ -306,7 +306,7 @@ def test_a_copy_of_an_enrolled_photo_adds_nothing(
         result = enrolled("register", "barack", *images, exit_code=6)
         assert result.stdout == ""
         assert result.stderr == (
-            f"facauth: photo {len(images)} shows the same picture as an enrolled one; "
+            f"facauth: photo {len(images)} shows the same picture as an earlier photo; "
             "give another photo: a copy adds nothing\n"
         )
     assert enrolled.events()[-1] == ("register", "conflict", "enrolment.same_picture")
