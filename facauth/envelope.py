@@ -61,12 +61,15 @@ def looked_at(evidence: Evidence) -> list[str]:
 
 def doubted(found: Sequence[Evidence]) -> list[str]:
     """A note for each enrolled photo whose face is not surely live."""
+    from facauth.spoof.liveness import UNSURE
+    from facauth.spoof.verdict import enrolled_in_doubt
+
     judged = [(number, each.liveness) for number, each in enumerate(found, 1) if each.liveness]
     return [
         f"photo {number} of {len(found)} is enrolled in doubt: {reason.message}"
         for number, liveness in judged
-        if liveness.verdict is not LiveVerdict.LIVE
-        for reason in liveness.reasons
+        if enrolled_in_doubt(liveness)
+        for reason in liveness.reasons or (UNSURE,)
     ]
 
 

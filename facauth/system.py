@@ -23,8 +23,9 @@ from facauth.settings import IMAGE
 from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.replay import judge as judge_replay
 from facauth.spoof.signature import CaptureSignature, signature
+from facauth.spoof.verdict import enrolled_in_doubt
 from facauth.store.sealing import Template
-from facauth.structs import LiveVerdict, Subject
+from facauth.structs import Subject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,7 +168,7 @@ class Enrolment:
         """The template to store."""
         signature = self.signature.to_bytes() if asked.keep_signatures else None
         liveness = self.look.evidence.liveness
-        doubtful = liveness is None or liveness.verdict is not LiveVerdict.LIVE
+        doubtful = liveness is None or enrolled_in_doubt(liveness)
         return Template(self.encoding.as_bytes(), signature, doubtful)
 
 

@@ -78,6 +78,11 @@ class Command(TyperCommand):
         """Parse; an option after the command replaces the same option before it."""
         rest = super().parse_args(ctx, args)
         root = ctx.find_root()
+        for name in {"store", "key_file"}.difference(self.shared):
+            source = root.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                option = f"--{name.replace('_', '-')}"
+                raise typer.BadParameter(f"{option} does not apply to {ctx.info_name}")
         for option in self._shared(ctx):
             value, source = ctx.params.pop(option.name), ctx.get_parameter_source(option.name)
             if source.name == "COMMANDLINE":

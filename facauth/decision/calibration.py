@@ -134,8 +134,11 @@ class InForce:
     def group_rates(self) -> list[str]:
         """What was measured in each group at the default rate of sign-in --as, with one photo.
 
-        The thresholds were made without the people measured.
+        The thresholds were made without the people measured. Empty for a local calibration, whose
+        file is not checked for this.
         """
+        if self.path is not None:
+            return []
         measured = [
             each
             for each in self.document.get("groups", [])

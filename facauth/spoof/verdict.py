@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from facauth.errors import Attack, Reason, UnusableImage
-from facauth.settings import SpoofPolicy
+from facauth.settings import DEFAULT, SpoofPolicy
 from facauth.spoof.liveness import UNSURE, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.structs import NOTHING_COMPARED, Liveness, LiveVerdict, Replay, ReplayVerdict
@@ -33,11 +33,22 @@ def require_beyond_doubt(liveness: Liveness, replay: Replay | None, policy: Spoo
 def require_enrollable(liveness: Liveness, policy: SpoofPolicy) -> None:
     """Raises Attack for what is clearly a recapture, and under a strict policy for any doubt.
 
-    An operator adds portraits and scans, which no sign-in would accept.
+    An operator adds portraits and scans, which no sign-in would accept. What cannot be judged and
+    scores as a recapture does raises UnusableImage, unless it has no colour: the networks give
+    every grey photo a low score. NaN is refused.
     """
-    if not (policy.accept_doubt and liveness.verdict is LiveVerdict.CANNOT_JUDGE):
+    grey = any(not each.met for each in liveness.conditions if each.name == "chroma")
+    plausible = liveness.live_score >= (0 if grey else policy.min_unsure_score)
+    doubtful = liveness.verdict is LiveVerdict.CANNOT_JUDGE
+    if not (policy.accept_doubt and doubtful and plausible):
         require_live(liveness)
         require_beyond_doubt(liveness, None, policy)
+
+
+def enrolled_in_doubt(liveness: Liveness) -> bool:
+    """Whether an enrolled photo is marked: the default policy, too, would not call it live."""
+    sure = liveness.live_score >= DEFAULT.min_live_score  # NaN is not
+    return not (sure and liveness.verdict is LiveVerdict.LIVE)
 
 
 def _doubts(liveness: Liveness, replay: Replay) -> Iterator[Reason]:

@@ -239,7 +239,7 @@ class Handlers:
         assert isinstance(refusal, FacauthError)  # noqa: S101 - what it is registered for
         command = getattr(request.scope.get("route"), "name", None)
         if status_of(refusal) == 500:
-            request.scope[PROBLEM] = str(refusal)
+            request.scope[PROBLEM] = " ".join(reason.code for reason in refusal.reasons)
             reply = fault_reply(command, request.scope[REQUEST_ID])
         else:
             reply = refusal_reply(refusal, Answer(command))

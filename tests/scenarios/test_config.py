@@ -86,6 +86,18 @@ def test_options_before_the_command_are_flags_too(
     assert origins(facauth)["key_file"] == ("/c", "environment, FACAUTH_KEY_FILE")
 
 
+@pytest.mark.parametrize(
+    "call",
+    [("--key-file", "k", "list"), ("--store", "s", "demo"), ("--key-file", "k", "backup", "b")],
+)
+def test_an_option_before_a_command_that_does_not_take_it_is_refused(
+    facauth: Facauth, call: tuple[str, ...]
+) -> None:
+    """Not ignored: who names a key file expects that it is used."""
+    result = facauth(*call, exit_code=2)
+    assert f"{call[0]} does not apply to {call[2]}" in result.stderr
+
+
 def test_the_store_of_the_file_is_used(
     facauth: Facauth, photo: Photo, configure: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,6 +141,33 @@ def test_an_enrolled_doubt_is_told_and_remembered_and_no_sign_in(
     assert facauth("list", "--json").json["people"][0]["accepted_spoof"] == 2
 
 
+@pytest.mark.parametrize(("live_score", "exit_code"), [(0.1, 0), (0.0999, 4), (math.nan, 4)])
+def test_what_cannot_be_judged_and_scores_as_a_recapture_is_not_enrolled(
+    facauth: Facauth, photo: Photo, live_score: float, exit_code: int
+) -> None:
+    unmet = Reason("liveness.context", "too little is seen around the face", "do not crop")
+
+    def cropped(*_: object) -> Liveness:
+        return Liveness(LiveVerdict.CANNOT_JUDGE, live_score, 0.6, 0.7, (), (unmet,))
+
+    facauth.bind(liveness=cropped)
+    facauth("register", "Barack", photo(FIRST), exit_code=exit_code)
+    assert facauth.names() == ({} if exit_code else {"Barack": 1})
+
+
+@pytest.mark.parametrize(
+    ("live_score", "policy", "marked"),
+    [(0.6, "default", 0), (0.5999, "default", 1), (0.6, "lenient", 0), (0.35, "lenient", 1)],
+)
+def test_every_doubt_is_marked_whatever_the_policy(
+    facauth: Facauth, photo: Photo, score: Score, live_score: float, policy: str, marked: int
+) -> None:
+    score(live_score)
+    result = facauth("register", "Barack", photo(FIRST), "--policy", policy)
+    assert ("enrolled in doubt: the face is not surely live" in result.stderr) == bool(marked)
+    assert facauth("list", "--json").json["people"][0]["accepted_spoof"] == marked
+
+
 def test_register_takes_nothing_else_for_a_doubt(facauth: Facauth, photo: Photo) -> None:
     for odd, exit_code in ((judged(None, 1.0), 4), (judged("live", 1.0), 4), (lambda *_: None, 70)):
         facauth.bind(liveness=odd)

@@ -440,7 +440,7 @@ def test_a_damaged_store_is_told_to_the_log_alone(server: Served) -> None:
     assert number in answer.text
     assert "store" not in answer.text
     (line,) = [line for line in server.log() if line["id"] == number]
-    assert "is not a facauth store" in line["problem"]
+    assert line["problem"] == "store.not_a_store"
 
 
 def test_health_and_metrics(server: Served) -> None:
