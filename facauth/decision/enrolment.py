@@ -137,10 +137,15 @@ class Newcomer:
 
 
 def require_newcomer(newcomer: Newcomer, calibration: Calibration) -> None:
-    """Raises Conflict unless each call would be registered after those before it."""
+    """Raises Conflict unless each call would be registered after those before it.
+
+    An encoding that has no place in the space of comparison is refused, too: it would stop every
+    sign-in.
+    """
     earlier: list[Encoding] = []
     try:
         for call in newcomer.calls:
+            Gallery.of(_rows(newcomer.name, call), calibration.space)
             require_one_person(call, calibration)
             if earlier:
                 known = Gallery.of(_rows(newcomer.name, earlier), calibration.space)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from facauth.errors import SetupProblem
 from facauth.names import folded
 from facauth.store import arrivals, limits, log, means
 from facauth.store.sealing import SealedPerson, new_key, seal_template, wrap_key
@@ -82,8 +83,16 @@ class Change:
         gone = [(name, number) for name, number, at in rows if self.opened.expired(True, at)]
         for name, theirs in groupby(gone, lambda row: row[0]):
             person = self.opened.person(folded(name))
-            if person is not None:
+            if person is not None and self._intact(person):
                 self.forget(person, [number for _, number in theirs])
+
+    def _intact(self, person: SealedPerson) -> bool:
+        """Whether the seal holds. A damaged person must not keep another person in the store."""
+        try:
+            self.opened.key_of(person)
+        except SetupProblem:
+            return False
+        return True
 
     def forget(self, person: SealedPerson, numbers: Sequence[int]) -> None:
         """Delete templates of a person."""

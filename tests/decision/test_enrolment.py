@@ -10,6 +10,7 @@ import pytest
 from plain import PLAIN
 
 from facauth.decision import enrolment
+from facauth.decision.calibration import shipped
 from facauth.decision.match import Gallery
 from facauth.errors import Conflict, SetupProblem
 from facauth.structs import Encoding
@@ -159,3 +160,13 @@ def test_those_who_may_match_are_found_in_blocks(monkeypatch: pytest.MonkeyPatch
         probes_nan[13] = math.nan
         assert 13 in enrolment.like_somebody(probes_nan, owners, everybody, CALIBRATION)
     assert not len(enrolment.like_somebody(probes, owners, gallery(), CALIBRATION))
+
+
+def test_an_encoding_without_a_place_in_the_space_is_not_imported() -> None:
+    """Enrolled, it would stop every sign-in."""
+    half = np.zeros(256, np.float32)
+    half[200] = 1.0
+    newcomer = enrolment.Newcomer("Ada", [[Encoding("c/1", half)]])
+    enrolment.require_newcomer(newcomer, CALIBRATION)  # as stored it can be compared
+    with pytest.raises(Conflict):
+        enrolment.require_newcomer(newcomer, shipped().calibration)

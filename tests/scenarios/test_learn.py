@@ -211,6 +211,16 @@ def test_what_deletes_for_good_deletes_what_has_expired(enrolled: Facauth) -> No
     assert enrolled("sign-in", "ada 3.jpg").stdout == "Ada\n"
 
 
+def test_a_damaged_person_keeps_nobody_else_in_the_store(enrolled: Facauth) -> None:
+    enrolled("key", "init")
+    enrolled("sign-in", "ada 2.jpg", "--learn")
+    enrolled.change(f"UPDATE templates SET enrolled_at = '{OLD}' WHERE learned = 1")
+    enrolled.change("UPDATE people SET wrapped_key = zeroblob(60) WHERE name = 'Ada'")
+    enrolled("remove", "Bob", "--yes")
+    assert "Bob" not in enrolled("list").stdout
+    assert "Ada" in enrolled("list").stdout
+
+
 def test_register_and_remove_know_learned_photos(enrolled: Facauth) -> None:
     enrolled("sign-in", "ada 2.jpg", "--learn")
     enrolled("register", "Ada", "ada 3.jpg", "--replace")
