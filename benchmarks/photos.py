@@ -26,6 +26,7 @@ from facauth.faces.quality import require_quality
 from facauth.networks import Checked, Networks
 from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY, QualityLimits
 from facauth.spoof.liveness import require_live
+from facauth.spoof.verdict import require_enrollable
 from facauth.system import Stages, bind
 
 LIMITS = {"sign-in": SIGN_IN_QUALITY, "register": ENROLMENT_QUALITY}
@@ -78,7 +79,11 @@ def stopped(stages: Stages, photo: Path, limits: QualityLimits) -> tuple[str, ..
         with stages.look(str(photo)) as look:
             subject = look.subject()
             require_quality(subject.quality, limits)
-            require_live(look.liveness(subject, DEFAULT))
+            liveness = look.liveness(subject, DEFAULT)
+            if limits is ENROLMENT_QUALITY:
+                require_enrollable(liveness, DEFAULT)
+            else:
+                require_live(liveness)
     except FacauthError as refusal:
         return tuple(reason.code for reason in refusal.reasons)
     return ()
