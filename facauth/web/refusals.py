@@ -69,8 +69,8 @@ STATUS_OF_REASON = {
     "store.busy": 503,
     "store.changed": 503,
 }
-# Overrides for sign-in: the demo that facauth is based on answers this way.
-SIGN_IN_STATUS = {"face.none": 401}
+# Overrides for sign-in: no face as in the demo that facauth is based on; removed, as no match.
+SIGN_IN_STATUS = {"face.none": 401, "name.changed": 401}
 # Message and advice for clients, where those of the command line speak of options, commands or
 # paths. None keeps the text.
 CLIENT_TEXTS = {
@@ -83,6 +83,7 @@ CLIENT_TEXTS = {
     "match.needs_new_photo": ("the enrolled photos can no longer be compared", "register again"),
     "store.busy": ("the store is in use", "try again"),
     "store.changed": ("the store was changed", "try again"),
+    "name.changed": (None, "ask the operator whether you are still enrolled"),
     "name.needs_new_photo": (None, "ask the operator to replace them on the command line"),
     "name.unknown": (None, "look at the list of enrolled people"),
     "name.other_face": (None, "choose another name"),

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import search
@@ -16,7 +17,8 @@ from serving import BARACK, BARACK_AGAIN, BARACK_LATER, SITE, Served, command, s
 from facauth.networks import Networks
 from facauth.store.means import SEARCHED_FROM
 from facauth.store.store import Store
-from facauth.system import bind_photo
+from facauth.structs import Replay
+from facauth.system import Stages, bind_photo
 from facauth.web import jobs
 from facauth.web.form import Form
 from facauth.web.site import Site, WebLimits
@@ -66,6 +68,25 @@ def test_who_was_removed_leaves_the_memory_at_once(crowded: Site, networks: Netw
     assert crowded.memory == {}
     assert signed_in(crowded, networks) is None
     assert sum(shelf.people for shelf in crowded.memory.values()) == SEARCHED_FROM
+
+
+def test_who_is_removed_during_the_sign_in_is_no_match(crowded: Site, networks: Networks) -> None:
+    """As status and body tell it: 401, no person, and no word on what else the face might be."""
+    bind = binding(networks)
+
+    def removing(photo: bytes) -> Stages:
+        stages = bind(photo)
+
+        def replay(*compared: Any) -> Replay:
+            with Store.open(crowded.store) as store, store.transaction() as change:
+                store.person("Barack").remove(change)
+            return stages.replay(*compared)
+
+        return replace(stages, replay=replay)
+
+    reply = jobs.sign_in(crowded, removing, Form({}, (SAMPLES / BARACK_AGAIN).read_bytes()))
+    assert (reply.status, reply.body["person"]) == (401, None)
+    assert [reason["code"] for reason in reply.body["reasons"]] == ["name.changed"]
 
 
 @pytest.fixture
