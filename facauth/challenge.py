@@ -8,11 +8,10 @@ show is for liveness and replay to judge, on every frame.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from itertools import pairwise
+from itertools import pairwise, permutations
 from secrets import SystemRandom, token_urlsafe
 from statistics import median
 from typing import TYPE_CHECKING, Self
@@ -33,6 +32,10 @@ class Action(StrEnum):
     LOOK_RIGHT = "look_right"
     LOOK_UP = "look_up"
     COME_NEARER = "come_nearer"
+
+
+TURNS = {Action.LOOK_LEFT, Action.LOOK_RIGHT}
+AMBIGUOUS = (Action.LOOK_UP, Action.COME_NEARER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +61,37 @@ class Challenge:
         return json.dumps([asdict(prompt) for prompt in self.prompts])
 
     @classmethod
-    def of(cls, identifier: str, stored: str, rules: ChallengeRules = CHALLENGE) -> Self:
-        """From `to_json`."""
-        prompts = tuple(
-            Prompt(Action(each["action"]), float(each["from_s"]), float(each["to_s"]))
-            for each in json.loads(stored)
-        )
+    def of(
+        cls, identifier: str, prompts: tuple[Prompt, ...], rules: ChallengeRules = CHALLENGE
+    ) -> Self:
+        """With its length and lifetime."""
         length_s = round(prompts[-1].to_s + rules.end_s, 2)
         return cls(identifier, prompts, length_s, rules.lifetime_s)
 
+    @classmethod
+    def of_json(cls, identifier: str, stored: str) -> Self:
+        """From `to_json`."""
+        prompts = (
+            Prompt(Action(each["action"]), float(each["from_s"]), float(each["to_s"]))
+            for each in json.loads(stored)
+        )
+        return cls.of(identifier, tuple(prompts))
+
 
 def draw(rules: ChallengeRules = CHALLENGE) -> Challenge:
-    """Two different prompts, each in a window of its own, by the system's random numbers."""
+    """Two different prompts, each in a window of its own, by the system's random numbers.
+
+    One of them is a turn: a photo that is moved nearer is the cheapest imitation. The face seems
+    larger after it looked up, so that coming nearer never follows directly.
+    """
     dice = SystemRandom()
-    prompts = list[dict[str, object]]()
-    start_s = dice.uniform(*rules.start_s)
-    for action in dice.sample(list(Action), rules.prompts):
+    pairs = [pair for pair in permutations(Action, 2) if set(pair) & TURNS and pair != AMBIGUOUS]
+    prompts, start_s = list[Prompt](), dice.uniform(*rules.start_s)
+    for action in dice.choice(pairs):
         end_s = start_s + rules.window_s
-        prompts.append({"action": action, "from_s": round(start_s, 2), "to_s": round(end_s, 2)})
+        prompts.append(Prompt(action, round(start_s, 2), round(end_s, 2)))
         start_s = end_s + dice.uniform(*rules.pause_s)
-    return Challenge.of(token_urlsafe(16), json.dumps(prompts), rules)
+    return Challenge.of(token_urlsafe(16), tuple(prompts), rules)
 
 
 MISSING = Reason(
@@ -120,35 +134,29 @@ def require_basis(basis: Basis, policy: SpoofPolicy) -> None:
 
 
 def followed(poses: Sequence[Pose], asked: Challenge, rules: ChallengeRules = CHALLENGE) -> bool:
-    """Whether each movement happens in its window, and none happens outside of it.
+    """Whether the face makes each movement in its window, and no other one at any time.
 
-    Poses are compared with the face's own pose before the first prompt. NaN follows nothing.
+    Poses are compared with the face's own before the first prompt. NaN follows nothing.
     """
-    start = [pose for pose in poses if pose.at_s <= asked.prompts[0].from_s]
-    if len(start) < rules.min_start_poses or poses[-1].at_s < asked.prompts[-1].to_s - rules.end_s:
+    first_s, last_s = asked.prompts[0].from_s, asked.prompts[-1].to_s
+    start = [pose for pose in poses if pose.at_s <= first_s]
+    whole = bool(poses) and poses[-1].at_s >= last_s - rules.max_gap_s and _gapless(poses, rules)
+    if not whole or len(start) < rules.min_start_poses:
         return False
-    rest = _Rest.of(start)
-    if not _gapless(poses, rules) or not all(rest.holds(pose, rules) for pose in start):
-        return False
-    return all(_answered(poses, prompt, rest, rules) for prompt in asked.prompts)
-
-
-def _answered(poses: Sequence[Pose], prompt: Prompt, rest: _Rest, rules: ChallengeRules) -> bool:
-    """Whether the face is at rest when the prompt comes, and then makes this movement alone."""
-    before = [pose for pose in poses if abs(pose.at_s - prompt.from_s) <= rules.reaction_s / 2]
-    within = [pose for pose in poses if prompt.from_s < pose.at_s <= prompt.to_s]
-    made = {action: max(map(rest.size(action), within), default=math.nan) for action in Action}
-    asked = made.pop(prompt.action)
-    return (
-        any(rest.holds(pose, rules) for pose in before)
-        and asked >= 1
-        and all(size < 1 for size in made.values())
-    )
+    rest, idle_from_s = _Rest.of(start), 0.0
+    for prompt in asked.prompts:
+        idle = [pose for pose in poses if idle_from_s <= pose.at_s <= prompt.from_s]
+        within = [pose for pose in poses if prompt.from_s < pose.at_s <= prompt.to_s]
+        ready = bool(idle) and rest.holds(idle[-1], rules)
+        if not ready or rest.made(idle, rules) or rest.made(within, rules) != {prompt.action}:
+            return False
+        idle_from_s = prompt.to_s + rules.grace_s
+    return True
 
 
 def _gapless(poses: Sequence[Pose], rules: ChallengeRules) -> bool:
-    times = [0.0, *(pose.at_s for pose in poses)]
-    return all(0 <= b - a <= rules.max_gap_s for a, b in pairwise(times))
+    times_s = [0.0, *(pose.at_s for pose in poses)]
+    return all(0 <= b - a <= rules.max_gap_s for a, b in pairwise(times_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +164,7 @@ class _Rest:
     """The face's pose before the first prompt."""
 
     yaw_deg: float
-    pitch_deg: float
+    nose_drop: float
     size_px: float
 
     @classmethod
@@ -164,21 +172,44 @@ class _Rest:
         """The median of each number."""
         return cls(
             median(pose.yaw_deg for pose in poses),
-            median(pose.pitch_deg for pose in poses),
+            median(pose.nose_drop for pose in poses),
             median(pose.size_px for pose in poses),
         )
 
-    def size(self, action: Action, rules: ChallengeRules = CHALLENGE) -> Callable[[Pose], float]:
-        """How large a movement a pose is; from 1 on it counts as made."""
-        return {
-            Action.LOOK_LEFT: lambda pose: (pose.yaw_deg - self.yaw_deg) / rules.min_turn_deg,
-            Action.LOOK_RIGHT: lambda pose: (self.yaw_deg - pose.yaw_deg) / rules.min_turn_deg,
-            Action.LOOK_UP: lambda pose: (pose.pitch_deg - self.pitch_deg) / rules.min_up_deg,
-            Action.COME_NEARER: lambda pose: (
-                math.log(pose.size_px / self.size_px) / math.log(rules.min_nearer)
-            ),
-        }[action]
-
     def holds(self, pose: Pose, rules: ChallengeRules) -> bool:
         """Whether a pose is still this one."""
-        return all(self.size(action)(pose) < rules.max_rest for action in Action)
+        return (
+            abs(pose.yaw_deg - self.yaw_deg) <= rules.max_rest_deg
+            and pose.nose_drop / self.nose_drop >= rules.min_rest_nose_drop
+            and pose.size_px / self.size_px <= rules.max_rest_nearer
+        )
+
+    def made(self, poses: Sequence[Pose], rules: ChallengeRules) -> set[Action]:
+        """The movements that are made, each held for a while."""
+        return {
+            action
+            for action in Action
+            if _held_s([pose.at_s for pose in poses], [self._is(action, p, rules) for p in poses])
+            >= rules.held_s
+        }
+
+    def _is(self, action: Action, pose: Pose, rules: ChallengeRules) -> bool:
+        turn_deg = pose.yaw_deg - self.yaw_deg
+        if action is Action.LOOK_LEFT:
+            return turn_deg >= rules.min_turn_deg
+        if action is Action.LOOK_RIGHT:
+            return turn_deg <= -rules.min_turn_deg
+        if not abs(turn_deg) <= rules.min_turn_deg:
+            return False
+        if action is Action.LOOK_UP:
+            return pose.nose_drop / self.nose_drop <= rules.max_up_nose_drop
+        return pose.size_px / self.size_px >= rules.min_nearer
+
+
+def _held_s(times_s: Sequence[float], made: Sequence[bool]) -> float:
+    """The longest time for which a movement is made in each frame."""
+    longest_s, since_s = 0.0, None
+    for at_s, is_made in zip(times_s, made, strict=True):
+        since_s = None if not is_made else at_s if since_s is None else since_s
+        longest_s = max(longest_s, 0.0 if since_s is None else at_s - since_s)
+    return longest_s

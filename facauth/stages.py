@@ -14,10 +14,9 @@ from facauth.evidence import Evidence, carried
 from facauth.faces.detect import only_face
 from facauth.faces.footage import Track
 from facauth.settings import CLIP
-from facauth.spoof.replay import gravity
 from facauth.spoof.signature import CaptureSignature
 from facauth.spoof.verdict import enrolled_in_doubt
-from facauth.spoof.vote import together
+from facauth.spoof.vote import live_together, replayed_together
 from facauth.store.sealing import Template
 from facauth.structs import Subject
 
@@ -126,7 +125,7 @@ class Look:
     def liveness(self, policy: SpoofPolicy) -> Liveness:
         """Whether the face is live; never refuses by itself."""
         with self.evidence.timed("liveness"):
-            self.evidence.liveness = together(
+            self.evidence.liveness = live_together(
                 [
                     self._stages.liveness(each.sighting, each.face, each.quality, policy)
                     for each in self._frames
@@ -163,12 +162,18 @@ class Look:
         """Whether any frame shows an enrolled picture; never refuses by itself."""
         with self.evidence.timed("replay"):
             found = [self._stages.replay(probe, enrolled) for probe in probes]
-            self.evidence.replay = max(found, key=gravity)
+            self.evidence.replay = replayed_together(found)
         return self.evidence.replay
+
+
+ADVICE = "record 5 seconds or more, with the face in the picture all the time"
 
 
 def usable(track: Track, measured: Callable[[Sighting], Subject]) -> list[Subject]:
     """The judged frames that show one subject. Raises UnusableImage if they are too few."""
+    if not track.length_s >= CLIP.min_length_s:
+        message = f"the face is seen for less than {CLIP.min_length_s:g} seconds"
+        raise UnusableImage(Reason("clip.too_short", message, ADVICE))
     found, refusals = list[Subject](), list[UnusableImage]()
     for sighting in track.judged:
         try:
@@ -180,9 +185,7 @@ def usable(track: Track, measured: Callable[[Sighting], Subject]) -> list[Subjec
     if refusals:
         raise refusals[0]
     message = f"the clip shows a face in fewer than {CLIP.min_judged_frames} frames"
-    raise UnusableImage(
-        Reason("clip.too_few_frames", message, "record a clip of 3 seconds or more")
-    )
+    raise UnusableImage(Reason("clip.too_few_frames", message, ADVICE))
 
 
 def best_first(frames: list[Subject]) -> list[Subject]:

@@ -106,11 +106,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a face looks in one frame, and how near it is; the angles are coarse."""
+    """Where a face looks in one frame, and how near it is."""
 
     at_s: float  # since the first frame
-    yaw_deg: float  # positive: to the image's right
-    pitch_deg: float  # positive: up
+    yaw_deg: float  # positive: to the image's right; coarse, see Quality
+    nose_drop: float  # of the nose below the eyes, in eye distances; less when looking up
     size_px: float  # of the face box: the root of its area
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,5 +114,10 @@ def rate_of(given: float | None) -> float | None:
 
 
 def policy_of(given: PolicyName | None) -> SpoofPolicy:
-    """The spoof policy of the flag, else of the settings, else the default."""
-    return POLICIES[given] if given else configuration().spoof_policy or DEFAULT
+    """The spoof policy of the flag, else of the settings, else the default.
+
+    No flag lifts the setting that signing in takes a camera.
+    """
+    found = configuration()
+    policy = POLICIES[given] if given else found.spoof_policy or DEFAULT
+    return replace(policy, challenge_required=policy.challenge_required or found.camera is True)

@@ -5,13 +5,15 @@ Footage can be long, so a frame's pixels are kept only while it may become one o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from secrets import SystemRandom
 from typing import TYPE_CHECKING, Self
 
-from facauth.faces.detect import find_faces, sight_upright
-from facauth.faces.quality import grey_of, head_pose_deg, sharpness, small_face
+from facauth.faces.detect import area_px, find_faces, sight_upright
+from facauth.faces.quality import grey_of, head_pose_deg, nose_drop, sharpness, small_face
 from facauth.settings import CLIP
 from facauth.structs import Pose
 
@@ -41,24 +43,28 @@ class Track:
     """A face followed through footage."""
 
     poses: tuple[Pose, ...]  # of every frame in which a face was found
-    judged: tuple[Sighting, ...]  # the sharpest frame of each part of the footage
-    length_s: float
+    judged: tuple[Sighting, ...]  # one of each part of the footage
+
+    @property
+    def length_s(self) -> float:
+        """From the first frame with a face to the last."""
+        return self.poses[-1].at_s - self.poses[0].at_s if self.poses else 0.0
 
     @classmethod
     def follow(cls, footage: Footage, detector: cv2.FaceDetectorYN) -> Self:
         """The face nearest to where it was; in the first frame, the largest."""
         poses, parts = list[Pose](), _Parts()
-        last, length_s = None, 0.0
+        last: Face | None = None
         for frame in footage.frames:
-            length_s = frame.at_s
             faces = find_faces(frame.pixels, detector, CLIP.track_side_px)
-            last = _same(faces, last)
-            if last is not None:
-                poses.append(_pose(frame, last))
-                sharp = sharpness(grey_of(small_face(frame.pixels, last)))
-                parts.add(_Kept(frame, sharp))
-        judged = [sight_upright(kept.frame.pixels, detector) for kept in parts.sharpest()]
-        return cls(tuple(poses), tuple(judged), length_s)
+            face = _same(faces, last)
+            if face is not None:
+                last = face
+                poses.append(_pose(frame, face))
+                sharp = sharpness(grey_of(small_face(frame.pixels, face)))
+                parts.add(frame, sharp)
+        judged = [sight_upright(frame.pixels, detector) for frame in parts.judged()]
+        return cls(tuple(poses), tuple(judged))
 
 
 def _same(faces: tuple[Face, ...], last: Face | None) -> Face | None:
@@ -79,41 +85,55 @@ def _centre_px(face: Face) -> tuple[float, float]:
 
 
 def _pose(frame: Frame, face: Face) -> Pose:
-    yaw, pitch, _ = head_pose_deg(face.landmarks_px)
-    return Pose(frame.at_s, yaw, pitch, (face.box_px[2] * face.box_px[3]) ** 0.5)
+    yaw_deg, *_ = head_pose_deg(face.landmarks_px)
+    size_px = math.sqrt(area_px(face))
+    return Pose(frame.at_s, yaw_deg, nose_drop(face.landmarks_px), size_px)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kept:
     frame: Frame
     sharpness: float
+    lot: float  # by chance
 
 
 class _Parts:
-    """The sharpest frame of each part of the footage; parts grow with its length."""
+    """Of each part of the footage the sharpest frame and one by chance; parts grow with its length.
+
+    Whoever makes a clip could blur all frames but those that are to be judged; chance finds them.
+    """
 
     def __init__(self) -> None:
         self._part_s = 1 / CLIP.frames_a_second
-        self._best: dict[int, _Kept] = {}
+        self._sharpest: dict[int, _Kept] = {}
+        self._drawn: dict[int, _Kept] = {}
+        self._dice = SystemRandom()
 
-    def add(self, new: _Kept) -> None:
-        self._put(self._best, new)
-        while len(self._best) > 2 * CLIP.judged_frames:
+    def add(self, frame: Frame, sharpness: float) -> None:
+        """Consider a frame that shows a face."""
+        kept = _Kept(frame, sharpness, self._dice.random())
+        self._put(kept, kept)
+        while len(self._sharpest) > 2 * CLIP.judged_frames:
             self._part_s *= 2
-            merged: dict[int, _Kept] = {}
-            for kept in self._best.values():
-                self._put(merged, kept)
-            self._best = merged
+            before = zip(self._sharpest.values(), self._drawn.values(), strict=True)
+            self._sharpest, self._drawn = {}, {}
+            for sharp, drawn in before:
+                self._put(sharp, drawn)
 
-    def _put(self, best: dict[int, _Kept], new: _Kept) -> None:
-        part = int(new.frame.at_s / self._part_s + 1e-6)
-        if part not in best or not new.sharpness <= best[part].sharpness:
-            best[part] = new
+    def _put(self, sharp: _Kept, drawn: _Kept) -> None:
+        part = int(sharp.frame.at_s / self._part_s + 1e-6)
+        best, other = self._sharpest.get(part, sharp), self._drawn.get(part, drawn)
+        self._sharpest[part] = max(best, sharp, key=lambda kept: kept.sharpness)
+        self._drawn[part] = max(other, drawn, key=lambda kept: kept.lot)
 
-    def sharpest(self) -> list[_Kept]:
-        """At most `judged_frames`, spread over the footage, in order of time."""
-        kept = list(self._best.values())
-        parts = min(len(kept), CLIP.judged_frames)
-        ends = [round(part * len(kept) / parts) for part in range(parts + 1)] if parts else []
-        groups = [kept[start:end] for start, end in pairwise(ends)]
-        return [max(group, key=lambda one: one.sharpness) for group in groups]
+    def judged(self) -> list[Frame]:
+        """At most `judged_frames` in order of time: in turns the sharpest, and one by chance."""
+        sharpest, drawn = list(self._sharpest.values()), list(self._drawn.values())
+        number = min(len(sharpest), CLIP.judged_frames)
+        ends = [round(group * len(sharpest) / number) for group in range(number + 1)]
+        return [
+            max(drawn[start:end], key=lambda kept: kept.lot).frame
+            if group % 2
+            else max(sharpest[start:end], key=lambda kept: kept.sharpness).frame
+            for group, (start, end) in enumerate(pairwise(ends))
+        ]

@@ -182,10 +182,12 @@ def _tall(pixels: Pixels) -> Pixels:
 
 
 def require_new_picture(replay: Replay) -> None:
-    """Raises Attack for an enrolled picture. The policy of the caller decides on "same_sitting".
-
-    The verdicts that pass are listed, so that any other is refused.
-    """
-    passing = (ReplayVerdict.NEW, ReplayVerdict.SAME_SITTING, ReplayVerdict.NOT_COMPARED)
-    if replay.verdict not in passing:
+    """Raises Attack for an enrolled picture. The policy of the caller decides on "same_sitting"."""
+    if not passes(replay):
         raise Attack(*replay.reasons)
+
+
+def passes(replay: Replay) -> bool:
+    """Whether a replay is no attack. These verdicts are listed, so that any other is refused."""
+    passing = (ReplayVerdict.NEW, ReplayVerdict.SAME_SITTING, ReplayVerdict.NOT_COMPARED)
+    return replay.verdict in passing

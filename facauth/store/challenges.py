@@ -37,7 +37,7 @@ def taken(
     bound, prompts, *since_s = row
     ages_s = [now_s - drawn_s for now_s, drawn_s in zip(clock.read_s(), since_s, strict=True)]
     in_time = all(0 <= age_s <= CHALLENGE.lifetime_s for age_s in ages_s)
-    return Challenge.of(identifier, prompts) if in_time and bound == name else None
+    return Challenge.of_json(identifier, prompts) if in_time and bound == name else None
 
 
 def _marks(identifier: str, claimed: PersonName | None) -> tuple[bytes, bytes]:
