@@ -12,6 +12,7 @@ from facauth import __version__
 
 COMMANDS = (
     "sign-in",
+    "challenge",
     "spoof-check",
     "register",
     "list",
