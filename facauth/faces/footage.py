@@ -130,7 +130,7 @@ class _Parts:
         """At most `judged_frames` in order of time: in turns the sharpest, and one by chance."""
         sharpest, drawn = list(self._sharpest.values()), list(self._drawn.values())
         number = min(len(sharpest), CLIP.judged_frames)
-        ends = [round(group * len(sharpest) / number) for group in range(number + 1)]
+        ends = [round(group * len(sharpest) / max(1, number)) for group in range(number + 1)]
         return [
             max(drawn[start:end], key=lambda kept: kept.lot).frame
             if group % 2

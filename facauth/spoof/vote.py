@@ -30,7 +30,7 @@ def live_together(frames: Sequence[Liveness], policy: SpoofPolicy) -> Liveness:
     score, lowest = _probability(fmean(odds)), fmean(odds[: -(-len(odds) // 3)])
     clip = replace(frames[0], live_score=score)
     unclear = [frame for frame in frames if unmet(frame.conditions)]
-    if len(frames) - len(unclear) < CLIP.min_usable_frames:
+    if unclear and len(frames) - len(unclear) < CLIP.min_usable_frames:
         conditions = unclear[0].conditions
         reasons = unmet(conditions)
         return replace(
