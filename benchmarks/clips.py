@@ -1,6 +1,6 @@
 """What facauth measures on every frame of clips; and how often a rule over frames goes wrong.
 
-    python benchmarks/clips.py CLIPS --cache FOLDER [--processes N] [--measure-only]
+    python benchmarks/clips.py CLIPS --cache FOLDER [--processes N] [--trained SETUP ...]
 
 CLIPS holds {live,attack…}/SETUP_NN.EXT: a video, or a folder of frames in the order of their
 names, ten a second. All clips of one SETUP show one camera and place. Frames are read ten a second,
@@ -8,9 +8,11 @@ at most 30 s of a clip and 960 px a side, and go through facauth's own stages: s
 liveness, encode; beside these, faces are found at 320 px. What was measured of a clip is kept in
 the cache, as KIND-CLIP.npz; a clip that is there is not measured again.
 
-A sign-in looks at some five seconds, so a clip is cut into windows of that length. The first window
-in which a face is seen is a live person's first try; an attacker may choose, so an attack is
-accepted where any window is.
+A sign-in looks at some five seconds. A live person's first try is the first window of that length
+in which a usable face is seen; the next ones do not overlap it. An attacker may choose, so windows
+of attacks start every half second, and an attack is accepted where any window is. The rule is
+`accepted`, with the limits of RULE; the set-ups of --trained, which the networks learned from, are
+told apart.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -30,11 +33,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facauth.decision.calibration import shipped
 from facauth.errors import FacauthError
 from facauth.faces import detect, quality
 from facauth.faces.encode import encode
+from facauth.measure.rates import interval
 from facauth.networks import Checked, Networks
-from facauth.settings import LIVENESS, SIGN_IN_QUALITY
+from facauth.settings import DEFAULT, LIVENESS, SIGN_IN_QUALITY
 from facauth.spoof import liveness
 from facauth.structs import Face, Quality, Sighting
 
@@ -255,18 +260,157 @@ def measure_all(folder: Path, cache_in: Path, processes: int) -> list[Path]:
     works = [(clip, cache_in / f"{clip.parent.name}-{clip.stem}.npz") for clip in clips(folder)]
     with get_context("spawn").Pool(processes) as pool:
         for line in pool.imap_unordered(measure_clip, works):
-            print(line, flush=True)
+            print(line, file=sys.stderr, flush=True)
     return [file for _, file in works]
 
 
+# ---- the rule
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When the frames of one window are one live person."""
+
+    seconds: float = 5.0
+    frames: int = 12  # one of each equal part of the window, the sharpest with a face
+    min_faces: int = 9  # of the frames, with a face; all of these vote, turned aside or not
+    min_usable: int = 4  # of the frames, such as sign-in asks of a still
+    min_mean: float = 0.6  # P(live), of the mean of the log-odds
+    min_lowest: float = 0.4  # P(live), of the mean of the lowest third of the log-odds
+    min_link: float = 0.3  # similarity; each frame is tied to the others by links as strong
+
+
+RULE = Rule()
+
+
+@dataclass(slots=True)
+class Clip:
+    """What was measured of a clip."""
+
+    kind: str
+    name: str
+    at_s: Floats
+    log_odds: Floats  # of being live, NaN without a face
+    sharpness: Floats
+    usable: NDArray[np.bool_]
+    encodings: NDArray[np.float32]  # in the space of comparisons
+
+    @property
+    def setup(self) -> str:
+        """The camera and place."""
+        return self.name.rpartition("_")[0]
+
+    @classmethod
+    def load(cls, file: Path) -> Clip:
+        """From the cache."""
+        kind, _, name = file.stem.partition("-")
+        columns = np.load(file)
+        usable = columns["one_face"] & (columns["unmet"] == "")
+        return cls(
+            kind,
+            name,
+            columns["at_s"],
+            (columns["near"] + columns["far"]) / 2,
+            columns["quality"][:, QUALITY.index("sharpness")],
+            usable,
+            shipped().calibration.space.of(columns["encoding"]),
+        )
+
+    def windows(self, step_s: float, rule: Rule = RULE) -> Iterator[NDArray[np.intp]]:
+        """The frames of each window; a clip that is shorter is one window."""
+        starts = np.arange(0, max(step_s, self.at_s[-1] - rule.seconds + 0.6), step_s)
+        for start in starts:
+            inside = (self.at_s > start - 1e-6) & (self.at_s < start + rule.seconds - 1e-6)
+            yield np.flatnonzero(inside)
+
+
+def chosen(clip: Clip, window: NDArray[np.intp], rule: Rule = RULE) -> NDArray[np.intp]:
+    """The frames of a window that are judged; parts without a face have none."""
+    first, last = clip.at_s[window[[0, -1]]]
+    length = max(min(rule.seconds, last - first + 1e-3), 1e-3)
+    part = ((clip.at_s[window] - first) / length * rule.frames).astype(int)
+    with_face = np.isfinite(clip.log_odds[window])
+    parts = (window[(part == each) & with_face] for each in range(rule.frames))
+    return np.array([seen[clip.sharpness[seen].argmax()] for seen in parts if len(seen)], np.intp)
+
+
+def accepted(clip: Clip, window: NDArray[np.intp], rule: Rule = RULE) -> bool:
+    """Whether the window shows one live person throughout."""
+    frames = chosen(clip, window, rule)
+    if len(frames) < rule.min_faces or clip.usable[frames].sum() < rule.min_usable:
+        return False
+    votes = np.sort(clip.log_odds[frames])
+    return bool(
+        votes.mean() >= as_log_odds(rule.min_mean)
+        and votes[: len(votes) // 3].mean() >= as_log_odds(rule.min_lowest)
+        and weakest_link(clip.encodings[frames]) >= rule.min_link
+    )
+
+
+def weakest_link(encodings: NDArray[np.float32]) -> float:
+    """The highest similarity at which all encodings are tied together, each to any other.
+
+    A face that turns is unlike the frontal one, but like the one that has turned half as far.
+    """
+    similar = encodings @ encodings.T
+    tied, weakest = np.arange(len(encodings)) == 0, 1.0
+    while not tied.all():
+        best = np.where(tied, -np.inf, similar[tied].max(axis=0))
+        weakest = min(weakest, float(best.max()))
+        tied[best.argmax()] = True
+    return weakest
+
+
+def as_log_odds(probability: float) -> float:
+    """The log-odds of a probability."""
+    return math.log(probability / (1 - probability))
+
+
+# ---- how often it goes wrong
+
+
+def let_in(clip: Clip) -> tuple[bool, bool, float]:
+    """Whether the clip is accepted; whether its first usable frame is, and which share of them."""
+    stills = clip.log_odds[clip.usable] >= as_log_odds(DEFAULT.min_live_score)
+    first, share = (bool(stills[0]), float(stills.mean())) if len(stills) else (False, 0.0)
+    if clip.kind != "live":
+        return any(accepted(clip, each) for each in clip.windows(0.5)), first, share
+    tries = (each for each in clip.windows(RULE.seconds) if clip.usable[each].any())
+    return any(accepted(clip, each) for each in list(tries)[:1]), first, share
+
+
+def print_table(files: Sequence[Path], trained: Sequence[str]) -> None:
+    """A line for each set-up and kind, and sums of those that no network learned from."""
+    rows: dict[tuple[str, str], list[tuple[bool, bool, float]]] = {}
+    for clip in map(Clip.load, files):
+        rows.setdefault((clip.kind, clip.setup), []).append(let_in(clip))
+    print(f"{'accepted':<32}{'clips':>6}{'the rule':>10}{'first still':>12}{'stills':>8}")
+    for (kind, setup), found in sorted(rows.items()):
+        mark = "*" if setup in trained else ""
+        _print_row(f"{kind} {setup}{mark}", found)
+    for kind in sorted({kind for kind, _ in rows}):
+        unseen = [found for key, found in rows.items() if key[0] == kind and key[1] not in trained]
+        clips = [each for found in unseen for each in found]
+        low, high = interval(sum(each[0] for each in clips), len(clips))
+        _print_row(f"{kind}, {len(unseen)} set-ups, none *", clips, f"[{low:.1%}, {high:.1%}]")
+
+
+def _print_row(title: str, found: Sequence[tuple[bool, bool, float]], note: str = "") -> None:
+    rule, first = sum(each[0] for each in found), sum(each[1] for each in found)
+    share = sum(each[2] for each in found) / len(found)
+    print(f"{title:<32}{len(found):>6}{rule:>10}{first:>12}{share:>8.1%} {note}".rstrip())
+
+
 def main() -> None:
-    """Parse, measure."""
+    """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="{live,attack…}/SETUP_NN.EXT")
     parser.add_argument("--cache", type=Path, required=True, help="keep what is measured here")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--trained", nargs="*", default=[], metavar="SETUP")
     options = parser.parse_args()
-    measure_all(options.folder, options.cache, options.processes)
+    files = measure_all(options.folder, options.cache, options.processes)
+    print_table(files, options.trained)
 
 
 if __name__ == "__main__":
