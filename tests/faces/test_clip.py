@@ -136,6 +136,9 @@ for attempt in (lambda: open("/etc/passwd"), socket.socket, lambda: open("/tmp/c
 
 
 STILLS = (
+    *(b"", b"\xff\xd8\xff\xe0", b"\x89PNG", b"GIF89a"),
+    *(b"\0\0\0\x18ftypheic", b"RIFF\0\0\0\0WEBP"),
+)
     b"",
     b"\xff\xd8\xff\xe0",
     b"\x89PNG",
