@@ -139,13 +139,6 @@ STILLS = (
     *(b"", b"\xff\xd8\xff\xe0", b"\x89PNG", b"GIF89a"),
     *(b"\0\0\0\x18ftypheic", b"RIFF\0\0\0\0WEBP"),
 )
-    b"",
-    b"\xff\xd8\xff\xe0",
-    b"\x89PNG",
-    b"GIF89a",
-    b"\0\0\0\x18ftypheic",
-    b"RIFF\0\0\0\0WEBP",
-)
 
 
 @pytest.mark.parametrize("head", STILLS)
