@@ -11,9 +11,9 @@ from facauth.challenge import basis_of
 from facauth.decision.match import Crowd, Gallery
 from facauth.errors import Reason, UnusableImage
 from facauth.evidence import Evidence, carried
-from facauth.faces.detect import only_face
+from facauth.faces.detect import only_face, overlap
 from facauth.faces.footage import Track
-from facauth.settings import CLIP
+from facauth.settings import CLIP, DETECTION
 from facauth.spoof.signature import CaptureSignature
 from facauth.spoof.verdict import enrolled_in_doubt
 from facauth.spoof.vote import live_together, replayed_together
@@ -175,9 +175,11 @@ def usable(track: Track, measured: Callable[[Sighting], Subject]) -> list[Subjec
         message = f"the face is seen for less than {CLIP.min_length_s:g} seconds"
         raise UnusableImage(Reason("clip.too_short", message, ADVICE))
     found, refusals = list[Subject](), list[UnusableImage]()
-    for sighting in track.judged:
+    for sighting, followed in track.judged:
         try:
-            found.append(measured(sighting))
+            subject = measured(sighting)
+            require_followed(subject.face, followed)
+            found.append(subject)
         except UnusableImage as refusal:
             refusals.append(refusal)
     if len(found) >= CLIP.min_judged_frames:
@@ -186,6 +188,13 @@ def usable(track: Track, measured: Callable[[Sighting], Subject]) -> list[Subjec
         raise refusals[0]
     message = f"the clip shows a face in fewer than {CLIP.min_judged_frames} frames"
     raise UnusableImage(Reason("clip.too_few_frames", message, ADVICE))
+
+
+def require_followed(face: Face, followed: Face) -> None:
+    """Raises UnusableImage unless the face that is judged is the one whose movement is measured."""
+    if not overlap(face.box_px, followed.box_px) >= DETECTION.nms_iou:
+        message = "another face comes before the one that the clip begins with"
+        raise UnusableImage(Reason("clip.face_changes", message, "record one person, alone"))
 
 
 def best_first(frames: list[Subject]) -> list[Subject]:

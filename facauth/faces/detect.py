@@ -68,7 +68,7 @@ def _found_again(face: Face, pixels: Pixels, detector: cv2.FaceDetectorYN) -> bo
     here = (x - left, y - top, w, h)
     return crop.size > 0 and any(
         again.detection_score >= DETECTION.min_score_again
-        and _overlap(again.box_px, here) >= DETECTION.nms_iou
+        and overlap(again.box_px, here) >= DETECTION.nms_iou
         for face_px in DETECTION.look_face_px
         for again in _search_scaled(crop, face_px / side, detector)
     )
@@ -85,7 +85,7 @@ def _search_scaled(crop: Pixels, by: float, detector: cv2.FaceDetectorYN) -> tup
     return _search(look, detector, _scales(crop, look, 0))
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     """Intersection over union of two boxes."""
     sides = [
         max(0.0, min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]))

@@ -43,7 +43,7 @@ class Track:
     """A face followed through footage."""
 
     poses: tuple[Pose, ...]  # of every frame in which a face was found
-    judged: tuple[Sighting, ...]  # one of each part of the footage
+    judged: tuple[tuple[Sighting, Face], ...]  # one of each part of the footage; the followed face
 
     @property
     def length_s(self) -> float:
@@ -62,8 +62,10 @@ class Track:
                 last = face
                 poses.append(_pose(frame, face))
                 sharp = sharpness(grey_of(small_face(frame.pixels, face)))
-                parts.add(frame, sharp)
-        judged = [sight_upright(frame.pixels, detector) for frame in parts.judged()]
+                parts.add(_Kept(frame, face, sharp, parts.lot()))
+        judged = [
+            (sight_upright(kept.frame.pixels, detector), kept.face) for kept in parts.judged()
+        ]
         return cls(tuple(poses), tuple(judged))
 
 
@@ -93,6 +95,7 @@ def _pose(frame: Frame, face: Face) -> Pose:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kept:
     frame: Frame
+    face: Face
     sharpness: float
     lot: float  # by chance
 
@@ -109,9 +112,12 @@ class _Parts:
         self._drawn: dict[int, _Kept] = {}
         self._dice = SystemRandom()
 
-    def add(self, frame: Frame, sharpness: float) -> None:
-        """Consider a frame that shows a face."""
-        kept = _Kept(frame, sharpness, self._dice.random())
+    def lot(self) -> float:
+        """A number by chance; the highest of a part is drawn."""
+        return self._dice.random()
+
+    def add(self, kept: _Kept) -> None:
+        """Consider a frame that shows the face."""
         self._put(kept, kept)
         while len(self._sharpest) > 2 * CLIP.judged_frames:
             self._part_s *= 2
@@ -126,14 +132,14 @@ class _Parts:
         self._sharpest[part] = max(best, sharp, key=lambda kept: kept.sharpness)
         self._drawn[part] = max(other, drawn, key=lambda kept: kept.lot)
 
-    def judged(self) -> list[Frame]:
+    def judged(self) -> list[_Kept]:
         """At most `judged_frames` in order of time: in turns the sharpest, and one by chance."""
         sharpest, drawn = list(self._sharpest.values()), list(self._drawn.values())
         number = min(len(sharpest), CLIP.judged_frames)
         ends = [round(group * len(sharpest) / max(1, number)) for group in range(number + 1)]
         return [
-            max(drawn[start:end], key=lambda kept: kept.lot).frame
+            max(drawn[start:end], key=lambda kept: kept.lot)
             if group % 2
-            else max(sharpest[start:end], key=lambda kept: kept.sharpness).frame
+            else max(sharpest[start:end], key=lambda kept: kept.sharpness)
             for group, (start, end) in enumerate(pairwise(ends))
         ]

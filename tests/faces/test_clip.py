@@ -187,7 +187,7 @@ def test_frames_without_a_face_are_left_out(networks: Networks, portrait: Any) -
     frames = [Frame(nothing if number % 2 else portrait, number / 10) for number in range(60)]
     track = Track.follow(Footage(frames), networks.detector)
     assert len(track.poses) == 30
-    assert all(len(sighting.faces) == 1 for sighting in track.judged)
+    assert all(len(sighting.faces) == 1 for sighting, _ in track.judged)
 
 
 def test_footage_without_a_face(networks: Networks) -> None:
@@ -217,6 +217,6 @@ def test_chance_chooses_every_second_frame(networks: Networks, portrait: Any) ->
 
     def judged() -> tuple[int, ...]:
         track = Track.follow(Footage(frames), networks.detector)
-        return tuple(places[id(sighting.pixels)] for sighting in track.judged)
+        return tuple(places[id(sighting.pixels)] for sighting, _ in track.judged)
 
     assert len({judged() for _ in range(4)}) > 1

@@ -132,6 +132,24 @@ def test_two_people_cut_together_are_nobody(enrolled: Facauth, clip: Clip, head:
     assert result.codes == ["clip.face_changes"]
 
 
+def test_the_face_that_moves_is_the_face_that_is_judged(
+    enrolled: Facauth, clip: Clip, head: Head
+) -> None:
+    """Joe follows the prompts, and then Barack's picture comes in before him."""
+    challenge = drawn(enrolled)
+    joe = followed(Head(SAMPLES / SOMEBODY), challenge)
+    frames = []
+    for number, frame in enumerate(joe):
+        small = cv2.resize(frame, (200, 200 * frame.shape[0] // frame.shape[1]))
+        wide = np.full((480, 900, 3), 128, np.uint8)
+        wide[: small.shape[0], :200] = small
+        if number > 2:
+            wide[:, 300 : 300 + head.pixels.shape[1]] = head.pixels
+        frames.append(wide)
+    result = enrolled("sign-in", clip(frames), "--challenge", challenge.id, "--json", exit_code=4)
+    assert result.codes == ["clip.face_changes"]
+
+
 def test_the_enrolled_picture_moved_about_is_found(enrolled: Facauth, clip: Clip) -> None:
     """Its frames are as live as the photo; replay tells them."""
     frames = moving.moved_about(Head(SAMPLES / ENROLLED).pixels, [(0.1, 0.0, 0.2), REST] * 26)
