@@ -1,0 +1,425 @@
+"""The camera at the terminal: a device that is a file, and a clock that its frames move."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Facauth, Photo, Result, tree
+from filming import BLACK, NOTHING, Scene, Set, clip
+
+from facauth import challenge
+from facauth.challenge import Action, Challenge, Prompt
+from facauth.cli import camera as conversation
+from facauth.store.clock import Clock, binding
+from facauth.structs import NOTHING_COMPARED
+
+BARACK, EILEEN, JOE, NOBODY = "obama_2010.jpg", "collins.png", "biden_2010.jpg", "no_face.png"
+SIMULATED = "simulated_recapture.jpg"
+COUNTDOWN = [f"look at the camera: {left}" for left in (3, 2, 1)]
+ASKED = ["look up", "look at the camera", "come nearer", "look at the camera"]
+RECORDED = [*COUNTDOWN, "look at the camera", *ASKED, "checking"]
+TOLD = ["look at the camera", *RECORDED]
+PASSES = "facauth: matched at a false match rate of 1 in 1,000"
+ONE_SIGN_IN = 3 + 3 * 11 + 63  # frames: of a usable face, of the countdown, recorded
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Iterator[Set]:
+    """A camera for the commands, and the same clock for the store."""
+    film = Set(tmp_path)
+    stored = binding.set(Clock(lambda: film.time.now_s, lambda: film.time.now_s))
+    with film.bound():
+        yield film
+    binding.reset(stored)
+
+
+@pytest.fixture
+def enrolled(facauth: Facauth, film: Set, photo: Photo, monkeypatch: pytest.MonkeyPatch) -> Facauth:
+    """A store that knows Eileen and Barack, and draws the same prompts each time."""
+    facauth.knows(Eileen=photo(EILEEN), Barack=photo("obama_2009.jpg"))
+    prompts = Prompt(Action.LOOK_UP, 1.0, 3.0), Prompt(Action.COME_NEARER, 4.0, 6.0)
+    drawn = Challenge("drawn", prompts, 6.2, 120.0)
+    monkeypatch.setattr(challenge, "draw", lambda *_: drawn)
+    monkeypatch.setattr("facauth.pipeline.draw", lambda *_: drawn)
+    return facauth
+
+
+def failures(facauth: Facauth, name: str = "Barack") -> int:
+    count: int = facauth("show", name, "--json").json["person_record"]["failures"]
+    return count
+
+
+def told(result: Result) -> list[str]:
+    return result.stderr.splitlines()
+
+
+def events(result: Result) -> list[dict[str, Any]]:
+    """What stderr holds with --json."""
+    return [json.loads(line) for line in told(result)]
+
+
+# --- how it is called -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [("sign-in",), ("register", "Ada"), ("spoof-check",)])
+def test_an_image_or_the_camera_and_not_both(
+    facauth: Facauth, film: Set, photo: Photo, command: tuple[str, ...]
+) -> None:
+    neither = facauth(*command, exit_code=2)
+    assert neither.stderr == "facauth: neither an image nor --camera is given; choose one\n"
+    for more in (["--camera"], ["--device", "1"]):
+        both = facauth(*command, photo(EILEEN), *more, exit_code=2)
+        assert (both.stdout, both.stderr) == (
+            "",
+            "facauth: an image and the camera are named; choose one\n",
+        )
+    assert film.opened == []
+    assert not facauth.store.parent.exists()
+
+
+def test_watching_is_with_the_camera_and_without_a_drawing(
+    facauth: Facauth, film: Set, photo: Photo
+) -> None:
+    both = facauth("sign-in", photo(EILEEN), "--watch", exit_code=2)
+    assert both.stderr == "facauth: an image and the camera are named; choose one\n"
+    drawn = facauth("sign-in", "--watch", "--explain", "out.png", exit_code=2)
+    assert drawn.stderr == "facauth: --explain draws one comparison; leave out --watch\n"
+    assert film.opened == []
+
+
+# --- one sign-in ----------------------------------------------------------------------------------
+
+
+def test_the_person_at_the_camera_signs_in(enrolled: Facauth, film: Set) -> None:
+    film.shows((BARACK, 1))
+    before = enrolled.enrolled()
+    result = enrolled("sign-in", "--camera")
+    assert result.stdout == "Barack\n"
+    assert told(result) == [*TOLD, PASSES]
+    assert film.opened == [("0", film.device)]
+    assert film.device.closed
+    assert enrolled.enrolled() == before
+    assert enrolled.events()[-1] == ("sign-in", "signed_in", None)
+
+
+def test_the_device_is_the_one_that_was_named(enrolled: Facauth, film: Set) -> None:
+    film.shows((BARACK, 1))
+    enrolled("sign-in", "--device", "/dev/video2")
+    assert [name for name, _ in film.opened] == ["/dev/video2"]
+
+
+def test_advice_comes_until_the_face_is_usable(enrolled: Facauth, film: Set) -> None:
+    film.shows((NOBODY, 12), (BLACK, 12), ("two_faces.jpg", 12), (BARACK, 1))
+    result = enrolled("sign-in", "--camera")
+    assert told(result) == [
+        "look at the camera",
+        "no face is seen; look at the camera",
+        "the camera's picture is black; open its shutter, uncover it, get light",
+        "several faces are seen; one person at a time",
+        *RECORDED,
+        PASSES,
+    ]
+
+
+def test_prompts_come_at_their_times(
+    enrolled: Facauth, film: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film.shows((BARACK, 1))
+    times = dict[str, float]()
+    write = conversation.prompt_at
+
+    def noting(drawn: Challenge, at_s: float) -> Any:
+        found = write(drawn, at_s)
+        times.setdefault(found[0].words, at_s)
+        return found
+
+    monkeypatch.setattr(conversation, "prompt_at", noting)
+    enrolled("sign-in", "--camera")
+    assert times["look up"] == pytest.approx(1.0, abs=0.1)
+    assert times["come nearer"] == pytest.approx(4.0, abs=0.1)
+
+
+@pytest.mark.parametrize("option", ["--quiet", "-q"])
+def test_prompts_are_needed_with_quiet_too(enrolled: Facauth, film: Set, option: str) -> None:
+    film.shows((BARACK, 1))
+    result = enrolled("sign-in", "--camera", option)
+    assert (result.stdout, told(result)) == ("Barack\n", TOLD)
+
+
+def test_with_json_prompts_are_json_lines(enrolled: Facauth, film: Set) -> None:
+    film.shows((NOBODY, 5), (BARACK, 1))
+    result = enrolled("sign-in", "--camera", "--json")
+    assert result.json["person"] == "Barack"
+    said = events(result)
+    assert [each["event"] for each in said] == [
+        *("prompt", "advice", "countdown", "countdown", "countdown"),
+        *("prompt", "prompt", "prompt", "prompt", "prompt", "checking"),
+    ]
+    assert said[1]["code"] == "face.none"
+    assert said[2]["seconds"] == 3
+    assert [each.get("action") for each in said[5:10]] == [
+        *("look_ahead", "look_up", "look_ahead", "come_nearer", "look_ahead")
+    ]
+    assert (said[6]["from_s"], said[6]["to_s"]) == (1.0, 3.0)
+
+
+def test_a_stranger_does_not_sign_in(enrolled: Facauth, film: Set) -> None:
+    film.shows((JOE, 1))
+    result = enrolled("sign-in", "--camera", exit_code=1)
+    assert result.stdout == ""
+    assert told(result)[-1] == "facauth: the face matches nobody; try another photo, or register"
+
+
+def test_a_screen_before_the_camera_is_an_attack(enrolled: Facauth, film: Set) -> None:
+    film.shows((SIMULATED, 1))
+    result = enrolled("sign-in", "--camera", exit_code=3)
+    assert result.stdout == ""
+    assert enrolled.events()[-1][1] == "attack"
+
+
+# --- nothing to look at ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scene", "code"), [(BLACK, "camera.black"), (NOBODY, "face.none"), (NOTHING, "camera.silent")]
+)
+def test_without_a_usable_picture_it_gives_up(
+    enrolled: Facauth, film: Set, scene: str, code: str
+) -> None:
+    film.shows((scene, 1))
+    before = enrolled.enrolled()
+    begun = film.time.now_s
+    result = enrolled("sign-in", "--camera", "--as", "Barack", "--json", exit_code=4)
+    assert result.codes == [code]
+    assert film.time.now_s - begun < 32
+    assert film.device.closed
+    assert enrolled.enrolled() == before
+    assert failures(enrolled) == 0
+
+
+def test_a_camera_that_is_pulled_out_during_the_prompts(enrolled: Facauth, film: Set) -> None:
+    film.shows((BARACK, 60), (NOTHING, 1))
+    result = enrolled("sign-in", "--camera", exit_code=4)
+    assert result.stdout == ""
+    assert told(result)[-1].startswith("facauth: the camera gave no picture for 5 s; ")
+    assert film.device.closed
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("63", "there is no camera /dev/video63; connect one; name another with --device ("),
+        ("/dev/null", "/dev/null is not a camera; name another with --device ("),
+        ("clip.avi", "clip.avi is not a camera; name another with --device ("),
+    ],
+)
+def test_a_device_that_is_no_camera(
+    enrolled: Facauth, device: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real program accepts no file as a camera."""
+    clip(enrolled.here / "clip.avi", (BARACK, 1))
+    before = enrolled.enrolled(), enrolled.events()
+    for command in ("sign-in", "spoof-check"):
+        result = enrolled.process(command, "--device", device, exit_code=7)
+        assert result.stdout == ""
+        assert told(result)[-1].startswith(f"facauth: {words}")
+    assert (enrolled.enrolled(), enrolled.events()) == before
+
+
+def test_a_lock_out_is_told_before_the_camera_is_opened(enrolled: Facauth, film: Set) -> None:
+    film.shows((JOE, 1))
+    for _ in range(10):
+        enrolled("sign-in", "--camera", "--as", "Barack", exit_code=1)
+    film.opened.clear()
+    result = enrolled("sign-in", "--camera", "--as", "Barack", exit_code=5)
+    assert film.opened == []
+    assert result.stdout == ""
+    assert len(told(result)) == 1
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("frame", "last", "counted"),
+    [(1, "look at the camera", 0), (20, COUNTDOWN[1], 0), (60, "look up", 2)],
+)
+def test_ctrl_c_leaves_nothing(
+    enrolled: Facauth, film: Set, frame: int, last: str, counted: int
+) -> None:
+    """Before the recording it costs no attempt. From then on an attacker could wait for the
+    prompts that he has a clip of, so that it counts as any sign-in that was killed.
+    """
+    film.shows((BARACK, 1), interrupted_at=frame)
+    before, folder = (enrolled.enrolled(), enrolled.events()), tree(enrolled.here)
+    result = enrolled("sign-in", "--camera", "--as", "Barack", exit_code=130)
+    assert result.stdout == ""
+    assert [line for line in told(result) if line][-1] == last
+    assert film.device.closed
+    assert (enrolled.enrolled(), enrolled.events()) == before
+    assert tree(enrolled.here) == folder
+    assert failures(enrolled) == counted
+
+
+@pytest.mark.parametrize("frame", [1, 30, 60])
+def test_ctrl_c_enrols_nobody(facauth: Facauth, film: Set, frame: int) -> None:
+    film.shows((BARACK, 1), interrupted_at=frame)
+    result = facauth("register", "Barack", "--camera", exit_code=130)
+    assert result.stdout == ""
+    assert film.device.closed
+    assert (facauth.names(), facauth.events()) == ({}, [])
+
+
+# --- register, spoof-check ------------------------------------------------------------------------
+
+
+def test_register_takes_three_photos(facauth: Facauth, film: Set) -> None:
+    film.shows(("obama_2009.jpg", 24), ("obama_2012.jpg", 24), (BARACK, 1))
+    result = facauth("register", "Barack", "--camera")
+    assert result.stdout == "registered Barack (3 photos)\n"
+    assert told(result)[:4] == [
+        "photo 1: look at the camera",
+        "photo 2: turn your head a little",
+        "photo 3: come a bit nearer",
+        "checking",
+    ]
+    assert facauth.names() == {"Barack": 3}
+    assert facauth.events() == [("register", "registered", None)]
+    assert film.device.closed
+
+
+def test_one_person_in_three_photos(facauth: Facauth, film: Set) -> None:
+    film.shows((BARACK, 48), (EILEEN, 1))
+    result = facauth("register", "Barack", "--camera", exit_code=6)
+    assert result.stdout == ""
+    assert facauth.names() == {}
+
+
+def test_each_photo_of_the_camera_has_a_name(facauth: Facauth, film: Set) -> None:
+    film.shows((SIMULATED, 24), (BARACK, 24), (EILEEN, 1))
+    result = facauth("register", "Barack", "--camera", "--json", exit_code=3)
+    assert [(each["image"], each["verdict"]) for each in result.json["results"]] == [
+        ("camera photo 1", "attack"),
+        ("camera photo 2", "usable"),
+        ("camera photo 3", "usable"),
+    ]
+
+
+def test_spoof_check_records_four_seconds(facauth: Facauth, film: Set) -> None:
+    film.shows((BARACK, 1))
+    begun = film.time.now_s
+    result = facauth("spoof-check", "--camera")
+    assert result.stdout == "camera: live\n"
+    assert told(result) == ["look at the camera", *COUNTDOWN, "look at the camera", "checking"]
+    assert film.time.now_s - begun == pytest.approx(0.3 + 3.3 + 4.1, abs=0.3)
+    assert not facauth.store.parent.exists()
+
+
+def test_spoof_check_finds_a_screen(facauth: Facauth, film: Set) -> None:
+    film.shows((SIMULATED, 1))
+    result = facauth("spoof-check", "--camera", "--json", exit_code=3)
+    assert result.json["results"][0]["image"] == "camera"
+
+
+# --- a door ---------------------------------------------------------------------------------------
+
+VISITS: tuple[Scene, ...] = (
+    *((NOBODY, 9), (BARACK, ONE_SIGN_IN + 9), (NOBODY, 20)),
+    *((JOE, ONE_SIGN_IN + 9), (NOBODY, 20), (EILEEN, ONE_SIGN_IN + 9), (NOBODY, 1)),
+)
+ALL_VISITS = 9 + 3 * (ONE_SIGN_IN + 9 + 20)
+
+
+def test_one_after_the_other(enrolled: Facauth, film: Set) -> None:
+    enrolled.bind(replay=lambda *_: NOTHING_COMPARED)  # of Eileen there is one photo only
+    film.shows(*VISITS, interrupted_at=ALL_VISITS)
+    result = enrolled("sign-in", "--watch", exit_code=130)
+    assert result.stdout == (
+        "signed in: Barack\nrefused: the face matches nobody\nsigned in: Eileen\n"
+    )
+    waiting = "look at the camera to sign in"
+    assert told(result) == [*[waiting, *RECORDED] * 3, waiting]
+    assert film.device.closed  # the only one: it stayed open
+    assert [verdict for _, verdict, _ in enrolled.events()[-3:]] == [
+        *("signed_in", "no_match", "signed_in")
+    ]
+
+
+def test_with_json_each_of_them_is_a_line(enrolled: Facauth, film: Set) -> None:
+    enrolled.bind(replay=lambda *_: NOTHING_COMPARED)  # of Eileen there is one photo only
+    film.shows(*VISITS, interrupted_at=ALL_VISITS)
+    result = enrolled("sign-in", "--watch", "--json", exit_code=130)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(each["exit_code"], each["person"]) for each in answers] == [
+        *((0, "Barack"), (1, None), (0, "Eileen"))
+    ]
+    assert {each["schema"] for each in answers} == {"facauth/1"}
+    assert all(each["error_rate"] == 0.001 for each in answers)
+
+
+def test_who_stays_is_asked_again_after_three_seconds(enrolled: Facauth, film: Set) -> None:
+    film.shows((BARACK, 1), interrupted_at=2 * ONE_SIGN_IN + 50)
+    result = enrolled("sign-in", "--watch", exit_code=130)
+    assert result.stdout == "signed in: Barack\n" * 2
+
+
+def test_networks_are_loaded_once(
+    enrolled: Facauth, film: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = list[object]()
+    stages = enrolled._bound
+
+    def counted(*needs: str) -> Any:
+        made.append(needs)
+        return stages(*needs)
+
+    monkeypatch.setattr(enrolled, "_bound", counted)
+    film.shows((BARACK, 1), interrupted_at=2 * ONE_SIGN_IN + 50)
+    enrolled("sign-in", "--watch", exit_code=130)
+    assert len(made) == 1
+
+
+def test_passers_by_cost_no_attempt(enrolled: Facauth, film: Set) -> None:
+    before = enrolled.events()
+    film.shows(*[(BARACK, 2), (NOBODY, 9)] * 5, (NOBODY, 1), interrupted_at=90)
+    result = enrolled("sign-in", "--watch", "--as", "Barack", exit_code=130)
+    assert result.stdout == ""
+    assert enrolled.events() == before
+    assert failures(enrolled) == 0
+
+
+def test_limits_are_in_force_at_the_door(enrolled: Facauth, film: Set) -> None:
+    """After ten failures nobody is asked for anything for 30 s, and after the next for 60 s."""
+    film.shows((JOE, 1), interrupted_at=11 * (ONE_SIGN_IN + 31) + 500)
+    begun = film.time.now_s
+    result = enrolled("sign-in", "--watch", "--as", "Barack", exit_code=130)
+    stranger, locked = (
+        "refused: the face does not match Barack",
+        "refused: there were too many failed sign-ins",
+    )
+    assert result.stdout.splitlines() == [*[stranger] * 10, locked, stranger, locked]
+    assert film.time.now_s - begun > 30
+
+
+def test_a_claim_of_an_unknown_name_ends_it(enrolled: Facauth, film: Set) -> None:
+    film.shows((BARACK, 1))
+    result = enrolled("sign-in", "--watch", "--as", "Nobody", exit_code=6)
+    assert result.stdout == ""
+    assert told(result)[-1] == "facauth: nobody is enrolled as Nobody; see facauth list"
+
+
+def test_a_camera_that_goes_away_ends_it(enrolled: Facauth, film: Set) -> None:
+    film.shows((NOBODY, 9), (NOTHING, 1))
+    result = enrolled("sign-in", "--watch", exit_code=4)
+    assert result.stdout == ""
+    assert told(result)[-1].startswith("facauth: the camera gave no picture for 5 s; ")
+
+
+def test_a_black_picture_is_waited_for(enrolled: Facauth, film: Set) -> None:
+    """A door is dark at night."""
+    film.shows((BLACK, 350), (BARACK, 1), interrupted_at=350 + ONE_SIGN_IN + 9)
+    assert enrolled("sign-in", "--watch", exit_code=130).stdout == "signed in: Barack\n"
