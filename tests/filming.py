@@ -1,6 +1,6 @@
 """A camera that is a file: a clip of pictures, and a clock that its frames move.
 
-`python -m filming CLIP ARGUMENTS...` runs the real program with it, at the pace of a camera.
+`python -m filming CLIP ARGUMENTS...` runs the real program with it.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Set:
     def __init__(self, folder: Path) -> None:
         self.time = Time()
         self.opened: list[tuple[str, FileDevice]] = []
-        self._path = folder / "clip.avi"
+        self.path = folder / "clip.avi"
         self._interrupted_at: int | None = None
         self._silent = False
 
@@ -126,7 +126,7 @@ class Set:
     def shows(self, *scenes: Scene, interrupted_at: int | None = None) -> None:
         """From now on cameras show this."""
         self._interrupted_at, self._silent = interrupted_at, scenes[-1][0] == NOTHING
-        clip(self._path, *[scene for scene in scenes if scene[0] != NOTHING])
+        clip(self.path, *[scene for scene in scenes if scene[0] != NOTHING])
 
     @contextmanager
     def bound(self) -> Iterator[None]:
@@ -134,7 +134,7 @@ class Set:
 
         def opening(name: str) -> FileDevice:
             pace = self.time.wait
-            device = FileDevice(self._path, pace, self._interrupted_at, self._silent)
+            device = FileDevice(self.path, pace, self._interrupted_at, self._silent)
             self.opened.append((name, device))
             return device
 
@@ -145,11 +145,17 @@ class Set:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The real program, with a camera that is a clip."""
+    """The real program, with a camera that is a clip, and that is in a hurry."""
     from facauth.cli import main
 
-    path = Path(arguments[0])
-    camera.opening.set(lambda _: FileDevice(path, time.sleep))
+    path, now = Path(arguments[0]), Time()
+
+    def pace(seconds: float) -> None:
+        now.wait(seconds)
+        time.sleep(seconds / 10)
+
+    camera.opening.set(lambda _: FileDevice(path, pace))
+    camera.ticking.set(now.clock)
     sys.argv[1:] = arguments[1:]
     main()
 

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 COLUMNS = 60  # of the picture
 LEAST = 40, 16  # columns and lines of a terminal with a picture
 WORDS = 5  # lines below the picture
-BAR = 40  # columns
+# Of a banner, by event or verdict; other words stand without one.
+COLOURS = {
+    "prompt": "bold black on bright_yellow",
+    "countdown": "bold black on bright_yellow",
+    "signed_in": "bold black on bright_green",
+    **dict.fromkeys(
+        ("no_match", "attack", "unusable_image", "locked_out", "conflict"), "bold white on red"
+    ),
+}
 STEP = 16  # of a colour value; fewer colours are drawn faster
 
 
@@ -169,17 +177,25 @@ class Drawn:
     def _words(self, share: float | None) -> Iterator[RenderableType]:
         from rich.text import Text
 
-        large = self._cue.event in ("prompt", "countdown")
-        words = self._cue.words.upper() if large else self._cue.words
-        arrow = self._cue.arrows[self._utf8]
-        text = f"  {arrow}  {words}  {arrow}  " if arrow else f"  {words}  "
-        style = "bold black on bright_yellow" if large else "bold"
-        lines = [" " * len(text), text, " " * len(text)] if large else ["", text, ""]
+        width = min(COLUMNS, self._console.width - 1)
+        style = COLOURS.get(self._cue.fields.get("verdict", self._cue.event), "")
+        if style:
+            told = self._cue.event == "result"  # a name keeps its letters
+            arrow = self._cue.arrows[self._utf8]
+            text = self._cue.words if told else large(self._cue.words, arrow, width)
+            yield from (Text(line.center(width), style=style) for line in ("", text, ""))
+        else:
+            yield from (Text(line, style="bold") for line in ("", f"  {self._cue.words}", ""))
         full, empty = ("━", "─") if self._utf8 else ("#", "-")
-        done = round(BAR * min(1.0, share or 0.0))
-        bar = "" if share is None else full * done + empty * (BAR - done)
-        yield from (Text(line, style=style, overflow="fold") for line in lines)
-        yield Text(f"  {bar}")
+        done = round(width * min(1.0, share or 0.0))
+        yield Text("" if share is None else full * done + empty * (width - done))
+
+
+def large(words: str, arrow: str, width: int) -> str:
+    """The words between arrows, in capitals, apart from each other if there is room."""
+    plain = f"{arrow}  {words.upper()}  {arrow}"
+    apart = f"{arrow}    {' '.join(words.upper())}    {arrow}"
+    return apart if len(apart) <= width else plain
 
 
 def mirrored(pixels: Pixels, columns: int, lines: int) -> Pixels:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from select import select
 from typing import Any
 
 import pytest
-from conftest import Facauth, Photo, Result, tree
+from conftest import ROOT, Facauth, Photo, Result, killing, tree
 from filming import BLACK, NOTHING, Scene, Set, clip
 
 from facauth import challenge
@@ -423,3 +434,117 @@ def test_a_black_picture_is_waited_for(enrolled: Facauth, film: Set) -> None:
     """A door is dark at night."""
     film.shows((BLACK, 350), (BARACK, 1), interrupted_at=350 + ONE_SIGN_IN + 9)
     assert enrolled("sign-in", "--watch", exit_code=130).stdout == "signed in: Barack\n"
+
+
+# --- a terminal -----------------------------------------------------------------------------------
+
+HIDDEN, SHOWN = b"\x1b[?25l", b"\x1b[?25h"  # the cursor
+HALF_BLOCK = "▀".encode()
+
+
+@dataclass
+class Terminal:
+    """What the real program did with a terminal on stdin and stderr, and a pipe on stdout."""
+
+    exit_code: int
+    stdout: str
+    drawn: bytes
+    as_before: bool  # the terminal's modes
+
+
+def on_terminal(
+    facauth: Facauth,
+    film: Set,
+    *arguments: str,
+    typed_at: bytes = b"",
+    size: tuple[int, int] = (24, 80),
+    env: dict[str, str] | None = None,
+) -> Terminal:
+    """Run it; press Ctrl-C as soon as `typed_at` is drawn."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    modes = termios.tcgetattr(its)
+    script = 'exec "$@" <"$0" 2>"$0"'  # opened again: the terminal whose Ctrl-C interrupts
+    program = [sys.executable, "-m", "filming", str(film.path), *arguments]
+    paths = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    size_of = {"COLUMNS": str(size[1]), "LINES": str(size[0])}
+    process = subprocess.Popen(
+        ["sh", "-c", script, os.ttyname(its), *program],
+        cwd=facauth.here,
+        env=facauth.environment({"PYTHONPATH": paths, **size_of, **(env or {})}),
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    drawn = b""
+    with process, closing(io.FileIO(ours, "r+")) as terminal, killing(process):
+        while process.poll() is None or select([ours], [], [], 0)[0]:
+            if select([ours], [], [], 0.05)[0]:
+                drawn += os.read(ours, 65536)
+            if typed_at and typed_at in drawn:
+                terminal.write(b"\x03")
+                typed_at = b""
+        assert process.stdout
+        said = process.stdout.read().decode()
+        after = termios.tcgetattr(its)
+    os.close(its)
+    return Terminal(process.returncode, said, drawn, after == modes)
+
+
+def test_the_preview_and_the_prompts_are_drawn(enrolled: Facauth, film: Set) -> None:
+    film.shows((BARACK, 1))
+    seen = on_terminal(enrolled, film, "sign-in", "--camera")
+    assert seen.stdout in ("Barack\n", "")  # by the prompts, which nobody follows here
+    assert seen.drawn.count(HALF_BLOCK) > 20 * 48 * 9
+    for words in ("L O O K   A T   T H E   C A M E R A :   3", "checking", "━", "─"):
+        assert words.encode() in seen.drawn
+    assert sum(
+        " ".join(words.upper()).encode() in seen.drawn
+        for words in ("look left", "look right", "look up", "come nearer")
+    ) == 2
+    assert seen.drawn.count(HIDDEN) == 1
+    assert seen.drawn.rindex(SHOWN) > seen.drawn.rindex(HALF_BLOCK)
+    assert seen.as_before
+
+
+def test_ctrl_c_gives_the_terminal_back(enrolled: Facauth, film: Set) -> None:
+    film.shows((BARACK, 1))
+    before = enrolled.enrolled(), enrolled.events()
+    seen = on_terminal(
+        enrolled, film, "sign-in", "--camera", typed_at=b"L O O K   A T   T H E   C A M E R A   "
+    )
+    assert (seen.exit_code, seen.stdout) == (130, "")
+    assert seen.drawn.rindex(SHOWN) > seen.drawn.rindex(HIDDEN)
+    assert seen.as_before
+    assert (enrolled.enrolled(), enrolled.events()) == before
+
+
+@pytest.mark.parametrize(
+    ("size", "env"),
+    [((12, 80), {}), ((24, 30), {}), ((24, 80), {"NO_COLOR": "1"}), ((24, 80), {"TERM": "vt100"})],
+)
+def test_without_room_or_colours_there_are_words_alone(
+    facauth: Facauth, film: Set, size: tuple[int, int], env: dict[str, str]
+) -> None:
+    film.shows((BARACK, 1))
+    seen = on_terminal(facauth, film, "spoof-check", "--camera", size=size, env=env)
+    assert (seen.exit_code, seen.stdout) == (0, "camera: live\n")
+    assert HALF_BLOCK not in seen.drawn
+    assert b"L O O K   A T   T H E   C A M E R A" in seen.drawn or b"LOOK AT THE" in seen.drawn
+
+
+@pytest.mark.parametrize(("options", "env"), [(["--quiet"], {}), ([], {"TERM": "dumb"})])
+def test_where_nothing_can_be_drawn_there_are_lines(
+    facauth: Facauth, film: Set, options: list[str], env: dict[str, str]
+) -> None:
+    film.shows((BARACK, 1))
+    seen = on_terminal(facauth, film, "spoof-check", "--camera", *options, env=env)
+    assert b"\x1b" not in seen.drawn
+    assert seen.drawn.decode().split("\r\n")[:5] == TOLD[:5]
+
+
+def test_a_door_shows_each_result(enrolled: Facauth, film: Set) -> None:
+    film.shows((JOE, 1))
+    seen = on_terminal(enrolled, film, "sign-in", "--watch", typed_at=b"refused: ")
+    assert seen.exit_code == 130
+    assert seen.stdout.startswith("refused: ")
+    assert seen.drawn.rindex(SHOWN) > seen.drawn.rindex(HIDDEN)
