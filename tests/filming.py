@@ -82,6 +82,7 @@ class FileDevice:
     pace: Callable[[float], None]
     interrupted_at: int | None = None  # the frame at which Ctrl-C comes
     silent: bool = False  # no picture after the last one
+    meanwhile: dict[int, Callable[[], object]] = field(default_factory=dict)  # at a frame
     frames: int = 0
     closed: bool = False
     _last: Pixels | None = field(default=None, repr=False)
@@ -96,6 +97,7 @@ class FileDevice:
         assert not self.closed
         self.pace(1 / FRAMES_PER_S)
         self.frames += 1
+        self.meanwhile.get(self.frames, lambda: None)()
         if self.frames == self.interrupted_at:
             raise KeyboardInterrupt
         came, picture = self._stream.read()  # type: ignore[attr-defined]
@@ -116,6 +118,7 @@ class Set:
         self.path = folder / "clip.avi"
         self._interrupted_at: int | None = None
         self._silent = False
+        self.meanwhile: dict[int, Callable[[], object]] = {}
 
     @property
     def device(self) -> FileDevice:
@@ -133,8 +136,8 @@ class Set:
         """Commands open this, and have this clock."""
 
         def opening(name: str) -> FileDevice:
-            pace = self.time.wait
-            device = FileDevice(self.path, pace, self._interrupted_at, self._silent)
+            how = self._interrupted_at, self._silent, self.meanwhile
+            device = FileDevice(self.path, self.time.wait, *how)
             self.opened.append((name, device))
             return device
 

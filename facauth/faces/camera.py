@@ -31,6 +31,7 @@ SILENT_S = 5  # without a frame
 BUFFERS = 4  # frames that OpenCV holds back
 WAITED_S = 0.003  # a frame that takes less to come was held back
 MAX_BLACK, BLACK_SHARE = 25, 0.99  # so much of the picture is in the darkest tenth
+MAX_DIGITS = 4  # of a camera's number
 VIDEO_MAJOR = 81  # of Linux's video devices
 QUERYCAP, CAPABILITY_BYTES = 0x80685600, 104  # VIDIOC_QUERYCAP of linux/videodev2.h
 VIDEO_CAPTURE = 0x1 | 0x1000  # V4L2_CAP_VIDEO_CAPTURE, _MPLANE
@@ -120,13 +121,13 @@ BLACK = Reason(
 def open_device(name: str) -> Device:
     """The camera of this number, or of this path on Linux. Raises SetupProblem."""
     backend = _backend()
+    number = int(name) if name.isdecimal() and len(name) <= MAX_DIGITS else None
     if not sys.platform.startswith("linux"):
-        if not name.isdecimal():
-            _refuse(
-                "camera.wrong_device", f"{shown(name)} is not the number of a camera", "give 0 or 1"
-            )
-        return _Captured(int(name), backend)
-    path = f"/dev/video{int(name)}" if name.isdecimal() else name
+        if number is None:
+            message = f"{shown(name)} is not the number of a camera"
+            _refuse("camera.wrong_device", message, "give 0 or 1")
+        return _Captured(number, backend)
+    path = name if number is None else f"/dev/video{number}"
     _require_camera(path)
     return _Captured(path, backend)
 

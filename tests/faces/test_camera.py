@@ -122,7 +122,8 @@ def test_black_is_a_covered_lens_and_not_a_face_in_the_dark() -> None:
 def test_a_camera_that_is_not_there() -> None:
     for name in ("63", "/dev/video63", "/dev/nothing\n"):
         assert "there is no camera /dev/" in refused(name, "camera.absent")
-    refused("\0", "camera.absent")
+    for odd in ("\0", "9" * 5000, "x" * 5000, "rtsp://127.0.0.1/1"):
+        refused(odd, "camera.absent")
 
 
 @linux

@@ -107,9 +107,11 @@ def test_watching_is_with_the_camera_and_without_a_drawing(
 
 def test_the_person_at_the_camera_signs_in(enrolled: Facauth, film: Set) -> None:
     film.shows((BARACK, 1))
-    before = enrolled.enrolled()
+    before, folders = enrolled.enrolled(), (tree(enrolled.here), tree(enrolled.home))
     result = enrolled("sign-in", "--camera")
     assert result.stdout == "Barack\n"
+    assert (tree(enrolled.here), tree(enrolled.home)) == folders
+    assert list(enrolled.store.parent.iterdir()) == [enrolled.store]
     assert told(result) == [*TOLD, PASSES]
     assert film.opened == [("0", film.device)]
     assert film.device.closed
@@ -394,6 +396,13 @@ def test_networks_are_loaded_once(
     assert len(made) == 1
 
 
+def test_who_is_removed_meanwhile_is_not_let_in_again(enrolled: Facauth, film: Set) -> None:
+    film.shows((BARACK, 1), interrupted_at=2 * ONE_SIGN_IN + 50)
+    film.meanwhile = {ONE_SIGN_IN + 15: lambda: enrolled.code_of("remove", "Barack", "--yes")}
+    result = enrolled("sign-in", "--watch", exit_code=130)
+    assert result.stdout == "signed in: Barack\nremoved Barack\nrefused: the face matches nobody\n"
+
+
 def test_passers_by_cost_no_attempt(enrolled: Facauth, film: Set) -> None:
     before = enrolled.events()
     film.shows(*[(BARACK, 2), (NOBODY, 9)] * 5, (NOBODY, 1), interrupted_at=90)
@@ -497,10 +506,13 @@ def test_the_preview_and_the_prompts_are_drawn(enrolled: Facauth, film: Set) -> 
     assert seen.drawn.count(HALF_BLOCK) > 20 * 48 * 9
     for words in ("L O O K   A T   T H E   C A M E R A :   3", "checking", "━", "─"):
         assert words.encode() in seen.drawn
-    assert sum(
-        " ".join(words.upper()).encode() in seen.drawn
-        for words in ("look left", "look right", "look up", "come nearer")
-    ) == 2
+    assert (
+        sum(
+            " ".join(words.upper()).encode() in seen.drawn
+            for words in ("look left", "look right", "look up", "come nearer")
+        )
+        == 2
+    )
     assert seen.drawn.count(HIDDEN) == 1
     assert seen.drawn.rindex(SHOWN) > seen.drawn.rindex(HALF_BLOCK)
     assert seen.as_before
