@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 FRAMES_PER_S = 10
 STEP_S = 1 / FRAMES_PER_S
+SLACK_S = STEP_S / 4  # a camera of 10 frames a second is not always in time
 MAX_SIDE_PX = 960
 ASKED_PX = 1280, 720  # of the camera, which may give another size
 SILENT_S = 5  # without a frame
-BUFFERS = 4  # frames that OpenCV holds back
+MAX_WAITING = 8  # frames that a driver may hold back; OpenCV asks for 4 buffers at most
 WAITED_S = 0.003  # a frame that takes less to come was held back
 MAX_BLACK, BLACK_SHARE = 25, 0.99  # so much of the picture is in the darkest tenth
 MAX_DIGITS = 4  # of a camera's number
@@ -82,16 +83,14 @@ class Camera:
                 self._require_life(now_s)
                 continue
             self._last_s = now_s
-            if now_s >= self._due_s:
+            if now_s >= self._due_s - SLACK_S:
                 on_time = now_s - self._due_s < STEP_S  # otherwise the caller was slow
                 self._due_s = (self._due_s if on_time else now_s) + STEP_S
                 return Frame(scaled(pixels), now_s)
 
     def _require_life(self, now_s: float) -> None:
         if now_s - self._last_s >= SILENT_S:
-            message = f"the camera gave no picture for {SILENT_S} s"
-            advice = "check its cable, or close other programs that use it"
-            raise UnusableImage(Reason("camera.silent", message, advice))
+            raise UnusableImage(SILENT)
         self._clock.sleep(0.05)
 
 
@@ -113,6 +112,11 @@ def is_black(pixels: Pixels) -> bool:
     return float((pixels[::8, ::8].max(axis=2) <= MAX_BLACK).mean()) >= BLACK_SHARE
 
 
+SILENT = Reason(
+    "camera.silent",
+    f"the camera gave no picture for {SILENT_S} s",
+    "check its cable, or close other programs that use it",
+)
 BLACK = Reason(
     "camera.black", "the camera's picture is black", "open its shutter, uncover it, get light"
 )
@@ -242,14 +246,16 @@ class _Captured:
         self._stream.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
         self._stream.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         begun = time.monotonic()
-        if not self._stream.grab() and time.monotonic() - begun < 1:
+        if not self._stream.grab():
+            if time.monotonic() - begun > 1:
+                raise UnusableImage(SILENT)
             _refuse_busy(name)  # another program has the stream
 
     def read(self) -> Pixels | None:
         """The picture of now: those that waited since the last one are left out."""
         import numpy as np
 
-        for _ in range(BUFFERS):
+        for _ in range(MAX_WAITING):
             begun = time.monotonic()
             if not self._stream.grab():
                 return None
