@@ -32,7 +32,7 @@ HELD_S = 1  # an advice stays at least so long
 IDLE_S = 0.25  # between looks where nobody is
 COUNTDOWN_S = 3
 BETWEEN_S = 2  # to move before the next photo
-CHECK_S = 4.0  # of a recording without prompts
+CHECK_S = 5.0  # of a recording without prompts; see settings.CLIP.min_length_s
 SOURCE = "camera"  # its name in messages and results
 
 UseCamera = Annotated[
@@ -101,12 +101,12 @@ def interruptible() -> Iterator[None]:
 
 def filmed(stages: Stages, film: Callable[[str], Footage]) -> Stages:
     """The stages on what the camera films, when they ask for it."""
-    return replace(stages, decode=lambda source: film(source).frames[-1].pixels)
+    return replace(stages, film=lambda source: stages.follow(film(source)))
 
 
 def pictured(stages: Stages, pictures: Mapping[str, Frame]) -> Stages:
     """The stages on these pictures, each as a photo of its own."""
-    return replace(stages, decode=lambda source: pictures[source].pixels)
+    return replace(stages, film=lambda _: None, decode=lambda source: pictures[source].pixels)
 
 
 def shown(call: Call) -> Screen:
@@ -251,10 +251,8 @@ def challenged(
 
     They open it when the attempt asks for the footage: a lock-out is told before.
     """
-    from facauth import pipeline
-
     with interruptible(), shown(call) as screen:
-        challenge = pipeline.draw_challenge(system.store, asked.claimed)
+        challenge = system.store.draw_challenge(asked.claimed)
 
         def film(_: str) -> Footage:
             with uncounted():
@@ -285,7 +283,7 @@ def photographed(
 
 @contextmanager
 def recorded(call: Call, device: str | None) -> Iterator[Callable[[Stages], Stages] | None]:
-    """For a spoof check: what makes stages film for four seconds without prompts.
+    """For a spoof check: what makes stages film for five seconds without prompts.
 
     None without a camera.
     """

@@ -66,7 +66,7 @@ def spoof_check(
 ) -> None:
     """Tell live faces from photos of a screen or a print.
 
-    With --camera it records four seconds.
+    With --camera it records five seconds.
     The exit code is that of the worst image: 3 attack, 2 not a file, 4 cannot judge, 0 live.
 
     Example: facauth spoof-check photo.jpg --against "Ada Lovelace"

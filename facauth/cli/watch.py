@@ -58,8 +58,6 @@ def attempt(
     talk: Conversation, system: System, asked: Terms, sign_in: SignIn, answer: Answer
 ) -> float:
     """One sign-in, told by the answer; for how many seconds nobody can sign in now."""
-    from facauth import pipeline
-
     begun = False
 
     def film(_: str) -> Footage:
@@ -68,7 +66,7 @@ def attempt(
         return talk.answer(challenge)
 
     try:
-        challenge = pipeline.draw_challenge(system.store, asked.claimed)
+        challenge = system.store.draw_challenge(asked.claimed)
         at_door = replace(system, stages=filmed(system.stages, film))
         sign_in(answer, at_door, replace(asked, challenge=challenge.id))
     except (NoMatch, Attack, UnusableImage, LockedOut, Conflict) as refusal:
