@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -34,6 +35,8 @@ COLOURS = {
         ("no_match", "attack", "unusable_image", "locked_out", "conflict"), "bold white on red"
     ),
 }
+SLOW_S = 0.1  # for one drawing, as over a slow network
+REST = 3  # times as long as a drawing took, until the next one
 STEP = 16  # of a colour value; fewer colours are drawn faster
 
 
@@ -120,8 +123,10 @@ class JsonLines(Lines):
 class Drawn:
     """Drawn anew with each picture, and gone at the end."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._now = console, now
+        self._picture: HalfBlocks | None = None
+        self._ready_s = float("-inf")
         self._utf8 = console.encoding.startswith("utf")
         self._colours = console.color_system in ("256", "truecolor") and not console.no_color
         self._cue = Cue("waiting", "")
@@ -145,24 +150,30 @@ class Drawn:
         yield
 
     def tell(self, cue: Cue) -> None:
-        """Draw the words alone until the next picture."""
+        """Draw the words, at once."""
         if cue != self._cue:
             self._cue = cue
-            self._draw(None, None)
+            self._draw(None)
 
     def show(self, pixels: Pixels, share: float | None = None) -> None:
-        """Draw the picture above the words."""
+        """Draw the picture above the words, unless the terminal is still busy with the last one.
+
+        To wait for a slow terminal would tear the recording.
+        """
+        if self._now() < self._ready_s:
+            return
         width, height = self._console.size
         fits = width >= LEAST[0] and height >= LEAST[1]
-        drawn = self._utf8 and self._colours and fits
         room = min(COLUMNS, width - 1), height - WORDS - 1
-        self._draw(HalfBlocks(mirrored(pixels, *room)) if drawn else None, share)
+        drawn = self._utf8 and self._colours and fits
+        self._picture = HalfBlocks(mirrored(pixels, *room)) if drawn else None
+        self._draw(share)
 
-    def _draw(self, picture: HalfBlocks | None, share: float | None) -> None:
+    def _draw(self, share: float | None) -> None:
         from rich.console import Group
         from rich.live import Live
 
-        drawn = Group(*([picture] if picture else []), *self._words(share))
+        begun = self._now()
         if self._live is None:
             self._live = Live(
                 console=self._console,
@@ -172,7 +183,12 @@ class Drawn:
                 redirect_stderr=False,
             )
             self._live.start()
-        self._live.update(drawn, refresh=True)
+        above = [] if self._picture is None else [self._picture]
+        self._live.update(Group(*above, *self._words(share)), refresh=True)
+        took_s = self._now() - begun
+        self._ready_s = self._now() + REST * took_s
+        if took_s > SLOW_S:
+            self._picture = None  # the next words come alone
 
     def _words(self, share: float | None) -> Iterator[RenderableType]:
         from rich.text import Text

@@ -19,12 +19,15 @@ from pathlib import Path
 from select import select
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from conftest import ROOT, Facauth, Photo, Result, killing, tree
-from filming import BLACK, NOTHING, Scene, Set, clip
+from filming import BLACK, NOTHING, Scene, Set, Time, clip
+from rich.console import Console
 
 from facauth.challenge import Action, Challenge, Prompt
 from facauth.cli import camera as conversation
+from facauth.cli.screen import Cue, Drawn
 from facauth.faces.footage import Track
 from facauth.store.clock import Clock, binding
 from facauth.structs import NOTHING_COMPARED, Pose
@@ -615,3 +618,31 @@ def test_a_door_shows_each_result(enrolled: Facauth, film: Set) -> None:
     assert seen.exit_code == 130
     assert seen.stdout.startswith("refused: ")
     assert seen.drawn.rindex(SHOWN) > seen.drawn.rindex(HIDDEN)
+
+
+def drawn_in(seconds: float) -> list[str]:
+    """What is written while ten pictures and one prompt come in a second."""
+    now = Time()
+
+    class Slow(io.StringIO):
+        def flush(self) -> None:
+            now.wait(seconds if "▀" in self.getvalue()[at:] else 0)
+
+    at, file, pieces = 0, Slow(), list[str]()
+    console = Console(file=file, force_terminal=True, color_system="256", width=88, height=24)
+    with Drawn(console, lambda: now.now_s) as screen:
+        for number in range(10):
+            screen.tell(Cue("prompt", "look up" if number > 4 else "look left"))
+            screen.show(np.full((72, 96, 3), number * 20, np.uint8))
+            now.wait(0.1)
+            pieces.append(file.getvalue()[at:])
+            at = len(file.getvalue())
+    return pieces
+
+
+def test_a_slow_terminal_gets_fewer_pictures_and_each_prompt() -> None:
+    fast, slow = drawn_in(0.005), drawn_in(0.3)
+    assert all("▀" in piece for piece in fast)
+    assert sum("▀" in piece for piece in slow) in (2, 3)
+    for pieces in fast, slow:
+        assert "L O O K   U P" in pieces[5]
