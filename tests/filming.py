@@ -83,6 +83,7 @@ class FileDevice:
     interrupted_at: int | None = None  # the frame at which Ctrl-C comes
     silent: bool = False  # no picture after the last one
     meanwhile: dict[int, Callable[[], object]] = field(default_factory=dict)  # at a frame
+    looks: Callable[[], Pixels] | None = None  # in the place of the clip
     frames: int = 0
     closed: bool = False
     _last: Pixels | None = field(default=None, repr=False)
@@ -100,6 +101,8 @@ class FileDevice:
         self.meanwhile.get(self.frames, lambda: None)()
         if self.frames == self.interrupted_at:
             raise KeyboardInterrupt
+        if self.looks is not None:
+            return self.looks()
         came, picture = self._stream.read()  # type: ignore[attr-defined]
         if came:
             self._last = np.ascontiguousarray(picture[:, :, ::-1])
@@ -119,6 +122,7 @@ class Set:
         self._interrupted_at: int | None = None
         self._silent = False
         self.meanwhile: dict[int, Callable[[], object]] = {}
+        self.looks: Callable[[], Pixels] | None = None  # in the place of a clip
 
     @property
     def device(self) -> FileDevice:
@@ -137,7 +141,7 @@ class Set:
 
         def opening(name: str) -> FileDevice:
             how = self._interrupted_at, self._silent, self.meanwhile
-            device = FileDevice(self.path, self.time.wait, *how)
+            device = FileDevice(self.path, self.time.wait, *how, looks=self.looks)
             self.opened.append((name, device))
             return device
 
