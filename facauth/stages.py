@@ -23,6 +23,7 @@ from facauth.structs import Subject
 if TYPE_CHECKING:
     from facauth.challenge import Challenge
     from facauth.decision.calibration import Calibration
+    from facauth.faces.footage import Footage
     from facauth.settings import SpoofPolicy
     from facauth.structs import (
         Basis,
@@ -46,6 +47,7 @@ class Stages:
     contract: Callable[[], str]
     calibration: Callable[[], Calibration]  # read anew at each call: once in a command
     film: Callable[[str], Track | None]  # None for a still
+    follow: Callable[[Footage], Track]
     decode: Callable[[str], Pixels]
     sight: Callable[[Pixels], Sighting]
     measure: Callable[[Sighting, Face], Quality]
