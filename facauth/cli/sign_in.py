@@ -14,7 +14,7 @@ from facauth.cli.camera import SOURCE, Device, UseCamera, challenged, device_of
 from facauth.cli.options import Call, Explain, Fmr, Image, Policy
 from facauth.cli.output import answering
 from facauth.cli.watch import watch as watch_door
-from facauth.cli.wording import counted, not_compared
+from facauth.cli.wording import counted, not_compared, rests_on
 from facauth.errors import FacauthError, Reason, UsageProblem
 from facauth.evidence import Evidence, evidence_of
 from facauth.explain import explain, require_picture
@@ -133,6 +133,7 @@ def judge(
         answer.notes += not_compared(done.person, unsigned, replay.compared, replay.older)
         answer.more["basis"] = done.evidence.basis
         answer.notes.append(f"matched at a false match rate of 1 in {round(1 / asked.rate):,}")
+        answer.notes += rests_on(done.evidence.basis)
     answer.verdict, answer.person = "signed_in", done.person
     answer.lines.append(done.person)
     note_learned(answer, done.person)
