@@ -17,6 +17,7 @@ from facauth.cli.bound import binding
 from facauth.cli.calibrate import calibrate
 from facauth.cli.demo import demo
 from facauth.cli.doctor import doctor
+from facauth.cli.enrol import enrol
 from facauth.cli.export import export
 from facauth.cli.import_ import import_people
 from facauth.cli.list_ import list_people
@@ -53,6 +54,7 @@ COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
     "Sign in": {"sign-in": (sign_in, KeyCommand), "spoof-check": (spoof_check, KeyCommand)},
     "People": {
         "register": (register, KeyCommand),
+        "enrol": (enrol, KeyCommand),
         "list": (list_people, StoreCommand),
         "show": (show, StoreCommand),
         "rename": (rename, KeyCommand),

@@ -14,6 +14,7 @@ COMMANDS = (
     "sign-in",
     "spoof-check",
     "register",
+    "enrol",
     "list",
     "show",
     "rename",
