@@ -181,12 +181,21 @@ class Look:
 
     def subject(self) -> Subject:
         """The photo's one face, measured. Raises UsageProblem and UnusableImage."""
+        sighting = self.sighting()
+        return self.measured(sighting, only_face(sighting))
+
+    def sighting(self) -> Sighting:
+        """All faces of the photo. Raises UsageProblem and UnusableImage."""
         found = self.evidence
         with found.timed("decode"):
             pixels = self._stages.decode(self._source)
         with found.timed("detect"):
-            found.sighting = sighting = self._stages.sight(pixels)
-        face = only_face(sighting)
+            found.sighting = self._stages.sight(pixels)
+        return found.sighting
+
+    def measured(self, sighting: Sighting, face: Face) -> Subject:
+        """One of the faces, measured."""
+        found = self.evidence
         with found.timed("quality"):
             found.quality = self._stages.measure(sighting, face)
         return Subject(sighting, face, found.quality)

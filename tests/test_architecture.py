@@ -28,7 +28,7 @@ FLOORS = (
     {"facauth.batch", "facauth.envelope", "facauth.explain", "facauth.learning"},
     {"facauth.system"},
     {"facauth.pipeline", "facauth.transfer"},
-    {"facauth.admin", "facauth.bulk", "facauth.demo"},
+    {"facauth.admin", "facauth.bulk", "facauth.demo", "facauth.search"},
     {"facauth.doctor", "facauth.measure"},
     {"facauth.web"},
     {"facauth.cli"},
@@ -58,11 +58,13 @@ ALSO: dict[str, set[str]] = {
     "facauth.cli": {"facauth"},  # its version
     "facauth.cli.bound": {"networks", "decision.calibration"},  # bound once, for every command
     "facauth.cli.calibrate": {"decision.calibration", *MEASURES},
+    "facauth.cli.compare": {"search"},
     "facauth.cli.demo": {"demo"},
     "facauth.cli.doctor": {"doctor"},
     "facauth.cli.enrol": {"batch", "bulk", "roster", "store.spool"},
     "facauth.cli.evaluate": MEASURES,
     "facauth.cli.export": {"transfer.document", "transfer.file"},
+    "facauth.cli.identify": {"batch", "explain", "search"},
     "facauth.cli.import_": {"transfer.file"},
     "facauth.cli.measured": {"measure"},
     "facauth.cli.measured_match": {"measure"},

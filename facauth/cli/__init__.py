@@ -15,10 +15,12 @@ from facauth.cli import evaluate, key, output, secrecy
 from facauth.cli.backup import backup
 from facauth.cli.bound import binding
 from facauth.cli.calibrate import calibrate
+from facauth.cli.compare import compare
 from facauth.cli.demo import demo
 from facauth.cli.doctor import doctor
 from facauth.cli.enrol import enrol
 from facauth.cli.export import export
+from facauth.cli.identify import identify
 from facauth.cli.import_ import import_people
 from facauth.cli.list_ import list_people
 from facauth.cli.log import log
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 # Section of the help -> command -> its function, and the class for its shared options.
 COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
     "Sign in": {"sign-in": (sign_in, KeyCommand), "spoof-check": (spoof_check, KeyCommand)},
+    "Search": {"identify": (identify, KeyCommand), "compare": (compare, Command)},
     "People": {
         "register": (register, KeyCommand),
         "enrol": (enrol, KeyCommand),

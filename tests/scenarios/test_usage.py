@@ -13,6 +13,8 @@ from facauth import __version__
 COMMANDS = (
     "sign-in",
     "spoof-check",
+    "identify",
+    "compare",
     "register",
     "enrol",
     "list",
@@ -34,7 +36,7 @@ COMMANDS = (
     "evaluate",
     "serve",
 )
-SECTIONS = ("Sign in", "People", "Store", "Measure", "Server")
+SECTIONS = ("Sign in", "Search", "People", "Store", "Measure", "Server")
 INNER = (
     "evaluate spoof",
     "evaluate replay",
