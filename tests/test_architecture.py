@@ -73,6 +73,7 @@ ALSO: dict[str, set[str]] = {
     "facauth.cli.settings_file": {"files"},
     "facauth.cli.sign_in": {"explain"},
     "facauth.cli.spoof_check": {"batch", "explain"},
+    "facauth.cli.wrong": {"names"},
     "facauth.web.app": {"facauth"},
     "facauth.web.ended_sessions": {"files"},
     "facauth.web.token": {"files"},

@@ -125,15 +125,19 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Version = Annotated[
+    bool,
+    typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version."),
+]
+
+
 def root(
     store: StorePath = None,
     key_file: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+    version: Version = False,
 ) -> None:
     """Sign people in by a photo of their face; refuse photos of photos.
 

@@ -9,6 +9,7 @@ import typer
 from facauth.cli.bound import ENCODERS, rate_of, stages
 from facauth.cli.options import Call, Fmr
 from facauth.cli.output import answering
+from facauth.cli.spinner import spinning
 from facauth.envelope import match_fields
 from facauth.errors import STDIN, ExitCode, Reason, UsageProblem
 from facauth.settings import asked_rate
@@ -38,7 +39,8 @@ def compare(call: Call, one: One, other: Other, fmr: Fmr = None) -> None:
         pipeline_stages = stages(*ENCODERS)
         from facauth import search
 
-        found = search.compare(pipeline_stages, (one, other), rate)
+        with spinning("comparing", wanted=call.shows_progress):
+            found = search.compare(pipeline_stages, (one, other), rate)
         answer.verdict = "compared"
         answer.exit_code = ExitCode.OK if found.same_person else ExitCode.NO_MATCH
         answer.more["same_person"] = found.same_person

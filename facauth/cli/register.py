@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Replace = Annotated[bool, typer.Option("--replace", help="Delete the photos enrolled so far.")]
 
 
+OTHER_PHOTO = "to sign in, take another photo: facauth refuses the enrolled photos"
+
+
 def register(
     call: Call,
     name: Name,
@@ -68,6 +71,8 @@ def register(
         answer.more["photos"] = done.photos
         answer.lines.append(f"registered {done.person} ({counted(done.photos)})")
         answer.notes += doubted(done.evidence) + more_photos(done.photos)
+        if done.photos == len(images) and not no_signature:
+            answer.notes.append(OTHER_PHOTO)
 
 
 @contextmanager
