@@ -28,7 +28,7 @@ FLOORS = (
     {"facauth.batch", "facauth.envelope", "facauth.explain", "facauth.learning"},
     {"facauth.system"},
     {"facauth.pipeline", "facauth.transfer"},
-    {"facauth.admin", "facauth.bulk", "facauth.demo", "facauth.search"},
+    {"facauth.admin", "facauth.bulk", "facauth.completing", "facauth.demo", "facauth.search"},
     {"facauth.doctor", "facauth.measure"},
     {"facauth.web"},
     {"facauth.cli"},
@@ -59,6 +59,7 @@ ALSO: dict[str, set[str]] = {
     "facauth.cli.bound": {"networks", "decision.calibration"},  # bound once, for every command
     "facauth.cli.calibrate": {"decision.calibration", *MEASURES},
     "facauth.cli.compare": {"search"},
+    "facauth.cli.completion": {"completing"},
     "facauth.cli.demo": {"demo"},
     "facauth.cli.doctor": {"doctor"},
     "facauth.cli.enrol": {"batch", "bulk", "roster", "store.spool"},

@@ -16,6 +16,7 @@ from facauth.cli.backup import backup
 from facauth.cli.bound import binding
 from facauth.cli.calibrate import calibrate
 from facauth.cli.compare import compare
+from facauth.cli.completion import completion
 from facauth.cli.demo import demo
 from facauth.cli.doctor import doctor
 from facauth.cli.enrol import enrol
@@ -84,6 +85,7 @@ COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
         "doctor": (doctor, KeyCommand),
         "demo": (demo, Command),
     },
+    "Shell": {"completion": (completion, Command)},
     "Server": {"serve": (serve, KeyCommand)},
 }
 GROUPS = {

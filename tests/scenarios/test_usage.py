@@ -35,9 +35,10 @@ COMMANDS = (
     "doctor",
     "demo",
     "evaluate",
+    "completion",
     "serve",
 )
-SECTIONS = ("Sign in", "Search", "People", "Store", "Measure", "Server")
+SECTIONS = ("Sign in", "Search", "People", "Store", "Measure", "Shell", "Server")
 INNER = (
     "evaluate spoof",
     "evaluate replay",
