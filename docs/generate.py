@@ -26,7 +26,7 @@ from typing import Any
 
 import typer.main
 
-from facauth import cli, settings
+from facauth import __version__, cli, settings
 from facauth.store.keys import KeyAccess
 from facauth.store.sqlite import schema
 from facauth.web.app import make_app
@@ -208,6 +208,128 @@ def folder(name: str) -> str:
     return "\n".join(["| page | content |", "|---|---|", *lines])
 
 
+# --- completion and the man page -----------------------------------------------------------------
+
+NAMES = {"NAME": ["name"], "[NAME]": ["name"], "OLD": ["name"], "[NAME] OUT": ["name", "file"]}
+WORDS = {"R", "N", "K", "T", "V", "TEXT", "PERIOD", "HOST", "NEW"}
+TIMES = {"TIME": ["today", "yesterday"], "[SHELL]": ["bash", "zsh", "fish"]}
+
+
+def _kind(param: Any) -> list[str] | None:
+    """What completes a value: "name", "file" or choices; None: nothing."""
+    choices = getattr(param.type, "choices", None)
+    if param.metavar in NAMES:
+        return NAMES[param.metavar]
+    if param.metavar in WORDS:
+        return None
+    return TIMES.get(param.metavar) or (list(choices) if choices else ["file"])
+
+
+def completion() -> str:
+    """The tree of commands that facauth/completing.py reads."""
+    root = typer.main.get_group(cli.app)
+    tree: dict[str, Any] = {}
+    for words in [(), *commands(root.commands)]:
+        command: Any = root
+        for word in words:
+            command = command.commands[word]
+        inner = getattr(command, "commands", {})
+        tree[" ".join(words)] = {
+            "commands": {name: _sentence(each) for name, each in inner.items()},
+            "options": {
+                option: [_kind(each) if not each.is_flag else None, each.help, not each.is_flag]
+                for each in _options(root, command)
+                for option in each.opts
+            },
+            "arguments": [_kind(each) for each in command.params if _is_argument(each)],
+            "many": any(each.nargs < 0 for each in command.params if _is_argument(each)),
+        }
+    return json.dumps(tree, indent=1) + "\n"
+
+
+def _is_argument(param: Any) -> bool:
+    return bool(param.param_type_name == "argument")
+
+
+def _options(root: Any, command: Any) -> list[Any]:
+    shared = getattr(command, "shared", ()) if command is not root else ()
+    own = [each for each in command.params if not _is_argument(each)]
+    context = cli.options.Call(root, info_name="facauth")
+    return [
+        *own,
+        *(each for each in root.params if each.name in shared),
+        *filter(None, [command.get_help_option(context)]),
+    ]
+
+
+def _sentence(command: Any) -> str:
+    return (command.help or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def manual() -> str:
+    """facauth(1), in man's own macros."""
+    root = typer.main.get_group(cli.app)
+    lines = [
+        f'.TH FACAUTH 1 "" "facauth {__version__}" "User Commands"',
+        ".SH NAME",
+        "facauth \\- sign people in by a photo of their face",
+        ".SH SYNOPSIS",
+        ".B facauth",
+        "[OPTIONS] COMMAND [ARGS]...",
+        ".SH DESCRIPTION",
+        _roff(root.help or ""),
+        ".SH OPTIONS",
+        *_manual_options(root, root),
+        ".SH COMMANDS",
+    ]
+    for words in commands(root.commands):
+        command: Any = root
+        for word in words:
+            command = command.commands[word]
+        if not getattr(command, "commands", {}):
+            lines += _manual_command(root, command, words)
+    return "\n".join([*lines, *_manual_end()]) + "\n"
+
+
+def _manual_command(root: Any, command: Any, words: tuple[str, ...]) -> list[str]:
+    named = " ".join(each.metavar for each in command.params if _is_argument(each))
+    title = " ".join(["facauth", *words, "[OPTIONS]", named]).strip()
+    return [f".SS {_roff(title)}", _roff(command.help or ""), *_manual_options(root, command)]
+
+
+def _manual_options(root: Any, command: Any) -> list[str]:
+    lines = []
+    for each in command.params if command is not root else _options(root, root):
+        if not _is_argument(each):
+            value = "" if each.is_flag else f" {each.metavar or '|'.join(each.type.choices)}"
+            lines += [".TP", f".B {_roff(', '.join(each.opts) + value)}", _roff(each.help or "")]
+    return lines
+
+
+def _manual_end() -> list[str]:
+    rows = re.findall(r"(?m)^\| (\d+) \| ([a-z ]+) \| (.+) \|$", EXIT_CODES.read_text())
+    lines = [
+        ".SH EXIT STATUS",
+        "Any code but 0 means: not authenticated. Only sign-in authenticates.",
+    ]
+    for code, name, meaning in rows:
+        lines += [".TP", f".B {code} {name}", _roff(meaning.replace("`", ""))]
+    return [*lines, ".SH SEE ALSO", "The pages of docs/ in the source of facauth."]
+
+
+def _roff(text: str) -> str:
+    """Text for man: paragraphs, and no line that is taken for a macro."""
+    escaped = text.replace("\\", "\\e").replace("-", "\\-")
+    paragraphs = [" ".join(each.split()) for each in escaped.split("\n\n")]
+    return "\n.PP\n".join(re.sub(r"(?m)^([.'])", r"\\&\1", each) for each in paragraphs)
+
+
+EXIT_CODES = DOCS / "reference" / "exit-codes.md"
+FILES: dict[Path, Callable[[], str]] = {
+    DOCS.parent / "facauth" / "completion.json": completion,
+    DOCS / "reference" / "facauth.1": manual,
+}
+
 PARTS: dict[str, Callable[[], str]] = {
     "how-to": partial(folder, "how-to"),
     "reference": partial(folder, "reference"),
@@ -228,7 +350,14 @@ def main(arguments: list[str]) -> int:
         print(page.relative_to(DOCS.parent))
         if "--check" not in arguments:
             page.write_text(generated(page.read_text()))
-    return int(bool(old) and "--check" in arguments)
+    stale = [
+        file for file, make in FILES.items() if not file.exists() or file.read_text() != make()
+    ]
+    for file in stale:
+        print(file.relative_to(DOCS.parent))
+        if "--check" not in arguments:
+            file.write_text(FILES[file]())
+    return int(bool(old or stale) and "--check" in arguments)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from types import FrameType
 from typing import NoReturn
 
@@ -17,6 +18,11 @@ def main() -> NoReturn:
     """Run the command line."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored
         signal.signal(signal.SIGINT, _leave)
+    if sys.argv[1:2] == ["__complete"]:  # for a shell, which waits: without the command line
+        from facauth.completing import main as complete
+
+        complete(sys.argv[2:])
+        os._exit(0)
     from facauth.cli import main as run
 
     run()

@@ -6,6 +6,7 @@ Printable characters are kept as they are, so that the names in existing stores 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 # Invisible characters that are typed or pasted by accident: soft hyphen, marks of direction, word
 # joiner, BOM. Other invisible characters, and those that turn writing around, stay and are refused.
@@ -82,3 +83,26 @@ def _skeleton(name: str) -> str:
     drawn = unicodedata.normalize("NFKD", without_joiners(name))
     letters = "".join(char for char in drawn if char not in FILLERS).translate(ALIKE)
     return " ".join(letters.split())
+
+
+MIN_LIKENESS = 0.75  # of a mistyped name, to a name or to a word of it
+MAX_NEAR = 3
+MAX_COMPARED = 10_000  # names; more would take over a second
+
+
+def near(asked: str, names: Sequence[str]) -> list[str]:
+    """The names that were probably meant: alike as a whole or in a word, the likest first."""
+    from difflib import SequenceMatcher
+
+    matcher, scores = SequenceMatcher(autojunk=False), list[tuple[float, str]]()
+    matcher.set_seq2(folded(asked))
+    for name in names[:MAX_COMPARED]:
+        key = folded(name)
+        best = 0.0
+        for part in {key, *key.split()}:
+            matcher.set_seq1(part)
+            if matcher.real_quick_ratio() >= MIN_LIKENESS:
+                best = max(best, matcher.ratio())
+        if best >= MIN_LIKENESS:
+            scores.append((-best, name))
+    return [name for _, name in sorted(scores)[:MAX_NEAR]]

@@ -73,9 +73,14 @@ class Enrolment:
     encoding: Encoding
     signatures: list[CaptureSignature]  # of each frame, the best frame's first
 
+    @property
+    def signature(self) -> CaptureSignature:
+        """The one that is stored."""
+        return self.signatures[0]
+
     def template(self, asked: EnrolmentTerms) -> Template:
         """The template to store."""
-        signature = self.signatures[0].to_bytes() if asked.keep_signatures else None
+        signature = self.signature.to_bytes() if asked.keep_signatures else None
         liveness = self.look.evidence.liveness
         doubtful = liveness is None or enrolled_in_doubt(liveness)
         return Template(self.encoding.as_bytes(), signature, doubtful)
@@ -104,20 +109,32 @@ class Look:
             track = self._stages.film(self._source)
             pixels = None if track else self._stages.decode(self._source)
         if pixels is not None:
-            with found.timed("detect"):
-                found.sighting = self._stages.sight(pixels)
-            self._frames = [self._measured(found.sighting)]
+            self._frames = [self._subject(self._sighted(pixels))]
         if track is not None:
             self._poses = track.poses
-            self._frames = best_first(usable(track, self._measured))
+            self._frames = best_first(usable(track, self._subject))
         best = self._frames[0]
         found.sighting, found.quality, found.frames = best.sighting, best.quality, len(self._frames)
         return best
 
-    def _measured(self, sighting: Sighting) -> Subject:
-        face = only_face(sighting)
+    def sighting(self) -> Sighting:
+        """All faces of a photo. Raises UsageProblem and UnusableImage."""
+        with self.evidence.timed("decode"):
+            pixels = self._stages.decode(self._source)
+        return self._sighted(pixels)
+
+    def _sighted(self, pixels: Pixels) -> Sighting:
+        with self.evidence.timed("detect"):
+            self.evidence.sighting = self._stages.sight(pixels)
+        return self.evidence.sighting
+
+    def measured(self, sighting: Sighting, face: Face) -> Subject:
+        """One of the faces, measured."""
         with self.evidence.timed("quality"):
             return Subject(sighting, face, self._stages.measure(sighting, face))
+
+    def _subject(self, sighting: Sighting) -> Subject:
+        return self.measured(sighting, only_face(sighting))
 
     def basis(self, challenge: Challenge | None) -> Basis:
         """On what a sign-in rests. Raises UnusableImage unless a given challenge is met."""
@@ -138,10 +155,14 @@ class Look:
 
     def encoding(self) -> Encoding:
         """The face as a vector; of a clip, that of its best frame."""
-        with self.evidence.timed("encode"):
-            self.encodings = [self._stages.encode(e.sighting, e.face) for e in self._frames]
-            self.evidence.encoding = self.encodings[0]
+        self.encodings = [self.encoded(subject) for subject in self._frames]
+        self.evidence.encoding = self.encodings[0]
         return self.evidence.encoding
+
+    def encoded(self, subject: Subject) -> Encoding:
+        """One face as a vector."""
+        with self.evidence.timed("encode"):
+            return self._stages.encode(subject.sighting, subject.face)
 
     def match(
         self, probe: Encoding, people: Gallery | Crowd, fmr: float, calibration: Calibration

@@ -94,6 +94,11 @@ def test_generated_parts_are_current(page: str, monkeypatch: pytest.MonkeyPatch)
     assert generate.generated(PAGES[page]) == PAGES[page], "run python docs/generate.py"
 
 
+@pytest.mark.parametrize("file", generate.FILES, ids=lambda path: path.name)
+def test_generated_files_are_current(file: Path) -> None:
+    assert file.read_text() == generate.FILES[file](), "run python docs/generate.py"
+
+
 @pytest.mark.parametrize("command", HELP, ids=lambda command: command or "facauth")
 def test_the_reference_shows_the_current_help(facauth: Facauth, command: str) -> None:
     shown = facauth(*command.split(), "--help").stdout.strip()

@@ -16,9 +16,13 @@ from facauth.cli.backup import backup
 from facauth.cli.bound import binding
 from facauth.cli.calibrate import calibrate
 from facauth.cli.challenge import challenge
+from facauth.cli.compare import compare
+from facauth.cli.completion import completion
 from facauth.cli.demo import demo
 from facauth.cli.doctor import doctor
+from facauth.cli.enrol import enrol
 from facauth.cli.export import export
+from facauth.cli.identify import identify
 from facauth.cli.import_ import import_people
 from facauth.cli.list_ import list_people
 from facauth.cli.log import log
@@ -56,8 +60,10 @@ COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
         "challenge": (challenge, KeyCommand),
         "spoof-check": (spoof_check, KeyCommand),
     },
+    "Search": {"identify": (identify, KeyCommand), "compare": (compare, Command)},
     "People": {
         "register": (register, KeyCommand),
+        "enrol": (enrol, KeyCommand),
         "list": (list_people, StoreCommand),
         "show": (show, StoreCommand),
         "rename": (rename, KeyCommand),
@@ -84,6 +90,7 @@ COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
         "doctor": (doctor, KeyCommand),
         "demo": (demo, Command),
     },
+    "Shell": {"completion": (completion, Command)},
     "Server": {"serve": (serve, KeyCommand)},
 }
 GROUPS = {
@@ -125,15 +132,19 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Version = Annotated[
+    bool,
+    typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version."),
+]
+
+
 def root(
     store: StorePath = None,
     key_file: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+    version: Version = False,
 ) -> None:
     """Sign people in by a photo of their face; refuse photos of photos.
 

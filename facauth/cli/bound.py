@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from facauth.cli.options import Call, PolicyName
 from facauth.cli.passphrase import Passphrase
 from facauth.cli.settings_file import POLICIES, configuration
+from facauth.cli.spinner import spinning
+from facauth.cli.wrong import near_names
+from facauth.errors import Conflict
 from facauth.settings import DEFAULT, default_key_file, default_store, weight_memory
 
 if TYPE_CHECKING:
@@ -63,7 +66,10 @@ def bound(call: Call, answer: Answer, *needs: str, create: bool = False) -> Iter
     pipeline_stages, calibration = ready(*needs)
     from facauth.system import System
 
-    with unlocked(call, answer, create=create) as store:
+    with (
+        unlocked(call, answer, create=create) as store,
+        spinning("working", wanted=call.shows_progress),
+    ):
         yield System(pipeline_stages, store, calibration)
 
 
@@ -72,7 +78,7 @@ def opened(call: Call, answer: Answer) -> Iterator[Store]:
     """The store for a command that needs no key, with a note if others may change or read it."""
     from facauth import admin
 
-    with admin.opened(store_path(call)) as store:
+    with admin.opened(store_path(call)) as store, suggesting(store):
         answer.notes += store.warnings
         yield store
 
@@ -85,10 +91,24 @@ def unlocked(call: Call, answer: Answer, *, create: bool = False) -> Iterator[St
     """
     from facauth import admin  # while networks are loaded, if there are any
 
-    with admin.opened(store_path(call), key_access(call), create=create) as store:
+    path, keys = store_path(call), key_access(call)
+    with admin.opened(path, keys, create=create) as store, suggesting(store):
         answer.notes += store.warnings
         admin.require_key(store)
         yield store
+
+
+@contextmanager
+def suggesting(store: Store) -> Iterator[None]:
+    """Add names that are near to a name that nobody has to its refusal."""
+    try:
+        yield
+    except Conflict as refusal:
+        (reason, *others) = refusal.reasons
+        asked = reason.message.removeprefix("nobody is enrolled as ")
+        if reason.code == "name.unknown" and (advice := near_names(asked, store.people())):
+            refusal.reasons = (replace(reason, advice=advice), *others)
+        raise
 
 
 def store_path(call: Call) -> Path:

@@ -13,6 +13,7 @@ from facauth.cli.bound import opened, store_path
 from facauth.cli.options import Call
 from facauth.cli.output import answering
 from facauth.cli.tables import csv_lines, on_terminal, table
+from facauth.cli.wording import local_time
 from facauth.errors import shown
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ COLUMNS = ("name", "photos", "enrolled_at", "last_sign_in_at", "remark")
 def list_people(call: Call, layout: Format = None) -> None:
     """List enrolled people: number of photos, time of enrolment, last sign-in.
 
-    No key is needed.
+    No key is needed. Times are local on a terminal, and UTC elsewhere.
 
     Example: facauth list --format csv > people.csv
     """
@@ -81,8 +82,8 @@ def listing(people: Sequence[PersonRow], layout: ListFormat) -> list[str]:
     if layout is ListFormat.PLAIN:  # a fifth field only for people with a remark
         return ["\t".join(row if row[-1] else row[:-1]) for row in rows]
     marked = [
-        (name, photos + unchecked(row), *rest)
-        for row, (name, photos, *rest) in zip(people, rows, strict=True)
+        (name, photos + unchecked(row), local_time(enrolled), local_time(signed_in), remark)
+        for row, (name, photos, enrolled, signed_in, remark) in zip(people, rows, strict=True)
     ]
     return [table(("Name", "Photos", "Enrolled", "Last sign-in", ""), marked)] if rows else []
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -14,8 +15,8 @@ import typer
 from facauth.cli.bound import opened, store_path, unlocked
 from facauth.cli.options import Call, Yes
 from facauth.cli.output import answering, complain, confirm, say, say_json
-from facauth.cli.tables import lines
-from facauth.cli.wording import counted
+from facauth.cli.tables import lines, on_terminal
+from facauth.cli.wording import counted, local_time
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.structs import PersonName
 
@@ -66,6 +67,13 @@ PruneOlderThan = Annotated[
 ]
 COLUMNS = ("#", "Time", "Command", "Verdict", "Person", "Reasons", "Error rate")
 POLL_MS = 300
+UNITS = {
+    "min": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+DAYS_AGO = {"today": 0, "yesterday": 1}
 
 
 def log(
@@ -79,9 +87,12 @@ def log(
     prune_older_than: PruneOlderThan = None,
     yes: Yes = False,
 ) -> None:
-    """Show sign-ins, refusals, enrolments and removals, the oldest first, in UTC.
+    """Show sign-ins, refusals, enrolments and removals, the oldest first.
 
-    TIME is a date or a time, such as 2026-11-22 or 2026-11-22T09:30, local unless it names a zone.
+    TIME is a date or a time, such as 2026-11-22 or 2026-11-22T09:30, local unless it names a zone;
+    or today, yesterday, or how long ago: 30min, 1h, 2d, 3w. Times are shown local on a terminal,
+    and in UTC elsewhere.
+
     Entries about a person who was removed show no name. Only --verify and --prune-older-than need
     the key of an encrypted store.
 
@@ -89,7 +100,7 @@ def log(
     store was replaced by an older copy. After --prune-older-than the log can still be verified; a
     broken log is not pruned.
 
-    Example: facauth log --since 2026-11-22 --verdict no_match
+    Example: facauth log --since today --verdict no_match
     """
     with answering(call) as answer:
         purposes = {
@@ -200,8 +211,9 @@ def row(event: Event) -> tuple[str, ...]:
     """One line of the log."""
     rate = "" if event.error_rate is None else f"{event.error_rate:g}"
     reasons = " ".join(event.reasons)
+    at = local_time(event.at) if on_terminal() else event.at
     return (
-        *(str(event.id), event.at, event.command, event.verdict),
+        *(str(event.id), at, event.command, event.verdict),
         *(event.person or "", reasons, rate),
     )
 
@@ -220,12 +232,17 @@ def moment(option: str, text: str | None, *, end: bool = False) -> str | None:
         OverflowError,
         OSError,
     ):  # not a date, or one that this machine cannot represent
-        advice = "write it as 2026-11-22 or 2026-11-22T09:30"
+        advice = "write it as 2026-11-22, 2026-11-22T09:30, today, 30min, 1h, 2d or 3w"
         reason = Reason("time.impossible", f"{option} {shown(text)} is not a time", advice)
         raise UsageProblem(reason) from None
 
 
 def _parsed(text: str, *, end: bool) -> datetime:
+    if ago := re.fullmatch(r"([0-9]{1,6})(min|h|d|w)", text):
+        return datetime.now(UTC) - int(ago[1]) * UNITS[ago[2]]
+    if text in DAYS_AGO:
+        day = date.today() - timedelta(days=DAYS_AGO[text])
+        return datetime.combine(day, clock.max if end else clock.min)
     try:
         day = date.fromisoformat(text)
     except ValueError:

@@ -76,7 +76,12 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse; an option after the command replaces the same option before it."""
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            if getattr(error, "ctx", ctx) is None:  # wrong.explained tells the usage by it
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
         root = ctx.find_root()
         for name in {"store", "key_file"}.difference(self.shared):
             source = root.get_parameter_source(name)

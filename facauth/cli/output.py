@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from facauth.cli import spinner
+from facauth.cli.wrong import explained
 from facauth.envelope import Answer, envelope
 from facauth.errors import ExitCode, FacauthError, Reason, Unwritten, UsageProblem
 
@@ -21,18 +23,6 @@ if TYPE_CHECKING:
     from facauth.cli.options import Call
 
 STDOUT, STDERR = 1, 2
-# Commands and options of facauth 0.1: command, start of Typer's message, advice.
-MOVED = (
-    ("", "No such option: --strict", "use --policy strict"),
-    ("", "No such option: --lenient", "use --policy lenient"),
-    ("", "No such command 'token'", "use facauth serve --token"),
-    ("", "No such command 'config'", "use facauth doctor"),
-    ("log", "Got unexpected extra argument(s) (verify", "use log --verify"),
-    *(
-        ("log", fault, "use log --prune-older-than PERIOD")
-        for fault in ("No such option: --older-than", "Got unexpected extra argument(s) (prune")
-    ),
-)
 
 
 @contextmanager
@@ -96,18 +86,15 @@ def refuse_usage(
     command: str | None, arguments: list[str], error: typer.TyperException
 ) -> ExitCode:
     """Report a command line that Typer cannot parse, as text or as JSON."""
-    text = error.format_message().rstrip(".")
     if not arguments:  # Typer's message is the help
         sys.stderr.write(f"{error.format_message()}\n")
         return ExitCode.USAGE
-    moved = (
-        replacement
-        for old_command, fault, replacement in MOVED
-        if old_command in (command, "") and text.startswith(fault)
-    )
-    reason = Reason("usage", text[:1].lower() + text[1:], next(moved, "see facauth --help"))
+    message, advice, usage = explained(error, command)
+    reason = Reason("usage", message, advice)
     answer = Answer(command, verdict="usage", exit_code=ExitCode.USAGE, reasons=(reason,))
     _fail(answer, arguments)
+    if usage and "--json" not in arguments:
+        sys.stderr.write(f"{usage}\n")
     return answer.exit_code
 
 
@@ -147,6 +134,7 @@ class _Results(io.TextIOWrapper):
     """stdout that raises Unwritten when a write fails."""
 
     def write(self, text: str, /) -> int:
+        spinner.stop()
         with _or_unwritten():
             return super().write(text)
 
@@ -159,6 +147,7 @@ class _Notes(io.TextIOWrapper):
     """stderr that ignores failed writes: they change no answer."""
 
     def write(self, text: str, /) -> int:
+        spinner.stop()
         with suppress(OSError):
             super().write(text)
         return len(text)

@@ -12,11 +12,12 @@ import typer
 
 from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of
 from facauth.cli.camera import Device, UseCamera, device_of, photographed
-from facauth.cli.options import AllowDuplicate, Call, Images, Name, Policy, PolicyName
+from facauth.cli.enrolling import AcceptSpoof, ConsentText, NoSignature, Purpose, note_unchecked
+from facauth.cli.options import AllowDuplicate, Call, Images, Name, Policy
 from facauth.cli.output import answering
 from facauth.cli.wording import counted, more_photos
 from facauth.envelope import doubted
-from facauth.errors import ExitCode, FacauthError, Reason, UsageProblem, image_name
+from facauth.errors import ExitCode, FacauthError, image_name
 from facauth.structs import Consent, EnrolmentTerms, PersonName
 
 if TYPE_CHECKING:
@@ -24,31 +25,9 @@ if TYPE_CHECKING:
     from facauth.system import System
 
 Replace = Annotated[bool, typer.Option("--replace", help="Delete the photos enrolled so far.")]
-AcceptSpoof = Annotated[
-    bool,
-    typer.Option(
-        "--accept-spoof",
-        help="Skip the liveness check, to enrol scans; the store marks these photos.",
-    ),
-]
-NoSignature = Annotated[
-    bool,
-    typer.Option(
-        "--no-signature",
-        help="Do not store replay signatures. Reuse of these photos cannot be detected then.",
-    ),
-]
-ConsentText = Annotated[
-    str | None,
-    typer.Option(
-        "--consent",
-        metavar="TEXT",
-        help="The text that the person agreed to; stored with the time.",
-    ),
-]
-Purpose = Annotated[
-    str | None, typer.Option("--purpose", metavar="TEXT", help="The purpose of the consent.")
-]
+
+
+OTHER_PHOTO = "to sign in, take another photo: facauth refuses the enrolled photos"
 
 
 def register(
@@ -99,6 +78,8 @@ def register(
         answer.more["photos"] = done.photos
         answer.lines.append(f"registered {done.person} ({counted(done.photos)})")
         answer.notes += doubted(done.evidence) + more_photos(done.photos)
+        if done.photos == len(photos) and not no_signature:
+            answer.notes.append(OTHER_PHOTO)
 
 
 @contextmanager
@@ -111,16 +92,6 @@ def photos_of(
         return
     with photographed(call, system.stages, device, judged=judged) as (stages, photos):
         yield dataclasses.replace(system, stages=stages), photos
-
-
-def note_unchecked(answer: Answer, policy: PolicyName | None, accept_spoof: bool) -> None:
-    """Note that liveness is not checked. Raises UsageProblem with --policy strict."""
-    if not accept_spoof:
-        return
-    if policy is PolicyName.STRICT:
-        message = "--policy strict and --accept-spoof contradict each other"
-        raise UsageProblem(Reason("usage", message, "choose one"))
-    answer.notes.append("liveness was not checked (--accept-spoof)")
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from facauth.errors import shown
 from facauth.settings import FNMR_WITH_PHOTOS
 from facauth.structs import Basis
@@ -22,6 +24,16 @@ def field_text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else shown(value)
+
+
+def local_time(at: str | None) -> str:
+    """A stored time in the zone of this machine, for a terminal."""
+    if not at:
+        return ""
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    except (ValueError, OverflowError, OSError):  # in a damaged store it can be anything
+        return shown(at)
 
 
 def more_photos(photos: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -106,9 +106,12 @@ def require_admission(
 
 
 def require_nobody_else(
-    encodings: Sequence[Encoding], others: Gallery, calibration: Calibration
+    encodings: Sequence[Encoding],
+    others: Gallery,
+    calibration: Calibration,
+    taken: str = "is already enrolled as",
 ) -> None:
-    """Raises Conflict if a photo matches somebody else in the store."""
+    """Raises Conflict if a photo matches somebody else, by default in the store."""
     if not others.names:
         return
     for encoding in encodings:
@@ -117,7 +120,7 @@ def require_nobody_else(
             raise Conflict(
                 Reason(
                     "face.enrolled_elsewhere",
-                    f"this face is already enrolled as {match.person}",
+                    f"this face {taken} {match.person}",
                     "add photos to that name, or --allow-duplicate",
                 )
             )
@@ -161,6 +164,15 @@ def require_newcomers_apart(
     newcomers: Sequence[Newcomer], enrolled: Gallery, calibration: Calibration
 ) -> None:
     """Raises Conflict if a newcomer matches somebody enrolled, or another newcomer."""
+    for name, (reason,) in taken_faces(newcomers, enrolled, calibration):
+        advice = "nobody was imported; --allow-duplicate takes both"
+        raise Conflict(Reason(reason.code, f"{name}: {reason.message}", advice))
+
+
+def taken_faces(
+    newcomers: Sequence[Newcomer], enrolled: Gallery, calibration: Calibration
+) -> Iterator[tuple[str, tuple[Reason, ...]]]:
+    """Name and reason of each newcomer who matches somebody enrolled, or another newcomer."""
     import numpy as np
 
     faces = [newcomer for newcomer in newcomers if newcomer.calls]
@@ -177,11 +189,10 @@ def require_newcomers_apart(
     for face in (faces[each] for each in sorted(suspects)):
         try:
             require_nobody_else(face.encodings, enrolled, calibration)
-            require_nobody_else(face.encodings, arriving.without(face.name), calibration)
+            others = arriving.without(face.name)
+            require_nobody_else(face.encodings, others, calibration, "also comes as")
         except Conflict as refusal:
-            (reason,) = refusal.reasons
-            advice = "nobody was imported; --allow-duplicate takes both"
-            raise Conflict(Reason(reason.code, f"{face.name}: {reason.message}", advice)) from None
+            yield face.name, refusal.reasons
 
 
 def like_somebody(

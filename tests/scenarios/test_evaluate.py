@@ -471,4 +471,7 @@ def test_real_recaptures_of_faces_are_found(facauth: Facauth) -> None:
 
 def test_evaluate_needs_to_know_what(facauth: Facauth) -> None:
     result = facauth("evaluate", exit_code=2)
-    assert result.stderr == "facauth: missing command; see facauth --help\n"
+    assert result.stderr == (
+        "facauth: missing command; see facauth evaluate --help\n"
+        "Usage: facauth evaluate [OPTIONS] COMMAND [ARGS]...\n"
+    )

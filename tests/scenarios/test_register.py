@@ -19,6 +19,7 @@ def test_one_photo_registers_a_person(facauth: Facauth, photo: Photo) -> None:
     assert result.stderr == (
         "facauth: with three photos of different days, 0.34 % of the person's own sign-ins fail "
         "instead of 2.10 %\n"
+        "facauth: to sign in, take another photo: facauth refuses the enrolled photos\n"
     )
     assert facauth.names() == {"Eileen": 1}
     assert facauth.events() == [("register", "registered", None)]
@@ -32,11 +33,14 @@ def test_a_second_photo_brings_most_of_it(facauth: Facauth, photo: Photo) -> Non
     assert facauth("register", "Barack", photo(BARACK[2]), "--quiet").stderr == ""
 
 
-def test_three_photos_register_a_person_without_a_word_of_advice(
+def test_three_photos_register_a_person_without_advice_to_take_more(
     facauth: Facauth, photo: Photo
 ) -> None:
     result = facauth("register", "Barack", *map(photo, BARACK))
-    assert (result.stdout, result.stderr) == ("registered Barack (3 photos)\n", "")
+    assert (result.stdout, result.stderr) == (
+        "registered Barack (3 photos)\n",
+        "facauth: to sign in, take another photo: facauth refuses the enrolled photos\n",
+    )
     assert facauth.names() == {"Barack": 3}
 
 

@@ -9,12 +9,16 @@ import pytest
 from conftest import Facauth, tree
 
 from facauth import __version__
+from facauth.cli.wrong import MEANT
 
 COMMANDS = (
     "sign-in",
     "challenge",
     "spoof-check",
+    "identify",
+    "compare",
     "register",
+    "enrol",
     "list",
     "show",
     "rename",
@@ -32,9 +36,10 @@ COMMANDS = (
     "doctor",
     "demo",
     "evaluate",
+    "completion",
     "serve",
 )
-SECTIONS = ("Sign in", "People", "Store", "Measure", "Server")
+SECTIONS = ("Sign in", "Search", "People", "Store", "Measure", "Shell", "Server")
 INNER = (
     "evaluate spoof",
     "evaluate replay",
@@ -80,7 +85,8 @@ WRONG = (
 )
 
 
-ADVICE = ("; see facauth --help", "; choose one", "; give a folder, or --show alone")
+HELP, NEAR = "see facauth( [a-z-]+)* --help", r"did you mean .*\?"
+ADVICE = f"; ({HELP}|choose one|give a folder, or --show alone|{NEAR})$"
 
 
 @pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
@@ -90,13 +96,63 @@ def test_a_wrong_command_line_is_refused_in_one_line(
     before = tree(tmp_path)
     result = facauth(*arguments, exit_code=2)
     assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
+    line, *usage = result.stderr.splitlines()
     assert line.startswith("facauth: ")
-    assert line.endswith(ADVICE)
+    assert re.search(ADVICE, line)
+    assert [text.split(" [")[0] for text in usage] in ([], [f"Usage: {usage_of(arguments)}"])
     assert tree(tmp_path) == before
 
 
-ADVICE = ("; see facauth --help", "; choose one", "; give a folder, or --show alone")
+def usage_of(arguments: tuple[str, ...]) -> str:
+    """The command whose usage a wrong call is told."""
+    words = " ".join(word for word in arguments if not word.startswith("-"))
+    known = [each for each in (*INNER, *COMMANDS) if f"{words} ".startswith(f"{each} ")]
+    return f"facauth {known[0]}" if known else "facauth"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("enroll", "x"), "did you mean enrol?"),
+        (("regster", "x"), "did you mean register or restore?"),
+        (("delete", "Joe"), "did you mean remove?"),
+        (("verify", "a.jpg"), "did you mean sign-in --as NAME?"),
+        (("LOGIN", "a.jpg"), "did you mean sign-in?"),
+        (("key", "ini"), "did you mean init?"),
+        (("sign-in", "--polcy", "strict", "a.jpg"), "did you mean --policy?"),
+        (("list", "--formt", "csv"), "did you mean --format?"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistyped_word_is_answered_by_the_nearest(
+    facauth: Facauth, arguments: tuple[str, ...], advice: str
+) -> None:
+    (first, *_) = facauth(*arguments, exit_code=2).stderr.splitlines()
+    assert first.endswith(f"; {advice}")
+    assert facauth(*arguments, "--json", exit_code=2).json["reasons"][0]["advice"] == advice
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (("register", "Ada"), "Usage: facauth register [OPTIONS] {NAME} {IMAGE...}"),
+        (("key", "export"), "Usage: facauth key export [OPTIONS] {OUT}"),
+        (("evaluate",), "Usage: facauth evaluate [OPTIONS] COMMAND [ARGS]..."),
+        (("nonsense",), "Usage: facauth [OPTIONS] COMMAND [ARGS]..."),
+        (("sign-in", "a.jpg", "--as"), "Usage: facauth sign-in [OPTIONS] {IMAGE}"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_call_shows_the_usage_of_its_command(
+    facauth: Facauth, arguments: tuple[str, ...], usage: str
+) -> None:
+    assert facauth(*arguments, exit_code=2).stderr.splitlines()[1:] == [usage]
+
+
+@pytest.mark.parametrize("command", sorted(set(MEANT.values())))
+def test_what_other_programs_call_it_leads_to_a_command(command: str) -> None:
+    first = command.split()[0]
+    assert first.startswith("--") or first in COMMANDS
 
 
 @pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
@@ -126,7 +182,7 @@ def test_options_and_commands_of_older_versions_name_their_replacement(
     facauth: Facauth, arguments: tuple[str, ...], advice: str
 ) -> None:
     plain = [argument for argument in arguments if argument != "--json"]
-    assert facauth(*plain, exit_code=2).stderr.endswith(f"; {advice}\n")
+    assert facauth(*plain, exit_code=2).stderr.splitlines()[0].endswith(f"; {advice}")
     result = facauth(*plain, "--json", exit_code=2)
     assert (result.codes, result.json["reasons"][0]["advice"]) == (["usage"], advice)
 
@@ -185,3 +241,4 @@ def test_the_help_of_sign_in_names_the_limit_of_a_photo(facauth: Facauth) -> Non
 
 def test_the_version_is_shown(facauth: Facauth) -> None:
     assert facauth("--version").stdout == f"facauth {__version__}\n"
+    assert facauth("-V").stdout == f"facauth {__version__}\n"
