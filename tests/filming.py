@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SIZE = 960, 720
 BLACK, NOTHING = "black", "nothing"  # a covered lens; a camera that gives no picture
+FAR = "far "  # before the name of a picture, which is then half as large
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_images"
 Scene = tuple[str, int]  # a sample picture and how many frames show it; the last one stays
 
@@ -50,9 +51,11 @@ def canvas(name: str) -> Pixels:
     frame = np.full((SIZE[1], SIZE[0], 3), 0 if name == BLACK else 110, np.uint8)
     if name == BLACK:
         return frame
-    picture = cv2.imread(str(SAMPLES / name))
+    picture = cv2.imread(str(SAMPLES / name.removeprefix(FAR)))
     assert picture is not None
-    scale = min(SIZE[0] / picture.shape[1], SIZE[1] / picture.shape[0])
+    scale = (0.5 if name.startswith(FAR) else 1) * min(
+        SIZE[0] / picture.shape[1], SIZE[1] / picture.shape[0]
+    )
     size = int(picture.shape[1] * scale), int(picture.shape[0] * scale)
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     left, top = (SIZE[0] - size[0]) // 2, (SIZE[1] - size[1]) // 2

@@ -39,7 +39,7 @@ def watch(
         talk = Conversation(camera, screen, system.stages)
         while True:
             screen.tell(WAITING)
-            talk.wait_for_face(SIGN_IN_QUALITY, patience_s=FOREVER, idle=WAITING)
+            talk.wait_for_face(SIGN_IN_QUALITY, prompted=True, patience_s=FOREVER, idle=WAITING)
             answer = Answer(template.command, more=dict(template.more))
             locked_s = attempt(talk, system, asked, sign_in, answer)
             line = line_of(answer)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from conftest import ROOT, SAMPLES, Facauth, Photo, Result, killing, tree
-from filming import BLACK, NOTHING, Scene, Set, Time, clip
+from filming import BLACK, FAR, NOTHING, Scene, Set, Time, clip
 from moving import MOVES, REST, Head
 from rich.console import Console
 
@@ -176,6 +176,18 @@ def test_advice_comes_until_the_face_is_usable(enrolled: Facauth, film: Set) -> 
         *RECORDED,
         PASSES,
     ]
+
+
+def test_who_stands_far_away_is_called(enrolled: Facauth, film: Set) -> None:
+    """The movements of a small face cannot be measured; its quality is enough."""
+    film.shows((f"{FAR}{BARACK}", 12), (BARACK, 1))
+    result = enrolled("sign-in", "--camera")
+    far = "the face is too far away for the prompts; come closer"
+    assert told(result) == ["look at the camera", far, *RECORDED, PASSES]
+    film.opened.clear()
+    film.shows((f"{FAR}{BARACK}", 1))
+    gave_up = enrolled("sign-in", "--camera", "--json", exit_code=4)
+    assert gave_up.codes == ["camera.too_far"]
 
 
 def test_prompts_come_at_their_times(
