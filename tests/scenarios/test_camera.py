@@ -45,6 +45,7 @@ ASKED = ["look left", "look at the camera", "come nearer", "look at the camera"]
 RECORDED = [*COUNTDOWN, "look at the camera", *ASKED, "checking"]
 TOLD = ["look at the camera", *RECORDED]
 PASSES = "facauth: matched at a false match rate of 1 in 1,000"
+RESTS = "facauth: the sign-in rests on a challenge"
 ONE_SIGN_IN = 3 + 3 * 11 + 63  # frames: of a usable face, of the countdown, recorded
 
 
@@ -152,7 +153,7 @@ def test_the_person_at_the_camera_signs_in(enrolled: Facauth, film: Set) -> None
     assert result.stdout == "Barack\n"
     assert (tree(enrolled.here), tree(enrolled.home)) == folders
     assert list(enrolled.store.parent.iterdir()) == [enrolled.store]
-    assert told(result) == [*TOLD, PASSES]
+    assert told(result) == [*TOLD, PASSES, RESTS]
     assert film.opened == [("0", film.device)]
     assert film.device.closed
     assert enrolled.enrolled() == before
@@ -175,6 +176,7 @@ def test_advice_comes_until_the_face_is_usable(enrolled: Facauth, film: Set) -> 
         "several faces are seen; one person at a time",
         *RECORDED,
         PASSES,
+        RESTS,
     ]
 
 
@@ -183,7 +185,7 @@ def test_who_stands_far_away_is_called(enrolled: Facauth, film: Set) -> None:
     film.shows((f"{FAR}{BARACK}", 12), (BARACK, 1))
     result = enrolled("sign-in", "--camera")
     far = "the face is too far away for the prompts; come closer"
-    assert told(result) == ["look at the camera", far, *RECORDED, PASSES]
+    assert told(result) == ["look at the camera", far, *RECORDED, PASSES, RESTS]
     film.opened.clear()
     film.shows((f"{FAR}{BARACK}", 1))
     gave_up = enrolled("sign-in", "--camera", "--json", exit_code=4)
