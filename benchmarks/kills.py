@@ -142,6 +142,7 @@ def made_up() -> Stages:
     return Stages(
         contract=lambda: CONTRACT,
         calibration=lambda: shipped().calibration,
+        film=lambda _: None,
         decode=lambda image: np.frombuffer(image.encode(), np.uint8),
         sight=lambda pixels: Sighting(pixels, (face,), 0),
         measure=lambda *_: quality,

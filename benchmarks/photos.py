@@ -79,7 +79,7 @@ def stopped(stages: Stages, photo: Path, limits: QualityLimits) -> tuple[str, ..
         with stages.look(str(photo)) as look:
             subject = look.subject()
             require_quality(subject.quality, limits)
-            liveness = look.liveness(subject, DEFAULT)
+            liveness = look.liveness(DEFAULT)
             if limits is ENROLMENT_QUALITY:
                 require_enrollable(liveness, DEFAULT)
             else:

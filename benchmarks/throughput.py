@@ -156,7 +156,7 @@ def stage_medians(photo: str, others: Sequence[str], threads: int, rounds: int) 
         look, found = Look(stages, photo), Look(stages, photo)
         cv2.setNumThreads(threads)
         run_stages(look, enrolled)
-        found.replay(itself[0], itself)
+        found.replay(itself[:1], itself)
         spent = look.evidence.elapsed_ms
         runs.append({**spent, "replay, found": found.evidence.elapsed_ms["replay"]})
     median = {stage: statistics.median(run[stage] for run in runs[1:]) for stage in runs[0]}
@@ -174,10 +174,10 @@ def capture(stages: Stages, image: str) -> CaptureSignature:
 
 def run_stages(look: Look, enrolled: Sequence[CaptureSignature]) -> None:
     """Every stage once, whatever it finds."""
-    subject = look.subject()
-    look.liveness(subject, DEFAULT)
-    look.encoding(subject)
-    look.replay(look.signature(subject), enrolled)
+    look.subject()
+    look.liveness(DEFAULT)
+    look.encoding()
+    look.replay(look.signatures(), enrolled)
 
 
 if __name__ == "__main__":

@@ -98,13 +98,14 @@ def _fault(message: str) -> SetupProblem:
 
 def _self_test() -> str:
     """Two live photos of one person match, a third does not; a photo of a photo is found."""
-    from facauth.pipeline import enrolment, spoof_check
+    from facauth.enrolling import enrolment
+    from facauth.pipeline import spoof_check
     from facauth.structs import EnrolmentTerms
     from facauth.system import Enrolment, bind
 
     stages = bind(Networks(Checked(None)))
     one, same, other = (
-        enrolment(stages, sample(name), EnrolmentTerms(DEFAULT))
+        enrolment(stages, stages.calibration(), sample(name), EnrolmentTerms(DEFAULT))
         for name in ("obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg")
     )
 
@@ -113,7 +114,7 @@ def _self_test() -> str:
 
     if not alike(one, same) > 0.85 > 0.75 > alike(one, other):
         raise _fault("the sample faces do not compare as they should")
-    found = spoof_check(stages, sample("simulated_recapture.jpg"), DEFAULT, [one.signature])
+    found = spoof_check(stages, sample("simulated_recapture.jpg"), DEFAULT, one.signatures)
     replay = found.evidence.replay
     if replay is None or replay.verdict != "enrolled_picture":
         raise _fault("the simulated photo of a sample is not detected")

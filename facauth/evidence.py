@@ -1,4 +1,4 @@
-"""The findings of the stages on one photo; results and refusals carry them."""
+"""The findings of the stages on one photo or clip; results and refusals carry them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from facauth.errors import FacauthError
 if TYPE_CHECKING:
     from facauth.spoof.signature import CaptureSignature
     from facauth.structs import (
+        Basis,
         Encoding,
         Learned,
         Liveness,
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 class Evidence:
     """The findings; None for a stage that did not run."""
 
-    sighting: Sighting | None = field(default=None, repr=False)
+    frames: int = 0  # that were judged
+    basis: Basis | None = None
+    sighting: Sighting | None = field(default=None, repr=False)  # of a clip, its best frame
     quality: Quality | None = None
     liveness: Liveness | None = None
     encoding: Encoding | None = field(default=None, repr=False)

@@ -12,24 +12,28 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from facauth.decision.enrolment import require_admission, require_new_pictures, require_one_person
+from facauth.challenge import require_basis
+from facauth.decision.enrolment import require_one_person
 from facauth.decision.match import came_near, fmr_of_each, require_match
+from facauth.decision.throughout import require_one_face
+from facauth.enrolling import admission, enrolment
 from facauth.evidence import Checked, Evidence, Registered, SignedIn, carried
 from facauth.faces.quality import require_quality
 from facauth.learning import lesson
-from facauth.settings import DEFAULT, ENROLMENT_QUALITY, SIGN_IN_QUALITY
+from facauth.settings import DEFAULT, SIGN_IN_QUALITY
 from facauth.several import examine_all
 from facauth.spoof.liveness import require_judgeable, require_live
 from facauth.spoof.replay import require_new_picture
 from facauth.spoof.signature import CaptureSignature, read_signatures
-from facauth.spoof.verdict import require_beyond_doubt, require_enrollable, weigh
-from facauth.system import Enrolment
+from facauth.spoof.verdict import require_beyond_doubt, weigh
 
 if TYPE_CHECKING:
+    from facauth.challenge import Challenge
+    from facauth.decision.calibration import Calibration
     from facauth.settings import QualityLimits, SpoofPolicy
-    from facauth.store.person import Person
-    from facauth.structs import EnrolmentTerms, PersonName, PersonRow, Terms
-    from facauth.system import Stages, System
+    from facauth.stages import Look, Stages
+    from facauth.structs import Encoding, EnrolmentTerms, Liveness, PersonName, PersonRow, Terms
+    from facauth.system import System
 
 
 def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
@@ -40,12 +44,9 @@ def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
     store, calibration = system.store, system.calibration
     with (
         system.stages.look(source) as look,
-        store.attempt(asked.claimed, error_rate=asked.rate) as attempt,
+        store.attempt(asked.claimed, asked.challenge, error_rate=asked.rate) as attempt,
     ):
-        subject = look.subject()
-        require_quality(subject.quality, SIGN_IN_QUALITY)
-        liveness = look.liveness(subject, asked.policy)
-        encoding = look.encoding(subject)
+        liveness, encoding = examine(look, attempt.challenge, asked, calibration)
         with system.candidates(asked.claimed) as people:
             fmr = fmr_of_each(people, asked, calibration.min_fmr)
             match = look.match(encoding, people, fmr, calibration)
@@ -53,7 +54,7 @@ def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
         attempt.came_near(enrolled.uid if came_near(match, calibration) else None)
         require_live(liveness)
         require_match(match, claimed=asked.claimed is not None)
-        replay = look.replay(look.signature(subject), read_signatures(enrolled.signatures))
+        replay = look.replay(look.signatures(), read_signatures(enrolled.signatures))
         require_new_picture(replay)
         require_beyond_doubt(liveness, replay, asked.policy)
         taught = lesson(store, look.evidence, calibration) if asked.learn else None
@@ -61,13 +62,23 @@ def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
         return SignedIn(match.person, look.evidence)
 
 
-def judge_stranger(stages: Stages, source: str, asked: Terms) -> None:
-    """The stages of a sign-in that need no enrolled person; refuses as a sign-in does."""
-    with stages.look(source) as look:
-        subject = look.subject()
-        require_quality(subject.quality, SIGN_IN_QUALITY)
-        require_live(look.liveness(subject, asked.policy))
-        look.encoding(subject)
+def examine(
+    look: Look, challenge: Challenge | None, asked: Terms, calibration: Calibration
+) -> tuple[Liveness, Encoding]:
+    """The stages of a sign-in that need no enrolled person."""
+    subject = look.subject()
+    require_basis(look.basis(challenge), asked.policy)
+    require_quality(subject.quality, SIGN_IN_QUALITY)
+    liveness, encoding = look.liveness(asked.policy), look.encoding()
+    require_one_face(look.encodings, calibration.space)
+    return liveness, encoding
+
+
+def judge_stranger(system: System, source: str, asked: Terms) -> None:
+    """For an unknown name: refuses as a sign-in does."""
+    challenge = system.store.take_challenge(asked.challenge, asked.claimed)
+    with system.stages.look(source) as look:
+        require_live(examine(look, challenge, asked, system.calibration)[0])
 
 
 def register(
@@ -77,7 +88,9 @@ def register(
     store, contract = system.store, system.stages.contract()
     person = store.person(name)
     with store.recorded("register"):
-        photos = examine_all(sources, partial(enrolment, system.stages, asked=asked))
+        photos = examine_all(
+            sources, partial(enrolment, system.stages, system.calibration, asked=asked)
+        )
         with carried([photo.look.evidence for photo in photos]):
             require_one_person([photo.encoding for photo in photos], system.calibration)
             admitted = partial(admission, system, person, photos, asked)
@@ -88,32 +101,6 @@ def register(
                 count = person.add(change, contract, templates, asked.consent)
                 change.log("register", "registered", uid=person.uid)
     return Registered(known_as, count, tuple(photo.look.evidence for photo in photos))
-
-
-def enrolment(stages: Stages, source: str, asked: EnrolmentTerms) -> Enrolment:
-    """One photo, checked by the limits of enrolment."""
-    with stages.look(source) as look:
-        subject = look.subject()
-        require_quality(subject.quality, ENROLMENT_QUALITY)
-        if not asked.accept_spoof:
-            liveness = look.liveness(subject, asked.policy)
-            require_enrollable(liveness, asked.policy)
-        return Enrolment(look, look.encoding(subject), look.signature(subject))
-
-
-def admission(
-    system: System, person: Person, photos: Sequence[Enrolment], asked: EnrolmentTerms
-) -> str:
-    """The name under which the photos may be enrolled. Raises Conflict if they may not."""
-    store, calibration = system.store, system.calibration
-    encodings = [photo.encoding for photo in photos]
-    known_as, everybody = person.enrolled_as, store.encodings(system.stages.contract())
-    require_admission(encodings, everybody, known_as, asked, calibration)
-    kept = [] if asked.replace else read_signatures(person.signatures())
-    captures = [photo.signature for photo in photos]
-    looks = enumerate(photo.look for photo in photos)
-    require_new_pictures([look.replay(captures[i], [*kept, *captures[:i]]) for i, look in looks])
-    return known_as or person.asked.text
 
 
 def list_people(system: System) -> list[PersonRow]:
@@ -132,10 +119,10 @@ def spoof_check(
     enrolled: signatures to compare with; None: no replay check.
     """
     with stages.look(source) as look:
-        subject = look.subject()
-        liveness = look.liveness(subject, policy)
+        look.subject()
+        liveness = look.liveness(policy)
         if enrolled is not None:
-            look.replay(look.signature(subject), enrolled)
+            look.replay(look.signatures(), enrolled)
         spoof = weigh(liveness, look.evidence.replay, policy)
         return Checked(spoof.verdict, spoof.refusal, liveness, look.evidence)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facauth.errors import Reason, SetupProblem, UsageProblem
@@ -92,6 +92,54 @@ class SpoofPolicy:
     min_live_score: float  # in [0, 1]; from it on live
     sure_live_score: float  # in [0, 1]; from min_live_score up to it live, but in doubt
     accept_doubt: bool  # a single doubt passes; two never do
+    challenge_required: bool = False  # a photo, or a clip without a challenge, is refused
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLimits:
+    """Limits of clips, and how the frames decide together (measurements, Clips)."""
+
+    max_bytes: int = 64 * 2**20
+    max_s: float = 30.0  # later frames are not looked at
+    max_pixels: int = 9_000_000  # of a frame; 4,096 x 2,160 pass
+    max_decode_s: float = 20.0  # then the process that decodes is ended
+    max_memory_mb: int = 2048  # address space of that process
+    frames_a_second: float = 10.0  # others are skipped
+    max_side_px: int = 960  # larger frames are scaled down
+    track_side_px: int = 320  # at which the face is followed through all frames
+    judged_frames: int = 12  # one of each of as many parts of the clip
+    min_judged_frames: int = 9  # so many of them show the subject
+    min_usable_frames: int = 4  # so many of them could be judged alone
+    min_length_s: float = 4.5  # from the first face to the last; screens pass shorter clips
+    # The lowest third of the frames: mean of the log-odds, so far below the policy's score at most.
+    max_lowest_below: float = 0.81  # .4 for a score of .6; live clips -.06 and more, attacks -.57
+    max_replays: int = 2  # frames that show an enrolled picture; one sitting has up to 10 of 144
+    # In decision.space: the weakest link of a tree that joins all judged frames. Clips of one
+    # person .31 and more; 92 % of 922 clips of two people less.
+    min_link: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeRules:
+    """The prompts of a challenge, and when a movement counts as made (measurements, Challenge)."""
+
+    start_s: tuple[float, float] = (0.8, 1.4)  # the first prompt comes within
+    window_s: float = 2.0  # for a movement; a turn takes .3 to .7 s
+    pause_s: tuple[float, float] = (0.7, 1.1)  # until the next prompt
+    grace_s: float = 0.5  # of the pause, to look back
+    end_s: float = 0.2  # of the clip, after the last window
+    lifetime_s: float = 120.0  # from the drawing to the sign-in
+    max_drawn: int = 1000  # at once in a store; the oldest goes first
+    min_start_poses: int = 4  # before the first prompt
+    max_gap_s: float = 0.5  # between two frames that show the face; live faces .3 at most
+    held_s: float = 0.25  # a movement is made in every frame for so long
+    # Against the pose before the first prompt; nose_drop and size as ratios.
+    min_turn_deg: float = 20.0  # yaw, from five points; real turns 29 to 58
+    max_up_nose_drop: float = 0.86  # real looks up .72 to .82, people at rest .92 and more
+    min_nearer: float = 1.25  # people at rest 1.07 at most
+    max_rest_deg: float = 12.0  # when a prompt comes
+    min_rest_nose_drop: float = 0.9
+    max_rest_nearer: float = 1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +216,8 @@ class CalibrationSource:
 IMAGE = ImageLimits()
 DETECTION = DetectionLimits()
 LIVENESS = LivenessLimits()
+CLIP = ClipLimits()
+CHALLENGE = ChallengeRules()
 # Sign-in is judged on what cameras and phones take. Of set-ups that no training saw, at .3, .6, .7:
 # 15, 8, 5 % of 170 screens pass, and 3, 13, 24 % of 215 live photos are refused (measurements,
 # Liveness); of press photos 2, 9, 12 %. Register accepts those down to .1, as it does 25 % of the
@@ -175,6 +225,7 @@ LIVENESS = LivenessLimits()
 DEFAULT = SpoofPolicy("default", 0.1, 0.6, sure_live_score=0.7, accept_doubt=True)
 STRICT = SpoofPolicy("strict", 0.1, 0.6, sure_live_score=0.7, accept_doubt=False)
 LENIENT = SpoofPolicy("lenient", 0.1, 0.3, sure_live_score=0.7, accept_doubt=True)
+CAMERA = replace(DEFAULT, name="camera", challenge_required=True)
 REPLAY = ReplayLimits()
 RATES = Rates()
 LEARNED = LearningRules()

@@ -104,6 +104,24 @@ class Subject:
     quality: Quality
 
 
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Where a face looks in one frame, and how near it is."""
+
+    at_s: float  # since the first frame
+    yaw_deg: float  # positive: to the image's right; coarse, see Quality
+    nose_drop: float  # of the nose below the eyes, in eye distances; less when looking up
+    size_px: float  # of the face box: the root of its area
+
+
+class Basis(StrEnum):
+    """On what a sign-in rests, from weak to strong."""
+
+    STILL = "still"  # one photo
+    CLIP = "clip"  # several frames, which could have been made at any time
+    CHALLENGE = "challenge"  # frames that answer a challenge
+
+
 class LiveVerdict(StrEnum):
     """Three verdicts: "cannot judge" is neither of the others."""
 
@@ -223,6 +241,7 @@ class Terms:
     policy: SpoofPolicy
     claimed: str | None = None  # compare with this person only
     learn: bool = False  # keep the photo as one of the person's if nothing is in doubt
+    challenge: str | None = None  # the id of the challenge that the clip answers
 
     @classmethod
     def of(
@@ -232,10 +251,11 @@ class Terms:
         policy: SpoofPolicy,
         *,
         learn: bool = False,
+        challenge: str | None = None,
     ) -> Self:
         """With the default rate where none is given; raises UsageProblem for an impossible one."""
         asked = asked_rate(rate, claimed=claimed is not None)
-        return cls(asked, policy, claimed, learn)
+        return cls(asked, policy, claimed, learn, challenge)
 
 
 @dataclass(frozen=True, slots=True)

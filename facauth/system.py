@@ -1,73 +1,40 @@
-"""The stages, the store and the calibration of a command, bound once and passed in.
-
-A `Look` runs the stages on one photo, times each of them, and keeps the findings as evidence.
-"""
+"""The stages, the store and the calibration of a command, bound once and passed in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from facauth.decision.calibration import in_force
 from facauth.decision.match import Crowd, Gallery, compare, require_anybody, require_current
-from facauth.evidence import Evidence, carried
-from facauth.faces.detect import only_face, sight
+from facauth.faces.clip import film, pictures
+from facauth.faces.detect import sight
 from facauth.faces.encode import encode
+from facauth.faces.footage import Track
 from facauth.faces.image import decode, read_image
 from facauth.faces.image import strict as strict  # for processes that decode in several threads
 from facauth.faces.quality import measure
 from facauth.settings import IMAGE
 from facauth.spoof.liveness import judge as judge_liveness
 from facauth.spoof.replay import judge as judge_replay
-from facauth.spoof.signature import CaptureSignature, signature
-from facauth.spoof.verdict import enrolled_in_doubt
-from facauth.store.sealing import Template
-from facauth.structs import Subject
+from facauth.spoof.signature import signature
+from facauth.stages import Enrolment as Enrolment
+from facauth.stages import Look as Look
+from facauth.stages import Stages as Stages
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from facauth.decision.calibration import Calibration
+    from facauth.faces.footage import Footage
     from facauth.networks import Networks
-    from facauth.settings import SpoofPolicy
     from facauth.store.store import Store
     from facauth.structs import (
-        Encoding,
-        EnrolmentTerms,
-        Face,
-        Liveness,
-        Match,
         Pixels,
-        Quality,
-        Replay,
-        Sighting,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """The stages of the pipeline; each gives pixels or numbers. Tests bind others."""
-
-    contract: Callable[[], str]
-    calibration: Callable[[], Calibration]  # read anew at each call: once in a command
-    decode: Callable[[str], Pixels]
-    sight: Callable[[Pixels], Sighting]
-    measure: Callable[[Sighting, Face], Quality]
-    liveness: Callable[[Sighting, Face, Quality, SpoofPolicy], Liveness]
-    encode: Callable[[Sighting, Face], Encoding]
-    compare: Callable[[Encoding, Gallery | Crowd, float, Calibration], Match]
-    signature: Callable[[Sighting, Face], CaptureSignature]
-    replay: Callable[[CaptureSignature, Sequence[CaptureSignature]], Replay]
-
-    @contextmanager
-    def look(self, source: str) -> Iterator[Look]:
-        """A run of the stages on one photo."""
-        look = Look(self, source)
-        with carried([look.evidence]):
-            yield look
 
 
 def bind(
@@ -81,10 +48,16 @@ def bind(
     read: returns the bytes of a named image; by default names are paths.
     max_pixels: of a photo; see decode.
     """
+    once = ReadOnce(read)
+
+    def picture(image: str) -> Pixels:
+        return decode(once.take(image), image, max_pixels)
+
     return Stages(
         contract=lambda: networks.contract,
         calibration=lambda: in_force().calibration,
-        decode=lambda image: decode(read(image), image, max_pixels),
+        film=lambda source: follow(film(source, once, picture), networks),
+        decode=picture,
         sight=lambda pixels: sight(pixels, networks.detector),
         measure=measure,
         liveness=partial(judge_liveness, networks=networks),
@@ -96,8 +69,49 @@ def bind(
 
 
 def bind_photo(networks: Networks, photo: bytes, *, max_pixels: int) -> Stages:
-    """The real stages on the photo in these bytes, whatever its name."""
+    """The real stages on the photo or clip in these bytes, whatever its name."""
     return bind(networks, lambda _: photo, max_pixels=max_pixels)
+
+
+def bind_footage(networks: Networks, shoot: Callable[[], Footage]) -> Stages:
+    """The real stages on the footage of a camera.
+
+    shoot: records it; called within the attempt, so nobody who is locked out is recorded.
+    """
+    return replace(bind(networks), film=lambda _: follow(shoot(), networks))
+
+
+def bind_frames(
+    networks: Networks, photos: Sequence[bytes], times_s: Sequence[float], *, max_pixels: int
+) -> Stages:
+    """The real stages on photos as the frames of a clip, each at its time."""
+    names = [f"frame {number}" for number in range(len(photos))]
+    read = dict(zip(names, photos, strict=True)).__getitem__
+    stages = bind(networks, read, max_pixels=max_pixels)
+    shoot = partial(pictures, names, times_s, stages.decode)
+    return replace(stages, film=lambda _: follow(shoot(), networks))
+
+
+def follow(footage: Footage | None, networks: Networks) -> Track | None:
+    """The face in the footage; None for a still."""
+    return None if footage is None else Track.follow(footage, networks.detector)
+
+
+class ReadOnce:
+    """Reads a file, and keeps it until it is taken: stdin can be read only once."""
+
+    def __init__(self, read: Callable[[str], bytes]) -> None:
+        self._read = read
+        self._kept: dict[str, bytes] = {}
+
+    def __call__(self, name: str) -> bytes:
+        """The bytes, which `take` will return."""
+        self._kept = {name: self._read(name)}
+        return self._kept[name]
+
+    def take(self, name: str) -> bytes:
+        """The bytes, read now or just before."""
+        return self._kept.pop(name, None) or self._read(name)
 
 
 def load(memory: Path | None) -> Networks:
@@ -154,81 +168,3 @@ class System:
                 require_current(gallery, person.name)
             require_anybody(gallery, store.path)
             yield gallery
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Enrolment:
-    """One photo to be enrolled."""
-
-    look: Look
-    encoding: Encoding
-    signature: CaptureSignature
-
-    def template(self, asked: EnrolmentTerms) -> Template:
-        """The template to store."""
-        signature = self.signature.to_bytes() if asked.keep_signatures else None
-        liveness = self.look.evidence.liveness
-        doubtful = liveness is None or enrolled_in_doubt(liveness)
-        return Template(self.encoding.as_bytes(), signature, doubtful)
-
-
-class Look:
-    """The stages on one photo. A refusal that leaves it carries its evidence."""
-
-    def __init__(self, stages: Stages, source: str) -> None:
-        self._stages, self._source = stages, source
-        self.evidence = Evidence()
-
-    def subject(self) -> Subject:
-        """The photo's one face, measured. Raises UsageProblem and UnusableImage."""
-        sighting = self.sighting()
-        return self.measured(sighting, only_face(sighting))
-
-    def sighting(self) -> Sighting:
-        """All faces of the photo. Raises UsageProblem and UnusableImage."""
-        found = self.evidence
-        with found.timed("decode"):
-            pixels = self._stages.decode(self._source)
-        with found.timed("detect"):
-            found.sighting = self._stages.sight(pixels)
-        return found.sighting
-
-    def measured(self, sighting: Sighting, face: Face) -> Subject:
-        """One of the faces, measured."""
-        found = self.evidence
-        with found.timed("quality"):
-            found.quality = self._stages.measure(sighting, face)
-        return Subject(sighting, face, found.quality)
-
-    def liveness(self, subject: Subject, policy: SpoofPolicy) -> Liveness:
-        """Whether the face is live; never refuses by itself."""
-        sighting, face, quality = subject.sighting, subject.face, subject.quality
-        with self.evidence.timed("liveness"):
-            self.evidence.liveness = self._stages.liveness(sighting, face, quality, policy)
-        return self.evidence.liveness
-
-    def encoding(self, subject: Subject) -> Encoding:
-        """The face as a vector."""
-        with self.evidence.timed("encode"):
-            self.evidence.encoding = self._stages.encode(subject.sighting, subject.face)
-        return self.evidence.encoding
-
-    def match(
-        self, probe: Encoding, people: Gallery | Crowd, fmr: float, calibration: Calibration
-    ) -> Match:
-        """The best match among `people`; never refuses by itself."""
-        with self.evidence.timed("match"):
-            self.evidence.match = self._stages.compare(probe, people, fmr, calibration)
-        return self.evidence.match
-
-    def signature(self, subject: Subject) -> CaptureSignature:
-        """The replay signature of the photo."""
-        with self.evidence.timed("signature"):
-            self.evidence.signature = self._stages.signature(subject.sighting, subject.face)
-        return self.evidence.signature
-
-    def replay(self, probe: CaptureSignature, enrolled: Sequence[CaptureSignature]) -> Replay:
-        """Whether the photo shows an enrolled picture; never refuses by itself."""
-        with self.evidence.timed("replay"):
-            self.evidence.replay = self._stages.replay(probe, enrolled)
-        return self.evidence.replay

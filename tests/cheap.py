@@ -41,6 +41,7 @@ def bind_to(facauth: Facauth, **others: Callable[..., Any]) -> None:
     stages: dict[str, Callable[..., Any]] = {
         "contract": lambda: CONTRACT,
         "calibration": lambda: PLAIN.calibration,
+        "film": lambda _: None,
         "decode": lambda image: image,
         "sight": lambda image: Sighting(image, () if "nobody" in image else (FACE,), 0),
         "measure": lambda *_: GOOD,

@@ -15,6 +15,7 @@ from facauth.cli import evaluate, key, output, secrecy
 from facauth.cli.backup import backup
 from facauth.cli.bound import binding
 from facauth.cli.calibrate import calibrate
+from facauth.cli.challenge import challenge
 from facauth.cli.compare import compare
 from facauth.cli.completion import completion
 from facauth.cli.demo import demo
@@ -54,7 +55,11 @@ if TYPE_CHECKING:
 
 # Section of the help -> command -> its function, and the class for its shared options.
 COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
-    "Sign in": {"sign-in": (sign_in, KeyCommand), "spoof-check": (spoof_check, KeyCommand)},
+    "Sign in": {
+        "sign-in": (sign_in, KeyCommand),
+        "challenge": (challenge, KeyCommand),
+        "spoof-check": (spoof_check, KeyCommand),
+    },
     "Search": {"identify": (identify, KeyCommand), "compare": (compare, Command)},
     "People": {
         "register": (register, KeyCommand),

@@ -134,5 +134,10 @@ def rate_of(given: float | None) -> float | None:
 
 
 def policy_of(given: PolicyName | None) -> SpoofPolicy:
-    """The spoof policy of the flag, else of the settings, else the default."""
-    return POLICIES[given] if given else configuration().spoof_policy or DEFAULT
+    """The spoof policy of the flag, else of the settings, else the default.
+
+    No flag lifts the setting that signing in takes a camera.
+    """
+    found = configuration()
+    policy = POLICIES[given] if given else found.spoof_policy or DEFAULT
+    return replace(policy, challenge_required=policy.challenge_required or found.camera is True)

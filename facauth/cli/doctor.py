@@ -77,6 +77,8 @@ def settings_in_force(call: Call, fmr: Fmr, policy: Policy) -> Iterator[Setting]
     yield Setting("key_file", _printable(key_file), origin(call, "key_file", file))
     rate = None if rate is None else asked_rate(rate, claimed=True)
     yield Setting("fmr", rate, origin(call, "fmr", file))
+    required = policy_of(policy).challenge_required
+    yield Setting("camera", "required" if required else "preferred", origin(call, "camera", file))
     chosen = policy_of(policy).name
     yield Setting("spoof_policy", chosen, origin(call, "spoof_policy", file, option="policy"))
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from facauth.settings import DEFAULT, LENIENT, STRICT
+from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT
 
 
 class Call(typer.Context):
@@ -186,6 +186,7 @@ class PolicyName(StrEnum):
     STRICT = STRICT.name
     DEFAULT = DEFAULT.name
     LENIENT = LENIENT.name
+    CAMERA = CAMERA.name
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
@@ -210,7 +211,8 @@ Policy = Annotated[
     typer.Option(
         "--policy",
         help="How doubts about liveness count: strict refuses every doubt; lenient refuses fewer "
-        "live faces, and twice as many photos of screens pass.",
+        "live faces, and twice as many photos of screens pass. camera refuses to sign anybody in "
+        "by a photo, or by a clip without a challenge.",
         show_default=False,
     ),
 ]

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of
-from facauth.cli.enrolling import AcceptSpoof, ConsentText, NoSignature, Purpose, note_unchecked
+from facauth.cli.enrolment_options import (
+    AcceptSpoof,
+    ConsentText,
+    NoSignature,
+    Purpose,
+    note_unchecked,
+)
 from facauth.cli.options import AllowDuplicate, Call, Images, Name, Policy
 from facauth.cli.output import answering
 from facauth.cli.wording import counted, more_photos

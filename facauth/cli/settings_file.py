@@ -14,9 +14,10 @@ from typer import BadParameter
 from facauth.cli.options import named
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
-from facauth.settings import DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate, config_file
+from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate, config_file
 
-POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT)}
+POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
+CAMERAS = {"preferred": False, "required": True}
 MAX_BYTES = 2**20  # a larger file is not a settings file
 
 
@@ -28,6 +29,7 @@ class Configuration:
     key_file: Path | None = None
     fmr: float | None = None
     spoof_policy: SpoofPolicy | None = None
+    camera: bool | None = None  # required for signing in
     path: Path | None = None  # the file
     lines: dict[str, int] = field(default_factory=dict)  # of each key in it, from 1
 
@@ -112,6 +114,7 @@ KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "store": (_path, PATH),
     "key_file": (_path, PATH),
     "fmr": (_rate, "give the share of strangers that may pass, such as 1e-4"),
+    "camera": (CAMERAS.__getitem__, f"give one of {', '.join(CAMERAS)}"),
     "spoof_policy": (POLICIES.__getitem__, f"give one of {', '.join(POLICIES)}"),
 }
 IMPOSSIBLE = (UsageProblem, BadParameter, ValueError, TypeError, KeyError, OverflowError)

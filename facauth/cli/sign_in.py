@@ -36,6 +36,16 @@ Learn = Annotated[
     ),
 ]
 
+ChallengeId = Annotated[
+    str | None,
+    typer.Option(
+        "--challenge",
+        metavar="ID",
+        help="The challenge that the clip answers; see facauth challenge.",
+        show_default=False,
+    ),
+]
+
 
 def sign_in(
     call: Call,
@@ -44,19 +54,22 @@ def sign_in(
     fmr: Fmr = None,
     policy: Policy = None,
     learn: Learn = False,
+    challenge: ChallengeId = None,
     explanation: Explain = None,
 ) -> None:
     """Print the name of the person in IMAGE, or refuse.
+
+    IMAGE is a photo, a clip (MP4, MOV, WebM) or a folder of frames, ten a second.
 
     If --fmr is stricter than facauth can guarantee for this many people, it exits with code 2.
     A photo does not show who took it: another real photo of the person passes.
 
     Example: facauth sign-in photo.jpg --as "Ada Lovelace"
     """
-    with answering(call, "error_rate", "retry_after_s", "learned") as answer:
+    with answering(call, "error_rate", "basis", "retry_after_s", "learned") as answer:
         rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
         answer.more["error_rate"] = rate
-        asked = Terms.of(rate, claimed, policy_of(policy), learn=learn)
+        asked = Terms.of(rate, claimed, policy_of(policy), learn=learn, challenge=challenge)
         require_picture(explanation, [image])
         with (
             bound(call, answer, *LIVENESS, *ENCODERS) as system,
@@ -69,6 +82,7 @@ def sign_in(
             replay = done.evidence.replay or NOTHING_COMPARED
             unsigned = system.store.person(done.person).unsigned()
             answer.notes += not_compared(done.person, unsigned, replay.compared, replay.older)
+            answer.more["basis"] = done.evidence.basis
             answer.notes.append(f"matched at a false match rate of 1 in {round(1 / asked.rate):,}")
         answer.verdict, answer.person = "signed_in", done.person
         answer.lines.append(done.person)

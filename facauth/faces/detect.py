@@ -40,6 +40,11 @@ def sight(pixels: Pixels, detector: cv2.FaceDetectorYN) -> Sighting:
     return Sighting(pixels, upright, 0)
 
 
+def sight_upright(pixels: Pixels, detector: cv2.FaceDetectorYN) -> Sighting:
+    """Find faces in a picture that is known to be upright."""
+    return Sighting(pixels, _confirmed(find_faces(pixels, detector), pixels, detector), 0)
+
+
 def _confirmed(
     faces: tuple[Face, ...], pixels: Pixels, detector: cv2.FaceDetectorYN
 ) -> tuple[Face, ...]:
@@ -63,7 +68,7 @@ def _found_again(face: Face, pixels: Pixels, detector: cv2.FaceDetectorYN) -> bo
     here = (x - left, y - top, w, h)
     return crop.size > 0 and any(
         again.detection_score >= DETECTION.min_score_again
-        and _overlap(again.box_px, here) >= DETECTION.nms_iou
+        and overlap(again.box_px, here) >= DETECTION.nms_iou
         for face_px in DETECTION.look_face_px
         for again in _search_scaled(crop, face_px / side, detector)
     )
@@ -80,7 +85,7 @@ def _search_scaled(crop: Pixels, by: float, detector: cv2.FaceDetectorYN) -> tup
     return _search(look, detector, _scales(crop, look, 0))
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     """Intersection over union of two boxes."""
     sides = [
         max(0.0, min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]))
@@ -115,9 +120,14 @@ def _sureness(faces: tuple[Face, ...]) -> float:
     return faces[0].detection_score if faces else 0.0
 
 
-def find_faces(pixels: Pixels, detector: cv2.FaceDetectorYN) -> tuple[Face, ...]:
-    """All faces of a photo as it is, the largest first."""
-    small = _shrunk(pixels, DETECTION.max_side_px)
+def find_faces(
+    pixels: Pixels, detector: cv2.FaceDetectorYN, max_side_px: int = DETECTION.max_side_px
+) -> tuple[Face, ...]:
+    """All faces of a photo as it is, the largest first.
+
+    max_side_px: of the picture that is searched; a photo that is larger is scaled down.
+    """
+    small = _shrunk(pixels, max_side_px)
     return _search(small, detector, _scales(pixels, small, 0))
 
 

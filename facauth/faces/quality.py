@@ -123,19 +123,32 @@ def head_pose_deg(landmarks_px: NDArray[np.float32]) -> tuple[float, float, floa
     """Yaw, pitch and roll in degrees from five points, as of a flat face with a nose on it."""
     import numpy as np
 
-    points = landmarks_px.astype(np.float64) @ np.array([1, 1j])
-    eyes = points[1] - points[0]
+    eyes, nose, chin = _nose_and_mouth(landmarks_px)
     if not abs(eyes) > 0:
         return 0.0, 0.0, 0.0
-    between_eyes, mouth = (points[0] + points[1]) / 2, (points[3] + points[4]) / 2
-    nose = (points[2] - between_eyes) / eyes  # eye line is the x axis, eye distance the unit
-    chin = (mouth - between_eyes) / eyes
     height = chin.imag if chin.imag > 0 else 1.0
     aside = nose.real - chin.real * nose.imag / height
     yaw = np.arctan2(aside, NOSE_DEPTH)
     pitch = np.arctan2(NOSE_HEIGHT * height - nose.imag, NOSE_DEPTH)
     yaw_deg, pitch_deg, roll_deg = np.degrees([yaw, pitch, np.angle(eyes)]).tolist()
     return yaw_deg, pitch_deg, roll_deg
+
+
+def nose_drop(landmarks_px: NDArray[np.float32]) -> float:
+    """How far the nose is below the eye line, in eye distances; NaN where the eyes are one point.
+
+    It tells when somebody looks up better than the pitch, which turns of the head upset.
+    """
+    eyes, nose, _ = _nose_and_mouth(landmarks_px)
+    return nose.imag if abs(eyes) > 0 else math.nan
+
+
+def _nose_and_mouth(landmarks_px: NDArray[np.float32]) -> tuple[complex, complex, complex]:
+    """From eye to eye in pixels; nose and mouth from between the eyes, which are a unit apart."""
+    a, b, nose, *corners = (complex(x, y) for x, y in landmarks_px.tolist())
+    eyes, between = b - a, (a + b) / 2
+    unit = eyes or 1
+    return eyes, (nose - between) / unit, (sum(corners) / 2 - between) / unit
 
 
 def _distance_px(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -61,7 +61,7 @@ class Look:
                 require_quality(subject.quality, SIGN_IN_QUALITY)
         except (UsageProblem, UnusableImage) as error:
             return Found(None, tuple(reason.code for reason in error.reasons))
-        return Found(look.encoding(subject).vector)
+        return Found(look.encoding().vector)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,11 +38,12 @@ def judge(
 ) -> Replay:
     """The gravest verdict over all of a person's signatures; never refuses by itself."""
     found = [_replay(compare(probe, signature), len(enrolled), limits) for signature in enrolled]
-    gravest = max(found, key=_gravity, default=NOTHING_COMPARED)
+    gravest = max(found, key=gravity, default=NOTHING_COMPARED)
     return replace(gravest, older=sum(signature.aligned is None for signature in enrolled))
 
 
-def _gravity(replay: Replay) -> tuple[int, int]:
+def gravity(replay: Replay) -> tuple[int, int]:
+    """The graver of two replays is greater."""
     return list(ReplayVerdict).index(replay.verdict), replay.inliers
 
 
@@ -165,7 +166,7 @@ def _decisive(
     if not enrolled:
         raise ValueError("there is no stored signature to draw")
     replays = [judge(probe, [signature]) for signature in enrolled]
-    replay = max(replays, key=_gravity)
+    replay = max(replays, key=gravity)
     kept = enrolled[replays.index(replay)]
     if replay.part == "face":
         return probe.face, kept.face, replay.mirrored
@@ -181,10 +182,12 @@ def _tall(pixels: Pixels) -> Pixels:
 
 
 def require_new_picture(replay: Replay) -> None:
-    """Raises Attack for an enrolled picture. The policy of the caller decides on "same_sitting".
-
-    The verdicts that pass are listed, so that any other is refused.
-    """
-    passing = (ReplayVerdict.NEW, ReplayVerdict.SAME_SITTING, ReplayVerdict.NOT_COMPARED)
-    if replay.verdict not in passing:
+    """Raises Attack for an enrolled picture. The policy of the caller decides on "same_sitting"."""
+    if not passes(replay):
         raise Attack(*replay.reasons)
+
+
+def passes(replay: Replay) -> bool:
+    """Whether a replay is no attack. These verdicts are listed, so that any other is refused."""
+    passing = (ReplayVerdict.NEW, ReplayVerdict.SAME_SITTING, ReplayVerdict.NOT_COMPARED)
+    return replay.verdict in passing

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
+from facauth.challenge import require_taken
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason
 from facauth.store import limits
 from facauth.store.limits import Tries
 
 if TYPE_CHECKING:
+    from facauth.challenge import Challenge
     from facauth.settings import AttemptLimits
     from facauth.store.change import Change
     from facauth.store.engine import Engine
@@ -45,14 +47,24 @@ class Attempt:
         self._rules, self._error_rate = rules, error_rate
         self._subject = limits.EVERYBODY
         self._begun: dict[str, tuple[Tries, Tries]] = {}
+        self.challenge: Challenge | None = None  # that the clip must answer
 
-    def begin(self, claimed: Person | None) -> None:
-        """Count the attempt. Raises LockedOut; Conflict for an unknown name."""
+    def begin(self, claimed: Person | None, challenge: str | None = None) -> None:
+        """Count the attempt, and use up its challenge.
+
+        Raises LockedOut; Conflict for an unknown name; UnusableImage for a challenge that may not
+        be answered.
+        """
         with self._transaction() as change:
             if claimed is not None:
                 self._subject = claimed.uid
             counted = self._count(change, self._subject)
+            if challenge is not None:
+                name = None if claimed is None else claimed.asked
+                self.challenge = change.take_challenge(challenge, name)
         self._begun |= counted  # after the commit: before it, nothing is counted
+        if challenge is not None:
+            require_taken(self.challenge)
 
     def came_near(self, uid: str | None) -> None:
         """Count an attempt without a name for this person too; None: nobody nearly matched.

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from facauth.errors import SetupProblem
 from facauth.names import folded
-from facauth.store import arrivals, limits, log, means
+from facauth.store import arrivals, challenges, limits, log, means
 from facauth.store.sealing import SealedPerson, new_key, seal_template, wrap_key
 
 if TYPE_CHECKING:
+    from facauth.challenge import Challenge
     from facauth.store.arrivals import Sealed
     from facauth.store.engine import Writer
     from facauth.store.keys import Lock
     from facauth.store.opened import Opened
     from facauth.store.vault import Vault
+    from facauth.structs import PersonName
 
 
 class Change:
@@ -30,6 +32,14 @@ class Change:
         """The writer, for a deletion that must leave nothing behind."""
         self.erasing = True
         return self.writer
+
+    def draw_challenge(self, claimed: PersonName | None) -> Challenge:
+        """A challenge that one attempt with this name may answer."""
+        return challenges.drawn(self.writer, self.opened.clock, claimed)
+
+    def take_challenge(self, identifier: str, claimed: PersonName | None) -> Challenge | None:
+        """The challenge, used up now; None if it may not be answered."""
+        return challenges.taken(self.writer, self.opened.clock, identifier, claimed)
 
     # --- the log ---------------------------------------------------------------------------------
 

@@ -205,5 +205,14 @@ class Writer(Engine, Protocol):
     def delete_tries(self, subject: str) -> None:
         """Delete the row of a subject."""
 
+    def put_challenge(self, challenge: Row) -> None:
+        """Add a challenge: mark, mark with the name, prompts, and both clocks in seconds."""
+
+    def take_challenge(self, mark: bytes) -> Row | None:
+        """Delete the challenge with this mark, and return its other fields."""
+
+    def trim_challenges(self, before_s: float, keep: int) -> None:
+        """Delete challenges drawn before this time of day, and all but the newest `keep`."""
+
     def discard_copies(self) -> None:
         """Delete the copies that facauth made beside the store."""

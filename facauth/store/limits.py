@@ -23,7 +23,12 @@ GRAVEST = 2  # failures of an attack, and of an attempt that is not settled
 EVERYBODY = ""  # the subject of sign-ins without a name
 LARGEST = 2**53  # above any count and any clock
 # Unusable photos count if an attacker could learn from the refusal.
-DOUBTS = ("liveness.doubt", "replay.same_sitting")
+DOUBTS = (
+    "liveness.doubt",
+    "replay.same_sitting",
+    "challenge.not_followed",
+    "clip.face_changes",
+)
 # Photos without a match do not count if there was nothing to compare with.
 NOT_COMPARED = ("match.nobody_enrolled", "match.needs_new_photo")
 

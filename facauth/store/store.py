@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from facauth.challenge import require_taken
 from facauth.errors import FacauthError, LockedOut
 from facauth.settings import LIMITS
 from facauth.store import limits, log, means
@@ -22,6 +23,9 @@ from facauth.store.person import Person
 from facauth.store.sqlite.engine import SqliteEngine
 from facauth.store.vault import Vault
 from facauth.structs import Broken, PersonName, PersonRow
+
+if TYPE_CHECKING:
+    from facauth.challenge import Challenge
 
 LOOKS_AHEAD = 3  # attempts before a change is judged while others wait
 Found = TypeVar("Found")
@@ -136,16 +140,38 @@ class Store:
         with self.transaction() as change:
             change.log(command, verdict, reasons, uid, error_rate)
 
+    def draw_challenge(self, claimed: str | None) -> Challenge:
+        """A challenge for one sign-in with this name. Raises UsageProblem."""
+        name = None if claimed is None else PersonName.parse(claimed)
+        with self.transaction() as change:
+            return change.draw_challenge(name)
+
+    def take_challenge(self, identifier: str | None, claimed: str | None) -> Challenge | None:
+        """The challenge, used up now. Raises UnusableImage if it may not be answered."""
+        if identifier is None:
+            return None
+        name = None if claimed is None else PersonName.parse(claimed)
+        with self.transaction() as change:
+            return require_taken(change.take_challenge(identifier, name))
+
     @contextmanager
-    def attempt(self, claimed: str | None, *, error_rate: float | None = None) -> Iterator[Attempt]:
+    def attempt(
+        self,
+        claimed: str | None,
+        challenge: str | None = None,
+        *,
+        error_rate: float | None = None,
+    ) -> Iterator[Attempt]:
         """A sign-in, which counts as failed until it is accepted or refused.
 
-        Raises LockedOut at its beginning or end; Conflict for an unknown name.
+        challenge: the id of the one that is answered; it is used up, whatever comes of it.
+        Raises LockedOut at its beginning or end; Conflict for an unknown name; UnusableImage for a
+        challenge that may not be answered.
         """
         rules = LIMITS if self._limited else None
         attempt = Attempt(self._opened.engine, self.transaction, rules, error_rate)
         try:
-            attempt.begin(None if claimed is None else self.person(claimed))
+            attempt.begin(None if claimed is None else self.person(claimed), challenge)
             yield attempt
         except FacauthError as refusal:
             attempt.refuse(refusal)

@@ -215,7 +215,7 @@ def test_out_writes_one_that_is_not_in_force(facauth: Facauth, folder: Folder) -
 def test_a_cache_spares_a_second_look(facauth: Facauth, folder: Folder) -> None:
     folder(30)
     first = calibrate(facauth, "ordinary", "--cache", "kept")["calibration"]
-    facauth.bind(decode=None)  # type: ignore[arg-type]
+    facauth.bind(film=None, decode=None)  # type: ignore[arg-type]
     again = calibrate(facauth, "ordinary", "--cache", "kept")["calibration"]
     assert again["rows"] == first["rows"]
 
@@ -241,7 +241,7 @@ def test_too_few_people_are_refused_before_any_photo_is_looked_at(
     facauth: Facauth, folder: Folder
 ) -> None:
     folder(24)
-    facauth.bind(decode=None)  # type: ignore[arg-type]
+    facauth.bind(film=None, decode=None)  # type: ignore[arg-type]
     answer = calibrate(facauth, "ordinary", exit_code=2)
     (reason,) = answer["reasons"]
     assert reason["code"] == "calibrate.too_few"

@@ -48,6 +48,7 @@ def test_without_a_file_there_are_defaults(
         "setting store": f"{home / 'share' / 'facauth' / 'facauth.sqlite3'} (default)",
         "setting key_file": f"{home / 'config' / 'facauth' / 'facauth.key'} (default)",
         "setting fmr": "0.0001 with --as, 0.001 without (default)",
+        "setting camera": "preferred (default)",
         "setting spoof_policy": "default (default)",
     }
     assert result.stdout.splitlines() == [f"ok\t{key}\t{said}\t" for key, said in rows.items()]
@@ -153,7 +154,11 @@ def test_a_key_file_of_the_settings_is_where_the_key_is(
         ("\nstore = 'here.sqlite3'\n", "config.bad_value", "line 2: store cannot be"),
         ("store = 5\n", "config.bad_value", "begins with / or ~"),
         ('store = "/a\\u0000"\n', "config.bad_value", "line 1: store cannot be"),
-        ("spoof_policy = 'lax'\n", "config.bad_value", "give one of default, strict, lenient"),
+        (
+            "spoof_policy = 'lax'\n",
+            "config.bad_value",
+            "give one of default, strict, lenient, camera",
+        ),
         ("spoof_policy = []\n", "config.bad_value", "line 1: spoof_policy cannot be []"),
         ("fmr = 1e-4\nfmr = 1e-5\n", "config.syntax", "line 2"),
         ("fmr 1e-4\n", "config.syntax", "line 1"),

@@ -48,6 +48,7 @@ def people(facauth: Facauth) -> Path:
     facauth.bind(
         contract=lambda: CONTRACT,
         calibration=lambda: PLAIN.calibration,
+        film=lambda _: None,
         decode=decode,
         sight=sight,
         measure=lambda *_: GOOD,
@@ -334,7 +335,7 @@ def test_an_unknown_name_in_groups_is_refused_before_any_photo(
     facauth: Facauth, people: Path
 ) -> None:
     (people / "groups.csv").write_text("person,group\np00,x\nsomebody,x\n")
-    facauth.bind(decode=lambda _: pytest.fail("a photo was looked at"))
+    facauth.bind(film=lambda _: None, decode=lambda _: pytest.fail("a photo was looked at"))
     result = facauth("evaluate", "match", str(people), exit_code=2)
     assert result.stderr == (
         f"facauth: {people}/groups.csv names on line 3 somebody, which is not here; "
@@ -364,6 +365,7 @@ def test_with_a_cache_the_second_run_looks_at_nothing(facauth: Facauth, people: 
     facauth.bind(
         contract=lambda: CONTRACT,
         calibration=lambda: PLAIN.calibration,
+        film=lambda _: None,
         decode=lambda _: pytest.fail("a photo was looked at"),
     )
     assert match(facauth, people, "--cache", "cache")["evaluation"] == first

@@ -130,6 +130,7 @@ MORE: dict[str, dict[str, Any]] = {
     "register": {"photos": {int}, "results": [PHOTO]},
     "sign-in": {
         "error_rate": NUMBER | {type(None)},
+        "basis": TEXT_OR_NULL,
         "retry_after_s": NUMBER | {type(None)},
         "learned": LEARNED,
     },

@@ -173,9 +173,10 @@ def test_a_path_that_does_not_exist_is_a_usage_error(enrolled: Facauth) -> None:
     assert enrolled.events() == before
 
 
-def test_a_folder_is_no_photo(enrolled: Facauth, tmp_path: Path) -> None:
-    result = enrolled("sign-in", str(tmp_path), exit_code=2)
-    assert result.stderr == f"facauth: {tmp_path} is a folder; name an image file\n"
+def test_a_folder_without_photos_is_no_clip(enrolled: Facauth, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = enrolled("sign-in", str(tmp_path / "empty"), exit_code=2)
+    assert result.stderr == f"facauth: there are no photos in {tmp_path}/empty; check the path\n"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from facauth.cli.wrong import MEANT
 
 COMMANDS = (
     "sign-in",
+    "challenge",
     "spoof-check",
     "identify",
     "compare",

@@ -306,6 +306,24 @@ class SqliteWriter(SqliteEngine):
     def delete_tries(self, subject: str) -> None:
         self._live.write("DELETE FROM tries WHERE subject = ?", subject)
 
+    def put_challenge(self, challenge: Row) -> None:
+        self._live.write("INSERT INTO challenges VALUES (?, ?, ?, ?, ?)", *challenge)
+
+    def take_challenge(self, mark: bytes) -> Row | None:
+        return self._live.one(
+            """DELETE FROM challenges WHERE mark = ?
+            RETURNING bound, prompts, drawn_at_s, drawn_boot_s""",
+            mark,
+        )
+
+    def trim_challenges(self, before_s: float, keep: int) -> None:
+        self._live.write("DELETE FROM challenges WHERE drawn_at_s < ?", before_s)
+        self._live.write(
+            """DELETE FROM challenges WHERE rowid NOT IN
+            (SELECT rowid FROM challenges ORDER BY rowid DESC LIMIT ?)""",
+            keep,
+        )
+
     def discard_copies(self) -> None:
         discard_backups(self.path)
 
