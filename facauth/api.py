@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from facauth.evidence import Checked, Registered, SignedIn
     from facauth.networks import Networks
     from facauth.search import Compared, Found
-    from facauth.system import Stages, System
+    from facauth.stages import Stages
+    from facauth.system import System
 
     # A path, the bytes of an image file, or RGB pixels (height, width, 3).
     Photo = str | os.PathLike[str] | bytes | NDArray[np.uint8]

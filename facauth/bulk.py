@@ -24,18 +24,19 @@ from facauth.enrolling import admission, enrolment
 from facauth.errors import Conflict, FacauthError, Reason
 from facauth.several import SEVERITY
 from facauth.spoof.signature import CaptureSignature, read_signatures
+from facauth.stages import Enrolment, Look
 from facauth.store.attempt import codes, worth_an_event
 from facauth.store.sealing import Template
 from facauth.store.spool import Spool, Waiting
 from facauth.structs import NOTHING_COMPARED, Encoding, ReplayVerdict
-from facauth.system import Enrolment, Look
 
 if TYPE_CHECKING:
     from facauth.roster import Entry
+    from facauth.stages import Stages
     from facauth.store.change import Change
     from facauth.store.store import Store
     from facauth.structs import EnrolmentTerms
-    from facauth.system import Stages, System
+    from facauth.system import System
 
 SAME_FILE = 0.9999  # similarity of two encodings of one file; two photos of a face reach .98
 CHUNK = 64  # people of one transaction
@@ -59,7 +60,7 @@ class Usable:
 
     file: str
     template: Template
-    signature: bytes
+    signatures: tuple[bytes, ...]  # of each frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +109,11 @@ class Examine:
             refused += [(file, refusal) for file, _ in found]
             found = []
         usable = tuple(
-            Usable(file, photo.template(self._asked), photo.signature.to_bytes())
+            Usable(
+                file,
+                photo.template(self._asked),
+                tuple(each.to_bytes() for each in photo.signatures),
+            )
             for file, photo in found
         )
         return Examined(task.entry, usable, tuple(known), tuple(refused))
@@ -122,7 +127,7 @@ class Examine:
             same = float(photo.encoding.vector @ Encoding.of("", stored).vector)
             if same >= SAME_FILE:
                 return None
-        replay = photo.look.replay(photo.signatures, [each.signature for each in before])
+        replay = photo.look.replay(photo.signatures, [each.signatures[0] for each in before])
         require_new_pictures([*[NOTHING_COMPARED] * len(before), replay])
         return photo
 
@@ -142,7 +147,7 @@ class Kept:
     file: str
     encoding: Encoding
     accepted_spoof: bool
-    signature: Waiting
+    signatures: tuple[Waiting, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,7 +181,7 @@ class Arrivals:
                 each.file,
                 Encoding.of(self._contract, each.template.encoding),
                 each.template.accepted_spoof,
-                self._spool.put(each.signature),
+                tuple(map(self._spool.put, each.signatures)),
             )
             for each in examined.usable
         )
@@ -229,8 +234,10 @@ class Arrivals:
 
     def _enrolment(self, photo: Kept) -> Enrolment:
         look = Look(self._system.stages, photo.file)
-        signature = CaptureSignature.from_bytes(self._spool.take(photo.signature))
-        return Enrolment(look, photo.encoding, [signature])
+        signatures = [
+            CaptureSignature.from_bytes(self._spool.take(each)) for each in photo.signatures
+        ]
+        return Enrolment(look, photo.encoding, signatures)
 
     def write(self, some: Sequence[Candidate]) -> Iterator[tuple[Candidate, Judged]]:
         """Enrol those who may be, as the store is now; everything of a chunk, or nothing."""
@@ -256,7 +263,7 @@ class Arrivals:
 
     def _template(self, photo: Kept) -> Template:
         kept = self._asked.keep_signatures
-        signature = self._spool.take(photo.signature) if kept else None
+        signature = self._spool.take(photo.signatures[0]) if kept else None
         return Template(photo.encoding.as_bytes(), signature, photo.accepted_spoof)
 
 

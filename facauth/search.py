@@ -21,8 +21,9 @@ from facauth.store.means import Memory
 from facauth.structs import Encoding, Terms
 
 if TYPE_CHECKING:
-    from facauth.structs import Match, Pixels
-    from facauth.system import Stages, System
+    from facauth.stages import Stages
+    from facauth.structs import Face, Match, Pixels, Sighting
+    from facauth.system import System
 
 BoxPx = tuple[float, float, float, float]  # left, top, width, height
 
@@ -55,21 +56,18 @@ class See:
     def __call__(self, image: str) -> Seen:
         """All faces of a picture."""
         try:
-            with self._stages.look(image) as look:
-                sighting = look.sighting()
-                faces = []
-                for face in sighting.faces:
-                    subject = look.measured(sighting, face)
-                    try:
-                        require_quality(subject.quality, SIGN_IN_QUALITY)
-                    except UnusableImage as poor:
-                        faces.append(SeenFace(face.box_px, None, poor.reasons))
-                    else:
-                        encoding = look.encoded(subject).as_bytes()
-                        faces.append(SeenFace(face.box_px, encoding))
+            sighting = self._stages.sight(self._stages.decode(image))
         except (UsageProblem, UnusableImage) as refusal:
             return Seen(image, refusal=refusal)
-        return Seen(image, tuple(faces), sighting.turned_deg)
+        faces = tuple(self._seen(sighting, face) for face in sighting.faces)
+        return Seen(image, faces, sighting.turned_deg)
+
+    def _seen(self, sighting: Sighting, face: Face) -> SeenFace:
+        try:
+            require_quality(self._stages.measure(sighting, face), SIGN_IN_QUALITY)
+        except UnusableImage as poor:
+            return SeenFace(face.box_px, None, poor.reasons)
+        return SeenFace(face.box_px, self._stages.encode(sighting, face).as_bytes())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,5 +200,4 @@ def drawn(pixels: Pixels, faces: Sequence[Found]) -> Pixels:
 
 def redrawn(stages: Stages, image: str, faces: Sequence[Found]) -> Pixels:
     """The picture, read again and turned as it was when its faces were found."""
-    with stages.look(image) as look:
-        return drawn(look.sighting().pixels, faces)
+    return drawn(stages.sight(stages.decode(image)).pixels, faces)

@@ -109,7 +109,9 @@ class Look:
             track = self._stages.film(self._source)
             pixels = None if track else self._stages.decode(self._source)
         if pixels is not None:
-            self._frames = [self._subject(self._sighted(pixels))]
+            with found.timed("detect"):
+                found.sighting = self._stages.sight(pixels)
+            self._frames = [self._subject(found.sighting)]
         if track is not None:
             self._poses = track.poses
             self._frames = best_first(usable(track, self._subject))
@@ -117,24 +119,10 @@ class Look:
         found.sighting, found.quality, found.frames = best.sighting, best.quality, len(self._frames)
         return best
 
-    def sighting(self) -> Sighting:
-        """All faces of a photo. Raises UsageProblem and UnusableImage."""
-        with self.evidence.timed("decode"):
-            pixels = self._stages.decode(self._source)
-        return self._sighted(pixels)
-
-    def _sighted(self, pixels: Pixels) -> Sighting:
-        with self.evidence.timed("detect"):
-            self.evidence.sighting = self._stages.sight(pixels)
-        return self.evidence.sighting
-
-    def measured(self, sighting: Sighting, face: Face) -> Subject:
-        """One of the faces, measured."""
+    def _subject(self, sighting: Sighting) -> Subject:
+        face = only_face(sighting)
         with self.evidence.timed("quality"):
             return Subject(sighting, face, self._stages.measure(sighting, face))
-
-    def _subject(self, sighting: Sighting) -> Subject:
-        return self.measured(sighting, only_face(sighting))
 
     def basis(self, challenge: Challenge | None) -> Basis:
         """On what a sign-in rests. Raises UnusableImage unless a given challenge is met."""
@@ -155,14 +143,10 @@ class Look:
 
     def encoding(self) -> Encoding:
         """The face as a vector; of a clip, that of its best frame."""
-        self.encodings = [self.encoded(subject) for subject in self._frames]
+        with self.evidence.timed("encode"):
+            self.encodings = [self._stages.encode(e.sighting, e.face) for e in self._frames]
         self.evidence.encoding = self.encodings[0]
         return self.evidence.encoding
-
-    def encoded(self, subject: Subject) -> Encoding:
-        """One face as a vector."""
-        with self.evidence.timed("encode"):
-            return self._stages.encode(subject.sighting, subject.face)
 
     def match(
         self, probe: Encoding, people: Gallery | Crowd, fmr: float, calibration: Calibration

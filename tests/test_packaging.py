@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -233,3 +235,57 @@ def test_no_committed_file_holds_a_path_of_a_machine() -> None:
 def test_no_committed_file_is_huge() -> None:
     sizes = {path.name: path.stat().st_size for path in committed_files()}
     assert {name: size for name, size in sizes.items() if size > MAX_COMMITTED_BYTES} == {}
+
+
+# --- the same bytes from the same source ---------------------------------------------------------
+
+
+def copied(target: Path) -> Path:
+    """The files of the project, with other times and permissions."""
+    for path in committed_files():
+        copy = target / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copyfile(path, copy)
+        copy.chmod(0o700 if path.stat().st_mode & 0o100 else 0o600)
+    return target
+
+
+def made(source: Path, target: Path, builder: type[SdistBuilder | WheelBuilder]) -> Path:
+    (path,) = builder(str(source)).build(directory=str(target), versions=["standard"])
+    return Path(path)
+
+
+def test_a_wheel_built_twice_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    one = made(copied(tmp_path / "one"), tmp_path / "1", WheelBuilder)
+    other = made(copied(tmp_path / "other"), tmp_path / "2", WheelBuilder)
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_wheel_built_from_the_sdist_is_the_same(tmp_path: Path) -> None:
+    source = copied(tmp_path / "source")
+    sdist = made(source, tmp_path, SdistBuilder)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    one, other = (
+        made(each, tmp_path / name, WheelBuilder) for each, name in ((source, "1"), (unpacked, "2"))
+    )
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_wheel_holds_what_a_user_needs(tmp_path: Path) -> None:
+    wheel = made(copied(tmp_path / "source"), tmp_path, WheelBuilder)
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        metadata = archive.read(f"facauth-{facauth.__version__}.dist-info/METADATA").decode()
+    data = f"facauth-{facauth.__version__}.data/data"
+    assert {
+        "facauth/py.typed",
+        "facauth/completion.json",
+        "facauth/sample_images/CREDITS.md",
+        f"{data}/share/man/man1/facauth.1",
+    } <= names
+    assert not {name for name in names if name.startswith(("tests/", "docs/", "benchmarks/"))}
+    for field in ("License-Expression: Apache-2.0", "Keywords: ", "Requires-Python: >=3.11"):
+        assert f"\n{field}" in metadata

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facauth.cli.bound import ENCODERS, rate_of, stages
-from facauth.cli.options import Call, Fmr
+from facauth.cli.options import Call
 from facauth.cli.output import answering
 from facauth.cli.spinner import spinning
 from facauth.envelope import match_fields
@@ -21,12 +21,23 @@ One = Annotated[str, typer.Argument(metavar="A", help="A photo, or - for stdin."
 Other = Annotated[str, typer.Argument(metavar="B", help="Another photo.")]
 
 
-def compare(call: Call, one: One, other: Other, fmr: Fmr = None) -> None:
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--fmr",
+        metavar="R",
+        envvar="FACAUTH_FMR",
+        help="Highest share of pairs of strangers that may pass for one person; default: 1e-4.",
+        show_default=False,
+    ),
+]
+
+
+def compare(call: Call, one: One, other: Other, fmr: Rate = None) -> None:
     """Tell whether two photos show the same person. This authenticates nobody.
 
-    Needs no store, and stores nothing. Exit code 0: the same person; 1: not the same. --fmr is the
-    share of pairs of strangers that may pass for one person; default: 1e-4. Liveness is not
-    checked.
+    Needs no store, stores nothing, and checks no liveness. Exit code 0: the same person; 1: not the
+    same.
 
     Example: facauth compare passport.jpg visitor.jpg
     """

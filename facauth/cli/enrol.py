@@ -15,7 +15,7 @@ import typer
 
 from facauth.batch import in_order, jobs_for
 from facauth.cli.bound import ENCODERS, LIVENESS, policy_of, ready, stages, store_path, unlocked
-from facauth.cli.enrolling import (
+from facauth.cli.enrolment_options import (
     AcceptSpoof,
     ConsentText,
     NoSignature,

@@ -13,7 +13,7 @@ import typer
 
 from facauth.batch import in_order, jobs_for, photos_in
 from facauth.cli.bound import ENCODERS, bound, rate_of, stages
-from facauth.cli.options import Call, Fmr, Jobs, named
+from facauth.cli.options import Call, Jobs, named
 from facauth.cli.output import answering, progress
 from facauth.cli.tables import csv_lines, on_terminal, table
 from facauth.cli.wording import counted
@@ -60,6 +60,16 @@ Draw = Annotated[
         parser=named,
     ),
 ]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--fmr",
+        metavar="R",
+        envvar="FACAUTH_FMR",
+        help="Highest share of strangers' faces that may be taken for somebody; default: 1e-3.",
+        show_default=False,
+    ),
+]
 COLUMNS = ("image", "face", "person", "similarity", "left", "top", "width", "height", "remark")
 WARNING = "faces were only compared: liveness was not checked, and nobody is authenticated"
 
@@ -67,16 +77,16 @@ WARNING = "faces were only compared: liveness was not checked, and nobody is aut
 def identify(
     call: Call,
     images: Pictures,
-    fmr: Fmr = None,
+    fmr: Rate = None,
     layout: Format = None,
     draw: Draw = None,
     jobs: Jobs = None,
 ) -> None:
     """Search pictures for enrolled people. This authenticates nobody.
 
-    It compares every face of every picture with everybody enrolled. --fmr is the share of
-    strangers' faces that may be taken for somebody; default: 1e-3. Liveness is not checked, no
-    attempt is counted, and a photo of a photo is found, too. To sign in, use sign-in.
+    It compares every face of every picture with everybody enrolled. It checks no liveness and
+    counts no attempt, and it finds the person in a photo of a photo, too. To let somebody in, use
+    sign-in.
 
     Exit code 0 means that the search is done, whether or not somebody was found; 8 that some files
     are not images.

@@ -12,7 +12,13 @@ import typer
 
 from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of
 from facauth.cli.camera import Device, UseCamera, device_of, photographed
-from facauth.cli.enrolling import AcceptSpoof, ConsentText, NoSignature, Purpose, note_unchecked
+from facauth.cli.enrolment_options import (
+    AcceptSpoof,
+    ConsentText,
+    NoSignature,
+    Purpose,
+    note_unchecked,
+)
 from facauth.cli.options import AllowDuplicate, Call, Images, Name, Policy
 from facauth.cli.output import answering
 from facauth.cli.wording import counted, more_photos
