@@ -190,13 +190,9 @@ class PolicyName(StrEnum):
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
-Image = Annotated[
-    str | None,
-    typer.Argument(metavar="[IMAGE]", help="A photo, or - for stdin.", show_default=False),
-]
 Images = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[IMAGE]...", help="One or more photos.", show_default=False),
+    typer.Argument(metavar="[IMAGE]...", help="Photos, or - for stdin.", show_default=False),
 ]
 Fmr = Annotated[
     float | None,

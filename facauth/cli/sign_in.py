@@ -11,7 +11,7 @@ import typer
 
 from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of, rate_of
 from facauth.cli.camera import SOURCE, Device, UseCamera, challenged, device_of
-from facauth.cli.options import Call, Explain, Fmr, Image, Policy
+from facauth.cli.options import Call, Explain, Fmr, Images, Policy
 from facauth.cli.output import answering
 from facauth.cli.watch import watch as watch_door
 from facauth.cli.wording import counted, not_compared, rests_on
@@ -22,7 +22,7 @@ from facauth.settings import asked_rate
 from facauth.structs import NOTHING_COMPARED, PersonName, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from facauth.admin import Store
     from facauth.envelope import Answer
@@ -62,7 +62,7 @@ Watch = Annotated[
 
 def sign_in(
     call: Call,
-    image: Image = None,
+    images: Images = None,
     camera: UseCamera = False,
     device: Device = None,
     watch: Watch = False,
@@ -75,7 +75,8 @@ def sign_in(
 ) -> None:
     """Print the name of the person in IMAGE or at the camera, or refuse.
 
-    IMAGE is a photo, a clip (MP4, MOV, WebM) or a folder of frames, ten a second.
+    IMAGE is a photo, a clip (MP4, MOV, WebM) or a folder of frames, ten a second. Of several
+    photos each must show the same person and pass.
 
     If --fmr is stricter than facauth can guarantee for this many people, it exits with code 2.
     A photo does not show who took it: another real photo of the person passes. At the camera,
@@ -87,12 +88,12 @@ def sign_in(
         rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
         answer.more["error_rate"] = rate
         asked = Terms.of(rate, claimed, policy_of(policy), learn=learn, challenge=challenge)
-        filming = device_of(image, camera=camera or watch, device=device)
+        filming = device_of(images, camera=camera or watch, device=device)
         require_unasked(filming, challenge)
-        require_explainable(explanation, image, watch=watch)
+        require_explainable(explanation, images, watch=watch)
         with bound(call, answer, *LIVENESS, *ENCODERS) as system:
             if filming is None:
-                judge(answer, system, image or "", asked, explanation)
+                judge(answer, system, images or [], asked, explanation)
             elif watch:
                 watch_door(call, system, filming, asked, at_door, answer)
             else:
@@ -106,12 +107,12 @@ def require_unasked(device: str | None, challenge: str | None) -> None:
         raise UsageProblem(Reason("usage", "--challenge is for a clip", "leave out --challenge"))
 
 
-def require_explainable(target: Path | None, image: str | None, *, watch: bool) -> None:
+def require_explainable(target: Path | None, images: Sequence[str] | None, *, watch: bool) -> None:
     """Raises UsageProblem unless there is one comparison to draw, and a file to draw it in."""
     if target is not None and watch:
         reason = Reason("usage", "--explain draws one comparison", "leave out --watch")
         raise UsageProblem(reason)
-    require_picture(target, [] if image is None else [image])
+    require_picture(target, images or [])
 
 
 def at_door(answer: Answer, system: System, asked: Terms) -> None:
@@ -120,7 +121,11 @@ def at_door(answer: Answer, system: System, asked: Terms) -> None:
 
 
 def judge(
-    answer: Answer, system: System, source: str, asked: Terms, explanation: Path | None
+    answer: Answer,
+    system: System,
+    source: str | Sequence[str],
+    asked: Terms,
+    explanation: Path | None,
 ) -> None:
     """Sign in, and let the answer say who it is."""
     from facauth import pipeline
