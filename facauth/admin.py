@@ -19,6 +19,7 @@ from facauth.store.keys import NO_KEYS
 from facauth.store.keys import KeyAccess as KeyAccess
 from facauth.store.keys import KeyKind as KeyKind
 from facauth.store.keys import Lock as Lock
+from facauth.store.locked import locked as locked
 from facauth.store.log import Event as Event
 from facauth.store.log import broken_log as broken_log
 from facauth.store.person import unknown

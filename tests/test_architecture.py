@@ -40,7 +40,7 @@ LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # Which of the libraries that matter may be imported where.
 DOORKEEPERS = {
     "sqlite3": {"facauth.store"},
-    "cryptography": {"facauth.store"},
+    "cryptography": {"facauth.store", "facauth.web"},
     "keyring": {"facauth.store"},
     "typer": {"facauth.cli"},
     "rich": {"facauth.cli"},
@@ -82,6 +82,7 @@ ALSO: dict[str, set[str]] = {
     "facauth.cli.wrong": {"names"},
     "facauth.web.app": {"facauth"},
     "facauth.web.ended_sessions": {"files"},
+    "facauth.web.probe": {"networks"},  # the type of what it binds
     "facauth.web.token": {"files"},
 }
 # The package gives its public names, for type checkers and when they are first used.
