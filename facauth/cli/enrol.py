@@ -104,6 +104,7 @@ def enrol(
         done = Done()
         with bound_store(call, answer, dry_run=dry_run) as system:
             run(call, system, read, asked, done, jobs=jobs, dry_run=dry_run)
+            answer.notes += lookalikes(system.store, done)
         if failed:
             roster.write_failed(failed, done.refused(read))
         report(answer, done, read, dry_run=dry_run)
@@ -272,6 +273,14 @@ def report(answer: Answer, done: Done, read: Roster, *, dry_run: bool) -> None:
         advice = "replace them, or write them to a table with --failed OUT.csv"
         answer.exit_code = ExitCode.PARTIAL
         answer.reasons = (Reason("enrol.partial", message, advice),)
+
+
+def lookalikes(store: Store, done: Done) -> list[str]:
+    """Notes on new names that look like other enrolled names."""
+    from facauth import admin
+
+    new = dict.fromkeys(each.name for each in done.results if each.verdict == "enrolled")
+    return admin.lookalikes(store, *new)
 
 
 def rows_of(refused: Sequence[Result]) -> list[tuple[str, str, str]]:

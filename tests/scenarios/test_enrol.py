@@ -221,6 +221,13 @@ def test_another_face_is_not_added_to_a_name(facauth: Facauth, photo: Photo) -> 
     assert facauth.events()[-1] == ("enrol", "conflict", "name.other_face")
 
 
+def test_a_name_that_looks_like_another_is_told(facauth: Facauth, photo: Photo) -> None:
+    people = folder(facauth, photo, {"Joe.jpg": JOE, "J\u043ee.png": EILEEN})
+    said = facauth("enrol", str(people)).stderr
+    assert "the name Joe looks like that of J\u043ee" in said
+    assert facauth.names() == {"Joe": 1, "J\u043ee": 1}
+
+
 # --- dry run -------------------------------------------------------------------------------------
 
 
