@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from facauth.errors import Conflict, Reason, SetupProblem, UsageProblem, shown
@@ -25,6 +26,7 @@ from facauth.store.person import unknown
 from facauth.store.sqlite.exposure import fault_of as fault_of
 from facauth.store.store import Store as Store
 from facauth.structs import (
+    Locked,
     LogState,
     PersonName,
     PersonRecord,
@@ -264,6 +266,18 @@ def unlock(store: Store, name: PersonName | None) -> Unlocked:
         if person is None:
             return Unlocked(None, change.unlock(None))
         return Unlocked(person.name, change.unlock(person.uid))
+
+
+def locked(store: Store) -> list[Locked]:
+    """Whose sign-ins wait or are stopped; sign-ins without a name first."""
+    people: Iterator[Store | Person] = (store.person(row.name) for row in store.people())
+    found = []
+    for subject in chain([store], people):
+        lock = subject.locked()
+        if lock:
+            name = None if isinstance(subject, Store) else subject.name
+            found.append(Locked(name, subject.failures(), lock.retry_after_s))
+    return found
 
 
 def events(store: Store, after: int = 0) -> Iterator[Event]:

@@ -330,6 +330,15 @@ class PersonRecord(PersonRow):
 
 
 @dataclass(frozen=True, slots=True)
+class Locked:
+    """Sign-ins that wait after too many failures."""
+
+    person: str | None  # as enrolled; None: sign-ins that name nobody
+    failures: int  # in a row
+    retry_after_s: float | None  # None: until an operator unlocks
+
+
+@dataclass(frozen=True, slots=True)
 class Unlocked:
     """The result of unlock."""
 

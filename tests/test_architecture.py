@@ -40,7 +40,7 @@ LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # Which of the libraries that matter may be imported where.
 DOORKEEPERS = {
     "sqlite3": {"facauth.store"},
-    "cryptography": {"facauth.store"},
+    "cryptography": {"facauth.store", "facauth.web"},
     "keyring": {"facauth.store"},
     "typer": {"facauth.cli"},
     "rich": {"facauth.cli"},

@@ -19,6 +19,7 @@ from facauth.settings import asked_rate, default_token_file, weight_memory
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer
+    from facauth.web.results import Results
     from facauth.web.site import Site
 
 MAX_WORKERS = 8  # by default
@@ -63,8 +64,19 @@ PerMinute = Annotated[
         help="Requests that one client may make per minute.",
     ),
 ]
-
-
+OnSuccess = Annotated[
+    str | None,
+    typer.Option(
+        "--on-success",
+        metavar="URL",
+        help="After a sign-in, the page goes on to URL with a signed result.",
+        show_default=False,
+    ),
+]
+Kiosk = Annotated[
+    bool,
+    typer.Option("--kiosk", help="After a result, the page returns to its start by itself."),
+]
 Token = Annotated[
     bool,
     typer.Option(
@@ -84,13 +96,18 @@ def serve(
     per_minute: PerMinute = 120,
     fmr: Fmr = None,
     policy: Policy = None,
+    on_success: OnSuccess = None,
+    kiosk: Kiosk = False,
     token: Token = False,
 ) -> None:
     """Serve the web page and the HTTP API until Ctrl-C or SIGTERM.
 
-    The page /docs describes the API. Everybody may sign in; everything else needs the operator's
-    token. To rotate the token, delete its file and restart the server. The old token then stops
-    working. No picture is stored.
+    The page / signs people in, the page /operator/ registers them, the page /docs describes the
+    API. Everybody may sign in; everything else needs the operator's token. To rotate the token,
+    delete its file and restart the server. The old token then stops working. No picture is stored.
+
+    --on-success sends signed-in visitors to URL with a result that lasts 60 s. The page
+    /.well-known/jwks.json has the public key of results.
 
     Example: facauth serve --tls-cert chain.pem --tls-key key.pem
     """
@@ -113,6 +130,8 @@ def serve(
             behind_proxy=behind_proxy,
             per_minute=per_minute,
             tls=tls_files(tls_cert, tls_key),
+            results=results(on_success),
+            kiosk=kiosk,
         )
         ended_by = run(call, site)
         answer.verdict = "stopped"
@@ -137,6 +156,17 @@ def run(call: Call, site: Callable[..., Site]) -> signal.Signals | None:
         weight_memory=weight_memory(),
     )
     return serve(complete, lambda text: None if call.quiet else complain(text), quiet=call.quiet)
+
+
+def results(on_success: str | None) -> Results | None:
+    """What signs the results for this address; None without one. Raises UsageProblem."""
+    if on_success is None:
+        return None
+    from facauth.web.results import Results
+    from facauth.web.token import result_key
+
+    token_file = default_token_file()
+    return Results(on_success, result_key(token_file and token_file.with_name("result.key")))
 
 
 def print_token(answer: Answer) -> None:

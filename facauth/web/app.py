@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from fastapi import Depends, FastAPI, Request, Response, Security
@@ -16,14 +17,17 @@ from facauth.envelope import Answer
 from facauth.errors import FacauthError, Reason, UsageProblem
 from facauth.web import jobs
 from facauth.web.answers import JsonLine, Reply, fault_reply, public_envelope, refusal_reply
+from facauth.web.form import Form
 from facauth.web.guard import Admission, Guard, admission_of, admits
 from facauth.web.middleware import PROBLEM, REQUEST_ID, Log, Metrics, RequestMiddleware
-from facauth.web.openapi import API, Route, responses
+from facauth.web.openapi import API, FOR_OPERATORS, Route, responses
 from facauth.web.pages import Pages
 from facauth.web.refusals import forbidden, status_of
+from facauth.web.results import require_state
 from facauth.web.site import Site
 from facauth.web.workers import Workers
 
+OPERATOR_PAGE = "/operator/"
 OPERATOR = HTTPBearer(
     scheme_name="operator",
     description="The token that `facauth serve --token` prints.",
@@ -57,17 +61,20 @@ class Handlers:
     ) -> None:
         self._site, self._workers, self._app = site, workers, app
         self._guard, self._access, self._metrics = guard, guard.access, metrics
-        self._pages = Pages()
+        self._pages = Pages(site)
 
     def add_routes(self) -> None:
         """Add every route and every exception handler to the application."""
         handlers: dict[str, Callable[..., object]] = {
+            "challenge": self.challenge,
             "sign-in": self.sign_in,
             "quality": self.quality,
             "register": self.register,
             "spoof-check": self.spoof_check,
             "list": self.list_people,
             "remove": self.remove,
+            "log": self.log,
+            "unlock": self.unlock,
             "session": self.begin_session,
             "session-end": self.end_session,
         }
@@ -75,6 +82,9 @@ class Handlers:
             self._add(route, handlers[route.command])
         pages: dict[str, Callable[..., object]] = {
             "/": self.page,
+            "/operator": self.operator,
+            "/operator/": self.operator,
+            "/.well-known/jwks.json": self.public_keys,
             **dict.fromkeys(self._pages.files, self.file),
             "/docs": self.docs,
             "/openapi.json": self.openapi,
@@ -110,12 +120,34 @@ class Handlers:
 
     @admits(Admission.PUBLIC)
     async def page(self, request: Request) -> Response:
-        """The page with its forms."""
-        return HTMLResponse(self._pages.page(self._csrf_token(request)))
+        """The page on which everybody signs in."""
+        state = require_state(request.query_params.get("state"))
+        return HTMLResponse(self._pages.sign_in(state=state))
+
+    @admits(Admission.PUBLIC)
+    async def operator(self, request: Request) -> Response:
+        """The page of the operator; it asks for the token where there is no session."""
+        csrf = self._csrf_token(request)
+        if csrf is None:
+            return HTMLResponse(self._pages.operator(None))
+        self._access.require_same_site(request.headers)
+        query = request.query_params.get("q", "")
+        job = partial(jobs.overview, self._site, query=query)
+        reply = await self._workers.run(job, self._guard.client(request))
+        if not reply.body["ok"]:
+            return self._response(request, reply)
+        return HTMLResponse(self._pages.operator(csrf, overview=reply.body))
+
+    @admits(Admission.PUBLIC)
+    async def public_keys(self) -> Response:
+        """The key by which callers check the results of sign-ins."""
+        if self._site.results is None:
+            raise HTTPException(404)
+        return JsonLine(self._site.results.public_keys())
 
     @admits(Admission.PUBLIC)
     async def file(self, request: Request) -> Response:
-        """Style, script and icon of the page."""
+        """Style, scripts and icon of the pages."""
         content, media_type = self._pages.files[request.url.path]
         return Response(content, media_type=media_type)
 
@@ -125,9 +157,10 @@ class Handlers:
         return JsonLine(self._app.openapi())
 
     @admits(Admission.PUBLIC)
-    async def docs(self) -> Response:
+    async def docs(self, request: Request) -> Response:
         """The OpenAPI document as a page."""
-        return HTMLResponse(self._pages.docs(self._app.openapi()))
+        origin = f"{'https' if self._site.secure else 'http'}://{request.headers.get('host', '')}"
+        return HTMLResponse(self._pages.docs(self._app.openapi(), origin))
 
     @admits(Admission.PUBLIC)
     async def health(self) -> str:
@@ -138,6 +171,11 @@ class Handlers:
     async def metrics_on_loopback(self) -> Response:
         """The metrics of a server that only this machine reaches."""
         return await self.metrics()
+
+    @admits(Admission.ATTEMPT)
+    async def challenge(self, request: Request) -> Response:
+        """Draw the movements that the next sign-in must show."""
+        return await self._run_on_form(request, jobs.challenge)
 
     @admits(Admission.ATTEMPT)
     async def sign_in(self, request: Request) -> Response:
@@ -190,8 +228,20 @@ class Handlers:
         return await self._run_on_form(request, jobs.spoof_check)
 
     async def list_people(self, request: Request) -> Response:
-        """List the enrolled people."""
+        """List the enrolled people; browsers have a page for that."""
+        if _is_browser(request):
+            return RedirectResponse(OPERATOR_PAGE, 303)
         return await self._run(request, jobs.list_people)
+
+    async def log(self, request: Request) -> Response:
+        """The latest entries of the log; browsers have a page for that."""
+        if _is_browser(request):
+            return RedirectResponse(OPERATOR_PAGE, 303)
+        return await self._run(request, jobs.log)
+
+    async def unlock(self, request: Request) -> Response:
+        """Forget the failed sign-ins of a person, or of those without a name."""
+        return await self._run_on_form(request, jobs.unlock)
 
     async def remove(self, request: Request, name: str) -> Response:
         """Delete a person; the name may contain slashes."""
@@ -223,7 +273,7 @@ class Handlers:
     def _session_response(self, request: Request, verdict: str) -> Response:
         """A redirect for browsers, so that a reload does not send the form again; else JSON."""
         if _is_browser(request):
-            return RedirectResponse("/", 303)
+            return RedirectResponse(OPERATOR_PAGE, 303)
         answer = Answer("session", verdict=verdict)
         return self._response(request, Reply(200, public_envelope(answer)))
 
@@ -231,13 +281,16 @@ class Handlers:
         """A page for browsers; else JSON."""
         if not _is_browser(request):
             return JsonLine(reply.body, reply.status, reply.headers)
-        page = self._pages.page(self._csrf_token(request), reply.body)
+        if _command(request) in FOR_OPERATORS:
+            page = self._pages.operator(self._csrf_token(request), reply)
+        else:
+            page = self._pages.sign_in(reply, _state_of(request))
         return HTMLResponse(page, reply.status, reply.headers)
 
     async def refuse(self, request: Request, refusal: Exception) -> Response:
         """The response to a refusal before the job began, or to a fault of this server."""
         assert isinstance(refusal, FacauthError)  # noqa: S101 - what it is registered for
-        command = getattr(request.scope.get("route"), "name", None)
+        command = _command(request)
         if status_of(refusal) == 500:
             request.scope[PROBLEM] = " ".join(reason.code for reason in refusal.reasons)
             reply = fault_reply(command, request.scope[REQUEST_ID])
@@ -249,12 +302,32 @@ class Handlers:
         """The response where no route has this path, or none has this method."""
         assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
         if error.status_code == 405 and request.method == "GET" and _is_browser(request):
-            return RedirectResponse("/", 303)  # reload of an address that answered a form
+            # The reload of an address that answered a form.
+            return RedirectResponse(OPERATOR_PAGE if _is_operators(request) else "/", 303)
         answer = Answer(None)
         reason = Reason(f"http.{error.status_code}", error.detail.lower(), "see /docs")
         answer.refuse(UsageProblem(reason))
         headers = dict(error.headers or {})
         return self._response(request, Reply(error.status_code, public_envelope(answer), headers))
+
+
+def _command(request: Request) -> str | None:
+    """The command of the route; None where no route has this path."""
+    return getattr(request.scope.get("route"), "name", None)
+
+
+def _state_of(request: Request) -> str | None:
+    """The caller's state in the request's form; None where it has none or cannot be used."""
+    form = getattr(request.state, "form", Form())
+    with suppress(UsageProblem):
+        return require_state(form.text("state"))
+    return None
+
+
+def _is_operators(request: Request) -> bool:
+    """Whether a route with another method than the request's is one of the operator's."""
+    paths = {route.path.rstrip("/") for route in API if route.command in FOR_OPERATORS}
+    return request.url.path.rstrip("/") in paths
 
 
 def _is_browser(request: Request) -> bool:

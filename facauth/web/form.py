@@ -22,24 +22,41 @@ from starlette.formparsers import FormParser, MultiPartException, MultiPartParse
 from starlette.requests import Request
 
 from facauth.errors import Reason
+from facauth.web.probe import Frames, Probe
 from facauth.web.refusals import TooSlow, busy, malformed, too_large, wrong_media_type
 from facauth.web.site import WebLimits
 
+FILES = ("file", "frame")  # the fields that may be files, and come more than once
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The text fields by name, and the photo."""
+    """The text fields by name, the files, and the frames of a camera."""
 
     fields: dict[str, str] = field(default_factory=dict)
-    file: bytes = field(default=b"", repr=False)
+    files: tuple[bytes, ...] = field(default=(), repr=False)
+    frames: tuple[bytes, ...] = field(default=(), repr=False)
 
-    def photo(self) -> bytes:
-        """The file. Raises UsageProblem if there is none or it is empty."""
-        if not self.file:
+    def probe(self, limits: WebLimits) -> Probe:
+        """The one file, or all frames. Raises UsageProblem unless there is just one of the two."""
+        (probe, *more) = self.probes(limits)
+        if more:
+            raise malformed("the form has a field twice", "send one file")
+        return probe
+
+    def probes(self, limits: WebLimits) -> list[Probe]:
+        """Every file, or all frames as one probe. Raises UsageProblem if there is none."""
+        files = [file for file in self.files if file]  # browsers send an empty one for no file
+        if files and self.frames:
+            raise malformed("the form has both a file and frames", "send one of the two")
+        if self.frames:
+            return [Frames.parse(self.frames, self.text("times_ms") or "", limits)]
+        if not files:
             raise malformed("the form has no photo", "choose a file")
-        return self.file
+        if len(files) > limits.max_photos:
+            raise malformed(f"the form has more than {limits.max_photos} photos", "send fewer")
+        return [*files]
 
     def text(self, name: str) -> str | None:
         """A text field; None if it is missing or empty (browsers send empty fields)."""
@@ -108,8 +125,9 @@ class Forms:
         if media_type == URLENCODED:
             parser = FormParser(request.headers, stream, max_fields=fields, max_part_size=size)
             return await parser.parse()
+        files = self._limits.max_frames
         multipart = _InMemory(
-            request.headers, stream, max_files=1, max_fields=fields, max_part_size=size
+            request.headers, stream, max_files=files, max_fields=fields, max_part_size=size
         )
         return await multipart.parse()
 
@@ -137,17 +155,20 @@ class _InMemory(MultiPartParser):
 
 
 async def _form_of(data: FormData) -> Form:
-    """Raises UsageProblem for a repeated field, and for a file in place of a text."""
-    fields = dict(data)
-    if len(fields) != len(data.multi_items()):
-        raise malformed("the form has a field twice", "send each field once")
-    file = fields.pop("file", None)
-    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
-    if len(texts) != len(fields):
-        raise malformed(
-            "the form has a file in place of a text", "send the photo as the field file"
-        )
-    return Form(texts, await file.read() if isinstance(file, UploadFile) else b"")
+    """Raises UsageProblem for a repeated text, and for a file in place of one."""
+    texts = dict[str, str]()
+    files: dict[str, list[bytes]] = {name: [] for name in FILES}
+    for name, value in data.multi_items():
+        if isinstance(value, UploadFile) and name in files:
+            files[name].append(await value.read())
+        elif isinstance(value, UploadFile):
+            advice = "send the photo as the field file"
+            raise malformed("the form has a file in place of a text", advice)
+        elif name in texts:
+            raise malformed("the form has a field twice", "send each field once")
+        else:
+            texts[name] = value
+    return Form(texts, tuple(files["file"]), tuple(files["frame"]))
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from facauth.web.form import MULTIPART, URLENCODED
 
 STATUS_TEXT = {
     200: "Done. For a sign-in: this is the person.",
-    303: "The page, after the session began or ended.",
+    303: "For browsers: the operator's page.",
     400: "The photo cannot be used: no face or several, too dark, or liveness cannot be judged.",
     401: "No match or an attack; for a sign-in also no face. The verdict says which.",
     403: "Not the operator, not sent by the page of this server, or sent to a foreign host name.",
@@ -79,7 +79,13 @@ def _field(name: str, text: str) -> dict[str, Any]:
         field["minLength"] = 1
     if name == "file":
         field["contentMediaType"] = "application/octet-stream"
+    if name == "frame":
+        item = {"type": "string", "contentMediaType": "image/jpeg"}
+        field = {"type": "array", "description": field["description"], "items": item}
     return field
+
+
+CSRF = "The CSRF token of the page. A request with a bearer token needs none."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +98,41 @@ class Route:
     summary: str
     statuses: tuple[int, ...]
     form: dict[str, Any] = field(default_factory=dict)
+    example: str = ""  # of curl, after the address; /docs shows it
 
 
-PHOTO = "*A photo of one face: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF."
+PROBE = {
+    "file": "A photo of one face (JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF) or a clip.",
+    "frame": "In place of a file: up to 80 JPEG frames of a camera, in order of time.",
+    "times_ms": "With frames: the time of each since the first, rising: 0,125,250.",
+}
 OF_A_FORM = (403, 408, 413, 415, 422, 429, 500, 503)
 OF_A_PHOTO = (200, 400, 401, *OF_A_FORM)
+OF_A_LIST = (200, 303, 403, 429, 500, 503)
 API = (
+    Route(
+        "POST",
+        "/challenge/",
+        "challenge",
+        "Draw the movements that the frames of the next sign-in must show",
+        (200, *OF_A_FORM),
+        form=form_body(URLENCODED, name="The claimed name, if the sign-in claims one."),
+        example='-d name="Ada Lovelace"',
+    ),
     Route(
         "POST",
         "/sign-in/",
         "sign-in",
-        "Sign a person in by a photo, or refuse",
+        "Sign a person in by a photo, a clip or the frames of a camera, or refuse",
         OF_A_PHOTO,
         form=form_body(
-            MULTIPART, file=PHOTO, name="The claimed name: compare with this person only."
+            MULTIPART,
+            **PROBE,
+            name="The claimed name: compare with this person only.",
+            challenge="The id of the challenge that the frames answer.",
+            state="With --on-success: given back in the signed result.",
         ),
+        example="-F file=@photo.jpg",
     ),
     Route(
         "POST",
@@ -116,22 +142,24 @@ API = (
         (200, 400, *OF_A_FORM),
         form=form_body(
             MULTIPART,
-            file=PHOTO,
+            **PROBE,
             **{"for": "The purpose of the photo: sign-in (the default) or register."},
         ),
+        example="-F file=@photo.jpg -F for=register",
     ),
     Route(
         "POST",
         "/register/",
         "register",
-        "Enrol a person, or add a photo to one",
+        "Enrol a person, or add photos to one",
         (*OF_A_PHOTO, 409),
         form=form_body(
             MULTIPART,
             name="*The person's name.",
-            file=PHOTO,
+            **PROBE | {"file": f"{PROBE['file']} Up to 8 photos: repeat the field."},
             consent="The consent that the person gave; stored with the time.",
         ),
+        example='-F name="Ada Lovelace" -F file=@monday.jpg -F file=@tuesday.jpg',
     ),
     Route(
         "POST",
@@ -139,15 +167,28 @@ API = (
         "spoof-check",
         "Tell a live face from a photo of one",
         OF_A_PHOTO,
-        form=form_body(MULTIPART, file=PHOTO),
+        form=form_body(MULTIPART, **PROBE),
+        example="-F file=@photo.jpg",
     ),
-    Route("GET", "/people/", "list", "List the enrolled people", (200, 403, 429, 500, 503)),
+    Route("GET", "/people/", "list", "List the enrolled people", OF_A_LIST),
     Route(
         "DELETE",
         "/people/{name:path}",
         "remove",
         "Delete a person with all photos and encodings",
         (200, 403, 404, 422, 429, 500, 503),
+    ),
+    Route("GET", "/log/", "log", "Show the latest 100 entries of the log", OF_A_LIST),
+    Route(
+        "POST",
+        "/unlock/",
+        "unlock",
+        "Allow sign-ins again after too many failures",
+        (200, 404, *OF_A_FORM),
+        form=form_body(
+            URLENCODED, name="The person; without it, sign-ins that name nobody.", csrf=CSRF
+        ),
+        example='-d name="Ada Lovelace"',
     ),
     Route(
         "POST",
@@ -156,6 +197,7 @@ API = (
         "Begin an operator session in this browser",
         (200, 303, *OF_A_FORM),
         form=form_body(URLENCODED, token="*What `facauth serve --token` prints."),  # noqa: S106 - its help
+        example='-d token="$TOKEN"',
     ),
     Route(
         "POST",
@@ -163,8 +205,9 @@ API = (
         "session-end",
         "End the operator session of this browser",
         (200, 303, *OF_A_FORM),
-        form=form_body(
-            URLENCODED, csrf="The CSRF token of the page. A request with a bearer token needs none."
-        ),
+        form=form_body(URLENCODED, csrf=CSRF),
     ),
 )
+# Browsers get the page of the operator in answer to these, everybody else's page otherwise.
+FOR_OPERATORS = {route.command for route in API} - {"challenge", "sign-in", "quality"}
+EXAMPLES = {(route.method, route.path.replace(":path", "")): route.example for route in API}

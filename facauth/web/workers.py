@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -13,11 +13,12 @@ from typing import TypeVar
 
 from facauth import system
 from facauth.system import Stages
+from facauth.web.probe import Probe, bind
 from facauth.web.refusals import busy
 from facauth.web.site import Site
 
 Result = TypeVar("Result")
-Bind = Callable[[bytes], Stages]  # the stages on the photo in these bytes
+Bind = Callable[[Mapping[str, Probe]], Stages]  # the stages on these probes, by name
 # A worker examines one photo at a time. For 50 megapixels Pillow takes 200 MB (four bytes each) and
 # the pixels another 150 MB; bands, networks and the upload take the rest.
 MAX_WORKER_MB = 512
@@ -108,7 +109,7 @@ class Workers:
         barrier.wait()  # so that each thread loads once
         networks = system.load(self._site.weight_memory)
         max_pixels = self._site.limits.max_pixels
-        self._local.bind = partial(system.bind_photo, networks, max_pixels=max_pixels)
+        self._local.bind = partial(bind, networks, max_pixels=max_pixels)
 
     async def run(
         self, job: Callable[[Bind], Result], client: str, *, preview: bool = False
