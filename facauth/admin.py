@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from facauth.errors import Conflict, Reason, SetupProblem, UsageProblem, shown
@@ -20,13 +19,13 @@ from facauth.store.keys import NO_KEYS
 from facauth.store.keys import KeyAccess as KeyAccess
 from facauth.store.keys import KeyKind as KeyKind
 from facauth.store.keys import Lock as Lock
+from facauth.store.locked import locked as locked
 from facauth.store.log import Event as Event
 from facauth.store.log import broken_log as broken_log
 from facauth.store.person import unknown
 from facauth.store.sqlite.exposure import fault_of as fault_of
 from facauth.store.store import Store as Store
 from facauth.structs import (
-    Locked,
     LogState,
     PersonName,
     PersonRecord,
@@ -266,18 +265,6 @@ def unlock(store: Store, name: PersonName | None) -> Unlocked:
         if person is None:
             return Unlocked(None, change.unlock(None))
         return Unlocked(person.name, change.unlock(person.uid))
-
-
-def locked(store: Store) -> list[Locked]:
-    """Whose sign-ins wait or are stopped; sign-ins without a name first."""
-    people: Iterator[Store | Person] = (store.person(row.name) for row in store.people())
-    found = []
-    for subject in chain([store], people):
-        lock = subject.locked()
-        if lock:
-            name = None if isinstance(subject, Store) else subject.name
-            found.append(Locked(name, subject.failures(), lock.retry_after_s))
-    return found
 
 
 def events(store: Store, after: int = 0) -> Iterator[Event]:

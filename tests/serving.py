@@ -148,13 +148,16 @@ def sent(photo: str | bytes) -> tuple[str, bytes]:
 
 
 @contextmanager
-def serving(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Served]:
-    """A server until the end of the block."""
+def serving(
+    folder: Path, *options: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[Served]:
+    """A server until the end of the block. cwd: the folder in which it runs."""
     with (
         (folder / "stderr").open("wb") as stderr,
         subprocess.Popen(
             [sys.executable, "-m", "facauth", "serve", "--port", "0", *options],
             env=environment(folder, env),
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,

@@ -82,6 +82,7 @@ ALSO: dict[str, set[str]] = {
     "facauth.cli.wrong": {"names"},
     "facauth.web.app": {"facauth"},
     "facauth.web.ended_sessions": {"files"},
+    "facauth.web.probe": {"networks"},  # the type of what it binds
     "facauth.web.token": {"files"},
 }
 # The package gives its public names, for type checkers and when they are first used.

@@ -115,9 +115,7 @@ def serve(
         if token:
             print_token(answer)
             return
-        require_extra()
-        rate = rate_of(fmr)
-        asked_rate(rate, claimed=False)
+        rate = prepared(fmr)
         from facauth.web.site import Site
 
         site = partial(
@@ -137,6 +135,14 @@ def serve(
         answer.verdict = "stopped"
         if ended_by is signal.SIGINT:
             answer.exit_code = ExitCode.INTERRUPTED
+
+
+def prepared(fmr: float | None) -> float | None:
+    """The asked rate. Raises SetupProblem, and UsageProblem for an impossible one."""
+    require_extra()
+    rate = rate_of(fmr)
+    asked_rate(rate, claimed=False)
+    return rate
 
 
 def run(call: Call, site: Callable[..., Site]) -> signal.Signals | None:

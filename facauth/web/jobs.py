@@ -65,8 +65,9 @@ def sign_in(site: Site, bind: Bind, form: Form) -> Reply:
         answer.show(done.evidence)
         answer.verdict, answer.person = "signed_in", done.person
         if site.results:
-            basis = str(done.evidence.basis)
-            answer.more["continue_to"] = site.results.address_of(done.person, basis, state)
+            answer.more["continue_to"] = site.results.address_of(
+                done.person, done.evidence.basis, state
+            )
 
     return reply_to("sign-in", job, SIGN_IN_STATUS)
 
@@ -76,7 +77,7 @@ def challenge(site: Site, _: Bind, form: Form) -> Reply:
 
     def job(answer: Answer) -> None:
         with admin.opened(site.store, site.keys) as store:
-            drawn = pipeline.draw_challenge(store, form.text("name"))
+            drawn = store.draw_challenge(form.text("name"))
         answer.more["challenge"] = asdict(drawn)
         answer.verdict = "drawn"
 

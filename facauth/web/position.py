@@ -43,12 +43,12 @@ def position_of(found: Sequence[Evidence]) -> Position | None:
 
 def position(across: float, down: float, tall: float) -> Position:
     """The position of a face whose box has this middle and this height, in shares of the frame."""
-    wrong = {
-        Position.FAR: tall < MIN_HEIGHT,
-        Position.NEAR: tall > MAX_HEIGHT,
-        Position.LEFT: across < 0.5 - MAX_ASIDE,
-        Position.RIGHT: across > 0.5 + MAX_ASIDE,
-        Position.HIGH: down < 0.5 - MAX_ABOVE,
-        Position.LOW: down > 0.5 + MAX_BELOW,
+    right = {  # written so that NaN is wrong
+        Position.FAR: tall >= MIN_HEIGHT,
+        Position.NEAR: tall <= MAX_HEIGHT,
+        Position.LEFT: across >= 0.5 - MAX_ASIDE,
+        Position.RIGHT: across <= 0.5 + MAX_ASIDE,
+        Position.HIGH: down >= 0.5 - MAX_ABOVE,
+        Position.LOW: down <= 0.5 + MAX_BELOW,
     }
-    return next((position for position, is_wrong in wrong.items() if is_wrong), Position.INSIDE)
+    return next((fault for fault, is_right in right.items() if not is_right), Position.INSIDE)

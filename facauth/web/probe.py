@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from facauth import system
-from facauth.errors import UsageProblem
+from facauth.errors import STDIN, UsageProblem
 from facauth.web.refusals import malformed, too_large
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from facauth.system import Stages
     from facauth.web.site import WebLimits
 
+MAX_FRAME_PIXELS = 2_000_000  # the page sends a third of it; a small JPEG can have far more
 DIGITS = 5  # of a time in milliseconds; WebLimits.max_frames_ms has as many
 
 
@@ -68,10 +69,16 @@ def bind(networks: Networks, probes: Mapping[str, Probe], *, max_pixels: int) ->
     """The real stages on these probes, which the stages then know by their names."""
     bound = {name: _bind(networks, probe, max_pixels) for name, probe in probes.items()}
     first = next(iter(bound.values()), None) or _bind(networks, b"", max_pixels)
-    return replace(first, decode=lambda name: bound[name].decode(name))
+    # By STDIN: the name of an upload is never a path, even where a folder has that name.
+    return replace(
+        first,
+        film=lambda name: bound[name].film(STDIN),
+        decode=lambda name: bound[name].decode(name),
+    )
 
 
 def _bind(networks: Networks, probe: Probe, max_pixels: int) -> Stages:
     if isinstance(probe, Frames):
-        return system.bind_frames(networks, probe.jpegs, probe.times_s)
+        times_s, limit = probe.times_s, min(max_pixels, MAX_FRAME_PIXELS)
+        return system.bind_frames(networks, probe.jpegs, times_s, max_pixels=limit)
     return system.bind_photo(networks, probe, max_pixels=max_pixels)

@@ -61,6 +61,7 @@ STATUS_OF_REASON = {
     "image.too_large": 413,
     "image.too_many_pixels": 413,
     "image.too_many_parts": 413,
+    "clip.too_many_pixels": 413,
     "form.media_type": 415,
     "image.empty": 415,
     "image.format": 415,
@@ -74,6 +75,8 @@ SIGN_IN_STATUS = {"face.none": 401, "name.changed": 401}
 # Message and advice for clients, where those of the command line speak of options, commands or
 # paths. None keeps the text.
 CLIENT_TEXTS = {
+    "clip.damaged": ("the clip is damaged, cut off or takes too long to decode", None),
+    "clip.too_many_pixels": ("the clip has too many pixels", None),
     "face.several": ("several faces were found", None),
     "face.enrolled_elsewhere": (None, "add photos to that name"),
     "image.heic": ("this server cannot read HEIC photos", "send a JPEG"),

@@ -12,11 +12,12 @@ import base64
 import json
 import re
 import secrets
+from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
 from time import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.web.refusals import malformed
@@ -44,7 +45,7 @@ class Results:
     @property
     def audience(self) -> str:
         """The origin of the address."""
-        return f"{self._parts.scheme}://{self._parts.netloc}"
+        return f"{self._parts.scheme}://{self.host}"
 
     @property
     def host(self) -> str:
@@ -109,13 +110,12 @@ def require_state(state: str | None) -> str | None:
     return state
 
 
-def _parsed(address: str) -> Any:
+def _parsed(address: str) -> SplitResult:
     """The parts of the address. Raises UsageProblem unless it is HTTPS or on this machine."""
-    try:
+    parts, host = urlsplit(""), None
+    with suppress(ValueError):
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
     if host is None or parts.username is not None or parts.fragment or not address.isascii():
         advice = "give one like https://example.org/signed-in"
         message = f"{shown(address)} is not an address to go on to"

@@ -297,9 +297,11 @@ def test_spoof_check(server: Served, photo: str, status: int, verdict: str) -> N
 
 
 OPEN = {
-    *(("GET", each) for each in ("/", "/style.css", "/page.js", "/icon.svg", "/docs")),
+    *(("GET", each) for each in ("/", "/operator", "/style.css", "/icon.svg", "/docs")),
+    *(("GET", f"/{each}.js") for each in ("answer", "camera", "sign-in", "operator")),
     *(("GET", each) for each in ("/openapi.json", "/healthz", "/metrics")),
-    *(("POST", each) for each in ("/sign-in", "/quality", "/session")),
+    ("GET", "/.well-known/jwks.json"),
+    *(("POST", each) for each in ("/challenge", "/sign-in", "/quality", "/session")),
 }
 
 
@@ -341,6 +343,7 @@ def test_which_routes_are_closed() -> None:
     """As many as there were when this was written, and those that the document says."""
     assert {path.rstrip("/") for _, path in CLOSED} == {
         *("/register", "/spoof-check", "/people", "/people/Barack", "/session/end"),
+        *("/log", "/unlock"),
     }
     documented = {
         (method.upper(), path.rstrip("/").replace("{name}", "Barack"))
@@ -464,6 +467,9 @@ def test_every_route_is_documented(server: Served) -> None:
         ("POST", "/spoof-check/"),
         ("GET", "/people/"),
         ("DELETE", "/people/{name}"),
+        ("POST", "/challenge/"),
+        ("GET", "/log/"),
+        ("POST", "/unlock/"),
         ("POST", "/session"),
         ("POST", "/session/end"),
         ("GET", "/healthz"),
@@ -487,7 +493,9 @@ def test_the_log_holds_nothing_of_anybody(server: Served) -> None:
 
 
 ROUTES = {
-    *("/", "/style.css", "/page.js", "/icon.svg"),
+    *("/", "/operator", "/operator/", "/style.css", "/icon.svg", "/.well-known/jwks.json"),
+    *("/answer.js", "/camera.js", "/sign-in.js", "/operator.js"),
+    *("/challenge", "/challenge/", "/log", "/log/", "/unlock", "/unlock/"),
     *("/quality", "/quality/", "/docs", "/openapi.json", "/healthz", "/metrics", "(none)"),
     *("/sign-in", "/sign-in/", "/register", "/register/", "/spoof-check", "/spoof-check/"),
     *("/people", "/people/", "/people/{name:path}", "/session", "/session/end"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -18,16 +18,17 @@ from facauth.networks import Networks
 from facauth.store.means import SEARCHED_FROM
 from facauth.store.store import Store
 from facauth.structs import Replay
-from facauth.system import Stages, bind_photo
+from facauth.system import Stages
 from facauth.web import jobs
 from facauth.web.form import Form
+from facauth.web.probe import Probe, bind
 from facauth.web.site import Site, WebLimits
 from facauth.web.workers import Bind
 
 
 def binding(networks: Networks) -> Bind:
     """As a worker binds its stages."""
-    return partial(bind_photo, networks, max_pixels=WebLimits().max_pixels)
+    return partial(bind, networks, max_pixels=WebLimits().max_pixels)
 
 
 @pytest.fixture
@@ -37,14 +38,16 @@ def crowded(tmp_path: Path, networks: Networks) -> Site:
     file = (SAMPLES / BARACK).read_bytes()
     with Store.open(site.store, create=True) as store:
         search.fill(store, networks.contract, SEARCHED_FROM)
-    assert jobs.register(site, binding(networks), form=Form({"name": "Barack"}, file)).status == 200
+    assert (
+        jobs.register(site, binding(networks), form=Form({"name": "Barack"}, (file,))).status == 200
+    )
     return site
 
 
 def signed_in(site: Site, networks: Networks, photo: str = BARACK_AGAIN) -> str | None:
     with Store.open(site.store) as store, store.transaction() as change:
         change.unlock(None)
-    reply = jobs.sign_in(site, binding(networks), form=Form({}, (SAMPLES / photo).read_bytes()))
+    reply = jobs.sign_in(site, binding(networks), form=Form({}, ((SAMPLES / photo).read_bytes(),)))
     person: str | None = reply.body["person"]
     assert (reply.status == 200) == (person is not None)
     return person
@@ -72,10 +75,10 @@ def test_who_was_removed_leaves_the_memory_at_once(crowded: Site, networks: Netw
 
 def test_who_is_removed_during_the_sign_in_is_no_match(crowded: Site, networks: Networks) -> None:
     """As status and body tell it: 401, no person, and no word on what else the face might be."""
-    bind = binding(networks)
+    bound = binding(networks)
 
-    def removing(photo: bytes) -> Stages:
-        stages = bind(photo)
+    def removing(probes: Mapping[str, Probe]) -> Stages:
+        stages = bound(probes)
 
         def replay(*compared: Any) -> Replay:
             with Store.open(crowded.store) as store, store.transaction() as change:
@@ -84,7 +87,7 @@ def test_who_is_removed_during_the_sign_in_is_no_match(crowded: Site, networks: 
 
         return replace(stages, replay=replay)
 
-    reply = jobs.sign_in(crowded, removing, Form({}, (SAMPLES / BARACK_AGAIN).read_bytes()))
+    reply = jobs.sign_in(crowded, removing, Form({}, ((SAMPLES / BARACK_AGAIN).read_bytes(),)))
     assert (reply.status, reply.body["person"]) == (401, None)
     assert [reason["code"] for reason in reply.body["reasons"]] == ["name.changed"]
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from facauth.errors import FacauthError, UsageProblem
 from facauth.web.form import MULTIPART, URLENCODED, Form, Forms
+from facauth.web.probe import Frames
 from facauth.web.refusals import Busy, TooLarge, TooSlow, status_of
 from facauth.web.site import WebLimits
 
@@ -61,7 +62,7 @@ def test_what_was_written_is_read(text: str, file: bytes, cut: int) -> None:
     kind, body = encoded({"name": text}, file)
     pieces = [body[at : at + cut] for at in range(0, len(body), cut)]
     form = parsed(kind, *pieces)
-    assert (form.fields, form.file) == ({"name": text}, file)
+    assert (form.fields, form.files) == ({"name": text}, (file,))
     assert form.text("name") == (text or None)
 
 
@@ -101,13 +102,14 @@ def part(*headers: str, content: str = "x") -> str:
 
 FILE = 'Content-Disposition: form-data; name="file"; filename="x"'
 NAME = 'Content-Disposition: form-data; name="name"'
+FRAME = 'Content-Disposition: form-data; name="frame"; filename="x"'
 
 
 @pytest.mark.parametrize(
     "parts",
     [
-        [part(FILE), part(FILE)],
         [part(NAME), part(NAME), part(FILE)],
+        [part(FRAME) for _ in range(81)],
         [part(f'{NAME}; filename="x"')],  # or else a claimed name would be overlooked
         [part(f'{NAME}; filename="x"'), part(FILE)],
         [part(NAME, content="x" * 5000), part(FILE)],
@@ -127,7 +129,82 @@ def test_a_photo_is_a_file() -> None:
     """Text of the same name is none, and too long for one."""
     form = parsed(f"{MULTIPART}; boundary=b", (part(FILE.partition("; f")[0]) + "--b--").encode())
     with pytest.raises(UsageProblem):
-        form.photo()
+        form.probe(LIMITS)
+
+
+def test_two_photos_are_of_one_person_or_too_many() -> None:
+    """Registering takes both; whatever looks at one probe refuses."""
+    body = "".join([part(FILE, content="one"), part(FILE, content="two"), "--b--\r\n"])
+    form = parsed(f"{MULTIPART}; boundary=b", body.encode())
+    assert form.probes(LIMITS) == [b"one", b"two"]
+    with pytest.raises(UsageProblem):
+        form.probe(LIMITS)
+
+
+def test_an_empty_file_beside_a_photo_is_what_browsers_send_for_none() -> None:
+    assert Form({}, (b"", b"x")).probe(LIMITS) == b"x"
+    assert isinstance(Form({"times_ms": "0"}, (b"",), (b"x",)).probe(LIMITS), Frames)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        Form(),
+        Form({}, (b"",)),
+        Form({}, (b"x",) * 9),
+        Form({"times_ms": "0"}, (b"x",), (b"x",)),
+        Form({}, (), (b"x",)),
+        Form({"times_ms": "0"}),
+    ],
+)
+def test_neither_no_nor_too_many_photos_nor_both_kinds(form: Form) -> None:
+    with pytest.raises(UsageProblem):
+        form.probes(LIMITS)
+
+
+@given(st.lists(st.integers(1, 30_000), min_size=0, max_size=79, unique=True))
+def test_frames_have_the_times_that_the_page_gives(later: list[int]) -> None:
+    times = [0, *sorted(later)]
+    frames = tuple(str(time).encode() for time in times)
+    probe = Form({"times_ms": ",".join(map(str, times))}, (), frames).probe(LIMITS)
+    assert isinstance(probe, Frames)
+    assert probe.jpegs == frames
+    assert probe.times_s == tuple(time / 1000 for time in times)
+
+
+@pytest.mark.parametrize(
+    "times_ms",
+    [
+        *("", "0", "0,0", "0,2,1", "1,2,3", "0,1,30001", "0,1,2,3", "0,1,", ",0,1", "0;1;2"),
+        *("0,-1,2", "0, 1,2", "0,1.5,2", "0,1_0,20", "0,+1,2", "0,1e1,20", "0,¹,2"),
+        *("0,١,2", "0,1,000002", "0,nan,2", f"0,1,{'9' * 5000}"),
+    ],
+)
+def test_times_that_are_none(times_ms: str) -> None:
+    with pytest.raises(UsageProblem) as refusal:
+        Form({"times_ms": times_ms}, (), (b"x",) * 3).probe(LIMITS)
+    assert refusal.value.reasons[0].code == "form.malformed"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "refused"),
+    [
+        ((LIMITS.max_frame_bytes,) * 27, None),
+        ((LIMITS.max_frame_bytes,) * 28, TooLarge),  # 8 MB in all
+        ((LIMITS.max_frame_bytes + 1,), TooLarge),
+        ((1,) * 80, None),
+        ((1,) * 81, UsageProblem),
+        ((1, 0, 1), UsageProblem),
+    ],
+)
+def test_frames_have_limits(sizes: tuple[int, ...], refused: type[FacauthError] | None) -> None:
+    times_ms = ",".join(str(number) for number in range(len(sizes)))
+    form = Form({"times_ms": times_ms}, (), tuple(b"x" * size for size in sizes))
+    if refused is None:
+        assert isinstance(form.probe(LIMITS), Frames)
+        return
+    with pytest.raises(refused):
+        form.probe(LIMITS)
 
 
 def test_more_fields_than_there_can_be() -> None:
@@ -192,10 +269,10 @@ async def reading(
     length = None if declared is None else declared + AROUND
     request = request_of(f"{MULTIPART}; boundary=b", pieces, length, pause_s)
     async with forms.read(request, BOTH, client) as form:
-        assert form.file == b"".join(chunks)
+        assert form.files == (b"".join(chunks),)
         if held:
             await held()
-        return len(form.file)
+        return len(form.files[0])
 
 
 def of(limits: WebLimits, **bytes_: int) -> Forms:

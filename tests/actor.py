@@ -1,0 +1,62 @@
+"""A face in a photo that does as it is told: it turns and comes nearer. It cannot look up.
+
+For tests of the page and of the protocol only. The photo is warped as if the face were painted on
+half an egg with a nose, so that its five points lie as those of a turned head do. Never use it to
+claim anything about liveness.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facauth.structs import Pixels
+
+TURNS_DEG = {"look_left": 40, "look_right": -55}  # to the image's right, for `PHOTO`
+NEARER = 1.4
+# In eye distances: half the egg's width and height, its depth, and the nose on it.
+EGG, DEPTH = (1.5, 2.1), 1.0
+NOSE, NOSE_REACH = 1.0, 0.5
+
+
+def posed(picture: Image.Image, points_px: NDArray[np.float32], action: str) -> Image.Image:
+    """The picture with its face in one pose; an action that is none leaves it as it is.
+
+    points_px: the landmarks of the face, as structs.Face has them.
+    """
+    pixels = np.asarray(picture.convert("RGB"))
+    if action == "come_nearer":
+        return Image.fromarray(_nearer(pixels, points_px[2]))
+    if action not in TURNS_DEG:
+        return picture
+    return Image.fromarray(_turned(pixels, points_px, TURNS_DEG[action]))
+
+
+def _nearer(pixels: Pixels, middle: NDArray[np.float32]) -> Pixels:
+    """Larger, around the nose."""
+    x, y = (float(each) for each in middle)
+    matrix = np.array([[NEARER, 0, x * (1 - NEARER)], [0, NEARER, y * (1 - NEARER)]])
+    size = (pixels.shape[1], pixels.shape[0])
+    return np.asarray(cv2.warpAffine(pixels, matrix, size), np.uint8)
+
+
+def _turned(pixels: Pixels, points_px: NDArray[np.float32], turn_deg: float) -> Pixels:
+    """Every pixel moves as far as it stands out from the axis of the head."""
+    eyes_px, turn = _eyes_px(points_px), np.sin(np.radians(turn_deg))
+    down, across = np.mgrid[: pixels.shape[0], : pixels.shape[1]].astype(np.float32)
+    x, y = (across - points_px[2][0]) / eyes_px, (down - points_px[2][1]) / eyes_px
+    egg = DEPTH * np.sqrt(np.clip(1 - (x / EGG[0]) ** 2 - (y / EGG[1]) ** 2, 0, None))
+    tip = (x - DEPTH * turn) ** 2 + y**2  # the nose has moved with the egg before it stands out
+    depth_px = eyes_px * (egg + NOSE * np.exp(-tip / (2 * NOSE_REACH**2)))
+    left = (across - depth_px * turn).astype(np.float32)
+    return np.asarray(cv2.remap(pixels, left, down, cv2.INTER_LINEAR), np.uint8)
+
+
+def _eyes_px(points_px: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(points_px[1] - points_px[0]))
