@@ -11,18 +11,33 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from chromium import scene
 from PIL import Image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from facauth.networks import Networks
     from facauth.structs import Pixels
 
+PHOTO, PLACE = "obama_2010.jpg", ((777, 500), 1000)  # see chromium.scene
 TURNS_DEG = {"look_left": 40, "look_right": -55}  # to the image's right, for `PHOTO`
 NEARER = 1.4
 # In eye distances: half the egg's width and height, its depth, and the nose on it.
 EGG, DEPTH = (1.5, 2.1), 1.0
 NOSE, NOSE_REACH = 1.0, 0.5
+
+
+CAN = frozenset({"look_left", "look_right", "come_nearer"})
+
+
+def poses(networks: Networks) -> dict[str, Image.Image]:
+    """The actor as a camera sees them, by action; "" for looking into the camera."""
+    from facauth.faces.detect import sight
+
+    picture = scene(PHOTO, *PLACE).resize((640, 480))
+    points = sight(np.asarray(picture), networks.detector).faces[0].landmarks_px
+    return {action: posed(picture, points, action) for action in ("", *CAN)}
 
 
 def posed(picture: Image.Image, points_px: NDArray[np.float32], action: str) -> Image.Image:

@@ -13,16 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from browsing import Page
 from conftest import SAMPLES
 from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
 
 PROGRAMS = ("chromium", "chromedriver")
-WAIT_S = 30  # on a busy machine; nothing takes a tenth of it
 WIDTH, HEIGHT = 640, 480
 FLAGS = (
     "--headless",
@@ -70,30 +67,10 @@ def scene(photo: str, middle_px: tuple[int, int], height_px: int) -> Image.Image
 
 
 @dataclass(frozen=True, slots=True)
-class Browser:
-    """A page of one server, as somebody sees and uses it."""
+class Browser(Page):
+    """Chromium at a page of one server."""
 
     driver: Chrome
-    url: str
-
-    def open(self, path: str = "/") -> None:
-        self.driver.get(self.url + path)
-
-    def find(self, css: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, css)
-
-    def all(self, css: str) -> list[WebElement]:
-        """Those that can be seen."""
-        found = self.driver.find_elements(By.CSS_SELECTOR, css)
-        return [each for each in found if each.is_displayed()]
-
-    def wait(self, condition: Any) -> Any:
-        """For what a function of the browser, or of nothing, gives once it is true."""
-        return WebDriverWait(self.driver, WAIT_S, 0.05).until(lambda _: condition())
-
-    def run(self, script: str, *values: Any) -> Any:
-        """What a script in the page returns."""
-        return self.driver.execute_script(script, *values)
 
     def cdp(self, command: str, **values: Any) -> Any:
         """A command of the developer tools."""

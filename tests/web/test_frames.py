@@ -11,22 +11,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import numpy as np
 import pytest
-from actor import posed
+from actor import CAN, poses
 from chromium import scene
 from PIL import Image
 from serving import BARACK, BARACK_AGAIN, JOE, Served, command, sent, serving
 from signed import checked
-
-from facauth.faces.detect import sight
 
 if TYPE_CHECKING:
     from facauth.networks import Networks
 
 CALLER = "https://example.org/done"
 FRAME_S = 0.125
-CAN = {"look_left", "look_right", "come_nearer"}  # what the actor does
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +37,12 @@ def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def act(networks: Networks) -> Callable[[dict[str, Any] | None], tuple[list[bytes], str]]:
     """Frames of a face that follows a challenge, and their times; None: it sits still."""
-    picture = scene(BARACK_AGAIN, (777, 500), 1000).resize((640, 480))
-    points = sight(np.asarray(picture), networks.detector).faces[0].landmarks_px
-    poses = {action: posed(picture, points, action) for action in ("", *CAN)}
+    shown_as = poses(networks)
 
     def frames(challenge: dict[str, Any] | None) -> tuple[list[bytes], str]:
         length_s = challenge["length_s"] if challenge else 6
         times = [round(number * FRAME_S, 3) for number in range(int(length_s / FRAME_S) + 1)]
-        shown = [poses[action_at(challenge, time)] for time in times]
+        shown = [shown_as[action_at(challenge, time)] for time in times]
         return shaken(shown), ",".join(str(round(time * 1000)) for time in times)
 
     return frames
