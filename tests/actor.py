@@ -7,7 +7,7 @@ claim anything about liveness.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,15 +20,27 @@ if TYPE_CHECKING:
     from facauth.networks import Networks
     from facauth.structs import Pixels
 
-PHOTO, PLACE = "obama_2010.jpg", ((777, 500), 1000)  # see chromium.scene
-TURNS_DEG = {"look_left": 40, "look_right": -55}  # to the image's right, for `PHOTO`
-NEARER = 1.4
-# In eye distances: half the egg's width and height, its depth, and the nose on it.
-EGG, DEPTH = (1.5, 2.1), 1.0
-NOSE, NOSE_REACH = 1.0, 0.5
+PHOTO, PLACE = "obama_2012.jpg", ((425, 310), 600)  # see chromium.scene
 
 
+class Turn(NamedTuple):
+    """To the image's right, and the head that turns: lengths in eye distances."""
+
+    degrees: float
+    depth: float  # of the egg
+    nose: float  # how far it stands out
+    reach: float  # its size
+
+
+TURNS = {"look_left": Turn(68, 1.0, 0.9, 0.35), "look_right": Turn(-68, 0.5, 1.7, 0.7)}
+EGG = 1.5, 2.1  # half its width and height, in eye distances
+NEARER = 1.45
 CAN = frozenset({"look_left", "look_right", "come_nearer"})
+
+
+def can_follow(movements: set[str]) -> bool:
+    """Whether this face makes these movements well; it is too far turned to the other side."""
+    return "look_left" in movements and movements <= CAN
 
 
 def poses(networks: Networks) -> dict[str, Image.Image]:
@@ -48,9 +60,9 @@ def posed(picture: Image.Image, points_px: NDArray[np.float32], action: str) -> 
     pixels = np.asarray(picture.convert("RGB"))
     if action == "come_nearer":
         return Image.fromarray(_nearer(pixels, points_px[2]))
-    if action not in TURNS_DEG:
+    if action not in TURNS:
         return picture
-    return Image.fromarray(_turned(pixels, points_px, TURNS_DEG[action]))
+    return Image.fromarray(_turned(pixels, points_px, TURNS[action]))
 
 
 def _nearer(pixels: Pixels, middle: NDArray[np.float32]) -> Pixels:
@@ -61,15 +73,15 @@ def _nearer(pixels: Pixels, middle: NDArray[np.float32]) -> Pixels:
     return np.asarray(cv2.warpAffine(pixels, matrix, size), np.uint8)
 
 
-def _turned(pixels: Pixels, points_px: NDArray[np.float32], turn_deg: float) -> Pixels:
+def _turned(pixels: Pixels, points_px: NDArray[np.float32], turn: Turn) -> Pixels:
     """Every pixel moves as far as it stands out from the axis of the head."""
-    eyes_px, turn = _eyes_px(points_px), np.sin(np.radians(turn_deg))
+    eyes_px, by = _eyes_px(points_px), np.sin(np.radians(turn.degrees))
     down, across = np.mgrid[: pixels.shape[0], : pixels.shape[1]].astype(np.float32)
     x, y = (across - points_px[2][0]) / eyes_px, (down - points_px[2][1]) / eyes_px
-    egg = DEPTH * np.sqrt(np.clip(1 - (x / EGG[0]) ** 2 - (y / EGG[1]) ** 2, 0, None))
-    tip = (x - DEPTH * turn) ** 2 + y**2  # the nose has moved with the egg before it stands out
-    depth_px = eyes_px * (egg + NOSE * np.exp(-tip / (2 * NOSE_REACH**2)))
-    left = (across - depth_px * turn).astype(np.float32)
+    egg = turn.depth * np.sqrt(np.clip(1 - (x / EGG[0]) ** 2 - (y / EGG[1]) ** 2, 0, None))
+    tip = (x - turn.depth * by) ** 2 + y**2  # the nose has moved with the egg before it stands out
+    depth_px = eyes_px * (egg + turn.nose * np.exp(-tip / (2 * turn.reach**2)))
+    left = (across - depth_px * by).astype(np.float32)
     return np.asarray(cv2.remap(pixels, left, down, cv2.INTER_LINEAR), np.uint8)
 
 

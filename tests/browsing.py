@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conftest import SAMPLES
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -91,7 +92,9 @@ class Page:
 
     def wait(self, condition: Any) -> Any:
         """For what a function of the browser, or of nothing, gives once it is true."""
-        return WebDriverWait(self.driver, WAIT_S, 0.05).until(lambda _: condition())
+        ignored = [StaleElementReferenceException]  # the page puts new parts in place of old ones
+        waiting = WebDriverWait(self.driver, WAIT_S, 0.05, ignored_exceptions=ignored)
+        return waiting.until(lambda _: condition())
 
     def run(self, script: str, *values: Any) -> Any:
         """What a script in the page returns."""
@@ -99,7 +102,14 @@ class Page:
 
     def press(self, css: str) -> None:
         """Once it can be seen."""
-        self.wait(lambda: self.all(css))[0].click()
+
+        def pressed() -> bool:
+            seen = self.all(css)
+            if seen:
+                seen[0].click()
+            return bool(seen)
+
+        self.wait(pressed)
 
     def answer(self) -> Answer:
         """The next one."""

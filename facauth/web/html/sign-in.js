@@ -5,6 +5,7 @@ import { countDown, load, LOST, showAnswer } from "./answer.js";
 import { Camera } from "./camera.js";
 
 const COUNT_S = 3; // before the recording starts by itself
+const BACK_S = 0.4; // before the end of a movement's window: time to look back into the camera
 const GO_ON_S = 3; // before the page goes on to the address of --on-success
 const KIOSK_S = { good: 6, bad: 12 }; // before the page goes back to its start
 const OPENING = "Allow the camera if the browser asks.";
@@ -148,7 +149,7 @@ function showWindows({ prompts, length_s }) {
 // Shows and says what to do at each time.
 function follow({ prompts, length_s }) {
   return (at_s) => {
-    const number = prompts.findIndex(({ from_s, to_s }) => from_s <= at_s && at_s < to_s);
+    const number = prompts.findIndex(({ from_s, to_s }) => from_s <= at_s && at_s < to_s - BACK_S);
     part(".done").style.width = `${Math.min(100, (100 * at_s) / length_s)}%`;
     if (number < 0) {
       delete box.dataset.move;
