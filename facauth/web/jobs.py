@@ -196,8 +196,9 @@ def unlock(site: Site, _: Bind, form: Form) -> Reply:
         name = form.text("name")
         person = None if name is None else PersonName.parse(name)
         with admin.opened(site.store, site.keys) as store:
-            answer.person = admin.unlock(store, person).person
-        answer.verdict = "unlocked"
+            done = admin.unlock(store, person)
+        answer.verdict, answer.person = "unlocked", done.person
+        answer.more["failures"] = done.failures
 
     return reply_to("unlock", job)
 

@@ -19,16 +19,16 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")  # TOKEN_BYTES in URL-safe base64
 
 def operator_token(path: Path | None) -> str:
     """The token in the file at `path`; creates the file if there is none. Raises SetupProblem."""
-    return kept_secret(path, "operator.token", "the operator's token")
+    return kept_secret("operator.token", "the operator's token", path)
 
 
 def result_key(path: Path | None) -> bytes:
     """The key that signs results, as `operator_token`. Raises SetupProblem."""
-    text = kept_secret(path, "result.key", "the key of results")
+    text = kept_secret("result.signing", "the key of results", path)
     return base64.urlsafe_b64decode(text + "=")
 
 
-def kept_secret(path: Path | None, code: str, what: str) -> str:
+def kept_secret(code: str, what: str, path: Path | None) -> str:
     """The secret in the file at `path`; creates the file if there is none. Raises SetupProblem.
 
     code, what: of the reason of a refusal.

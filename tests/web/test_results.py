@@ -127,4 +127,4 @@ def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> Non
     file.chmod(0o644)
     with pytest.raises(SetupProblem) as refusal:
         result_key(file)
-    assert refusal.value.reasons[0].code == "result.key"
+    assert refusal.value.reasons[0].code == "result.signing"
