@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from facauth.web.form import MULTIPART, URLENCODED
+from facauth.web.site import WebLimits
 
 STATUS_TEXT = {
     200: "Done. For a sign-in: this is the person.",
@@ -69,7 +70,9 @@ def form_body(media_type: str, **fields: str) -> dict[str, Any]:
     """The form of a request: a description of each field, which begins with * if it is required."""
     properties = {name: _field(name, text) for name, text in fields.items()}
     required = [name for name, text in fields.items() if text.startswith("*")]
-    schema = {"type": "object", "properties": properties, "required": required}
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
+    if "frame" in fields:
+        schema["anyOf"] = [{"required": ["file"]}, {"required": ["frame", "times_ms"]}]
     return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
@@ -81,7 +84,7 @@ def _field(name: str, text: str) -> dict[str, Any]:
         field["contentMediaType"] = "application/octet-stream"
     if name == "frame":
         item = {"type": "string", "contentMediaType": "image/jpeg"}
-        field = {"type": "array", "description": field["description"], "items": item}
+        field |= {"type": "array", "items": item, "minItems": 1, "maxItems": WebLimits().max_frames}
     return field
 
 

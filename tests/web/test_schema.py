@@ -78,7 +78,7 @@ def made_up(server: Served, here: Path, header: str, *options: str) -> dict[str,
 
 def test_what_the_operator_is_answered_is_documented(served: Served, tmp_path: Path) -> None:
     header = f"Authorization: Bearer {served.token}"
-    found = made_up(served, tmp_path, header, "--max-examples", "16")
+    found = made_up(served, tmp_path, header, "--max-examples", "24")
     assert found["/sign-in/"] >= {200, 401, 415, 422}
     assert found["/quality/"] >= {200, 415, 422}
     assert found["/register/"] >= {200, 409, 415, 422}
@@ -89,7 +89,7 @@ def test_what_the_operator_is_answered_is_documented(served: Served, tmp_path: P
 def test_what_a_browser_without_a_token_is_answered_is_documented(
     served: Served, tmp_path: Path
 ) -> None:
-    options = ("--max-examples", "6", "--phases", "fuzzing")
+    options = ("--max-examples", "12", "--phases", "fuzzing")
     found = made_up(served, tmp_path, "Accept: text/html", *options)
     for route in ("/register/", "/spoof-check/", "/people/", "/people/{name:path}", "/session/end"):
         assert found[route] <= {403, 405}, route

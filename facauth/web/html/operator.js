@@ -74,8 +74,9 @@ class Register {
   }
 
   async choose() {
-    for (const file of this.input.files) await this.add(file, file.name);
-    this.input.value = "";
+    const files = [...this.input.files];
+    this.input.value = ""; // at once: others may be chosen while these are shown
+    for (const file of files) await this.add(file, file.name);
   }
 
   async add(photo, name) {

@@ -257,7 +257,7 @@ form.addEventListener("submit", async (event) => {
 });
 
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden && state !== "start" && state !== "send") close(); // nobody would see that the camera is on
+  if (document.hidden && (camera.stream || state === "opening")) close(); // nobody would see that it is on
 });
 
 box.hidden = false;
