@@ -17,6 +17,7 @@ HEADINGS = {  # by reason code or verdict; the code goes before the verdict
     "registered": "Registered {person}",
     "removed": "Removed {person}",
     "unlocked": "Unlocked {person}",
+    "drawn": "Please start again",
     "live": "A live face",
     "attack": "This is not a live face",
     "replay.enrolled_picture": "This is not a new photo",

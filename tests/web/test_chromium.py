@@ -408,6 +408,20 @@ def test_a_lock_out_counts_down(browser: Browser, server: Served) -> None:
     assert browser.find("[data-again]").get_attribute("aria-disabled") == "true"
 
 
+def test_a_lock_out_is_told_before_anybody_is_recorded(
+    browser: Browser, camera: Camera, server: Served, actor: Poses
+) -> None:
+    for _ in range(6):
+        server.sign_in(BARACK)
+    before = sign_ins(server)
+    camera.show(actor[""])
+    browser.press(".go")
+    assert browser.answer()[:2] == ("alert", "Please wait")
+    assert "You can try again in" in browser.find(".wait").text
+    assert not browser.all("video")
+    assert sign_ins(server) == before
+
+
 def test_the_end_of_a_wait(chrome: Chrome, tmp_path: Path) -> None:
     with serving(tmp_path, "--workers", "1", "--per-minute", "30") as served:
         assert served.register("Barack", BARACK).status_code == 200

@@ -97,6 +97,22 @@ def test_a_challenge_says_what_to_do_and_when(server: Served) -> None:
     assert drawn(server)["id"] != challenge["id"]
 
 
+@pytest.mark.parametrize("name", ["", "barack", "nobody"])
+def test_nobody_who_is_locked_out_gets_a_challenge(server: Served, name: str) -> None:
+    """As sign-in says it; names that nobody has are never locked out."""
+    ask = {"name": name}
+    assert server.call("POST", "/challenge/", data=ask).status_code == 200
+    for _ in range(6):
+        server.sign_in(BARACK)  # the name that it comes near to waits as well
+    answer = server.call("POST", "/challenge/", data=ask)
+    if name == "nobody":
+        assert answer.status_code == 200
+    else:
+        assert (answer.status_code, codes(answer)) == (429, ["limit.delay"])
+        assert answer.json()["retry_after_s"] == int(answer.headers["Retry-After"])
+        assert answer.json()["challenge"] is None
+
+
 @pytest.mark.slow
 def test_who_follows_the_challenge_is_signed_in_and_sent_on(caller: Served, act: Any) -> None:
     challenge = drawn(caller)

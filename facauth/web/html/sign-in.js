@@ -37,6 +37,7 @@ function enter(next, text) {
   state = box.dataset.state = next;
   const open = next !== "start";
   button.textContent = open ? button.dataset.action : button.dataset.open;
+  if (next === "count") button.textContent = "Start now";
   button.hidden = next === "record" || next === "send";
   button.setAttribute("aria-disabled", ["opening", "aim"].includes(next));
   stopper.hidden = !open || next === "send";
@@ -124,10 +125,8 @@ async function draw() {
     const name = new FormData(form).get("name");
     const body = new URLSearchParams({ name });
     const reply = await fetch("/challenge/", { method: "POST", body });
-    const answer = await reply.json();
-    if (reply.ok) return answer.challenge;
-    const [{ message, advice }] = answer.reasons;
-    close(`${message[0].toUpperCase()}${message.slice(1)}: ${advice}.`);
+    if (reply.ok) return (await reply.json()).challenge;
+    answered(await load("/challenge/", { method: "POST", body })); // the same refusal, as a page
   } catch {
     close(LOST);
   }
@@ -163,13 +162,16 @@ function follow({ prompts, length_s }) {
 // Sends a sign-in and shows its answer; `lost` says so if there is none.
 async function send(body, lost) {
   try {
-    const { page } = await load(form.action, { method: "POST", body });
-    close();
-    form.hidden = true;
-    goOn(showAnswer(page));
+    answered(await load(form.action, { method: "POST", body }));
   } catch {
     lost(LOST);
   }
+}
+
+function answered({ page }) {
+  close();
+  form.hidden = true;
+  goOn(showAnswer(page));
 }
 
 // The way on from an answer.
