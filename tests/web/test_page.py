@@ -181,6 +181,16 @@ def test_the_operator_searches_people(
     assert "<b>" not in page.partition('id="people"')[2].partition("<ul")[0]
 
 
+def test_the_operators_page_shows_nothing_under_the_name_of_another_site(
+    browser: httpx.Client, server: Served
+) -> None:
+    begin(browser, server)
+    for headers in ({"Host": "facauth.test"}, {"Sec-Fetch-Site": "cross-site"}):
+        kept = {"Cookie": f"facauth={browser.cookies['facauth']}", **headers}
+        answer = browser.get("/operator/", headers=kept)
+        assert (answer.status_code, "Barack" in answer.text) == (403, False)
+
+
 def test_no_page_of_a_visitor_shows_or_asks_for_a_token(
     browser: httpx.Client, server: Served
 ) -> None:
