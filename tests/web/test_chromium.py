@@ -423,7 +423,8 @@ def test_a_lock_out_is_told_before_anybody_is_recorded(
 
 
 def test_the_end_of_a_wait(chrome: Chrome, tmp_path: Path) -> None:
-    with serving(tmp_path, "--workers", "1", "--per-minute", "30") as served:
+    # One more try every 15 s: long enough to be refused, short enough to be waited for.
+    with serving(tmp_path, "--workers", "1", "--per-minute", "4") as served:
         assert served.register("Barack", BARACK).status_code == 200
         browser = opened(chrome, served.url)
         while served.call("POST", "/challenge/", data={"name": ""}).status_code == 200:
