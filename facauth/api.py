@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from facauth import admin
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.settings import (
+    CAMERA,
     DEFAULT,
     LENIENT,
     STRICT,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facauth.challenge import Challenge
     from facauth.evidence import Checked, Registered, SignedIn
     from facauth.networks import Networks
     from facauth.search import Compared, Found
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     # A path, the bytes of an image file, or RGB pixels (height, width, 3).
     Photo = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
-POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT)}
+POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
 
 
 class Facauth:
@@ -54,7 +56,7 @@ class Facauth:
     store: the file; default: the same as that of the command line. It is created by `register`.
     key_file: of an encrypted store; default: the one that `facauth key init` writes.
     passphrase: returns the passphrase of a store that has one.
-    policy: "default", "strict" or "lenient"; how doubts about liveness count.
+    policy: "default", "strict", "lenient" or "camera"; how doubts about liveness count.
 
     Several threads may use one object; they take turns. A refusal is raised as one of the
     exceptions of this package; `reasons` of it holds stable codes.
@@ -142,23 +144,34 @@ class Facauth:
 
     def sign_in(
         self,
-        photo: Photo,
+        *photos: Photo,
         name: str | None = None,
-        *,
         rate: float | None = None,
         learn: bool = False,
+        challenge: str | None = None,
     ) -> SignedIn:
-        """Authenticate the person in a photo: returns only if every check passes.
+        """Authenticate the person in a photo, a clip or several photos, of which each must pass.
 
-        name: compare with this person only. rate: the share of strangers that may pass; default:
-        1e-4 with a name, 1e-3 without. learn: keep the photo if nothing about it is in doubt.
+        It returns only if every check passes. name: compare with this person only. rate: the share
+        of strangers that may pass; default: 1e-4 with a name, 1e-3 without. learn: keep the photo
+        if nothing about it is in doubt. challenge: the id of the one that the clip answers.
         Raises NoMatch, Attack, UnusableImage, LockedOut, Conflict, UsageProblem, SetupProblem.
         """
         from facauth import pipeline
 
-        asked = Terms.of(rate, name, self._policy, learn=learn)
-        with self._system([photo]) as (system, (source,)):
-            return pipeline.sign_in(system, source, asked)
+        if not photos:
+            raise UsageProblem(Reason("usage", "there is no photo", "give one or more photos"))
+        asked = Terms.of(rate, name, self._policy, learn=learn, challenge=challenge)
+        with self._system(photos) as (system, names):
+            return pipeline.sign_in(system, names, asked)
+
+    def challenge(self, name: str | None = None) -> Challenge:
+        """Two movements to ask for, for one sign-in with this name; see `facauth challenge`.
+
+        Raises UsageProblem, SetupProblem.
+        """
+        with self._turn, admin.opened(self._path, self._keys) as store:
+            return store.draw_challenge(name)
 
     def spoof_check(self, photo: Photo, against: str | None = None) -> Checked:
         """The liveness check of a sign-in; with `against`, the replay check too.
@@ -210,6 +223,7 @@ class Facauth:
     @contextmanager
     def _stages(self, photos: Sequence[Photo]) -> Iterator[tuple[Stages, list[str]]]:
         """The stages on these photos, and the names by which they read them."""
+        from facauth.faces.folder import is_folder
         from facauth.faces.image import read_image
         from facauth.system import bind
 
@@ -226,7 +240,8 @@ class Facauth:
             return content[name] if name in content else read_image(name)
 
         with self._turn:
-            yield bind(self._networks, read), names
+            folders = lambda name: name not in content and is_folder(name)  # noqa: E731
+            yield bind(self._networks, read, folders=folders), names
 
     @contextmanager
     def _system(

@@ -13,6 +13,7 @@ from facauth.decision.match import Crowd, Gallery, compare, require_anybody, req
 from facauth.faces.clip import film, pictures
 from facauth.faces.detect import sight
 from facauth.faces.encode import encode
+from facauth.faces.folder import is_folder
 from facauth.faces.footage import Track
 from facauth.faces.image import decode, read_image
 from facauth.faces.image import strict as strict  # for processes that decode in several threads
@@ -42,11 +43,12 @@ def bind(
     read: Callable[[str], bytes] = read_image,
     *,
     max_pixels: int = IMAGE.max_pixels,
+    folders: Callable[[str], bool] = is_folder,
 ) -> Stages:
     """The real stages.
 
     read: returns the bytes of a named image; by default names are paths.
-    max_pixels: of a photo; see decode.
+    max_pixels: of a photo; see decode. folders: whether a name is that of a folder of frames.
     """
     once = ReadOnce(read)
 
@@ -56,7 +58,7 @@ def bind(
     return Stages(
         contract=lambda: networks.contract,
         calibration=lambda: in_force().calibration,
-        film=lambda source: follow(film(source, once, picture), networks),
+        film=lambda source: follow(film(source, once, picture, folders), networks),
         follow=lambda footage: Track.follow(footage, networks.detector),
         decode=picture,
         sight=lambda pixels: sight(pixels, networks.detector),
@@ -70,8 +72,11 @@ def bind(
 
 
 def bind_photo(networks: Networks, photo: bytes, *, max_pixels: int) -> Stages:
-    """The real stages on the photo or clip in these bytes, whatever its name."""
-    return bind(networks, lambda _: photo, max_pixels=max_pixels)
+    """The real stages on the photo or clip in these bytes, whatever its name.
+
+    The name is never a path, not even where a folder has it.
+    """
+    return bind(networks, lambda _: photo, max_pixels=max_pixels, folders=lambda _: False)
 
 
 def bind_footage(networks: Networks, shoot: Callable[[], Footage]) -> Stages:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_photos_are_paths_bytes_or_pixels(
     done = faces.register("Barack", given(photo(FIRST)), given(photo(SECOND)))
     assert (done.person, done.photos, len(done.evidence)) == ("Barack", 2, 2)
     assert faces.sign_in(given(photo(LATER))).person == "Barack"
-    assert faces.sign_in(given(photo(LATER)), "barack").person == "Barack"
+    assert faces.sign_in(given(photo(LATER)), name="barack").person == "Barack"
     with pytest.raises(Attack):
         faces.sign_in(given(photo(FIRST)))
 
@@ -106,7 +107,7 @@ def test_refusals_are_raised_with_their_codes(faces: Facauth, photo: Photo) -> N
     assert code(NoMatch, lambda: faces.sign_in(photo(JOE))) == "match.none"
     assert code(Attack, lambda: faces.sign_in(photo(SPOOF))) == "liveness.presentation_attack"
     assert code(UnusableImage, lambda: faces.sign_in(photo(NOBODY))) == "face.none"
-    assert code(Conflict, lambda: faces.sign_in(photo(LATER), "Nobody")) == "name.unknown"
+    assert code(Conflict, lambda: faces.sign_in(photo(LATER), name="Nobody")) == "name.unknown"
     assert code(Conflict, lambda: faces.register("Hussein", photo(LATER))) == (
         "face.enrolled_elsewhere"
     )
@@ -208,3 +209,29 @@ def test_the_application_of_the_documents(beside_samples: Path, photo: Photo) ->
     assert asyncio.run(enter(LATER)).json() == {"person": "Barack"}
     refused = asyncio.run(enter(JOE))
     assert (refused.status_code, refused.json()) == (401, {"detail": "match.none"})
+
+
+def test_a_challenge_is_for_one_clip(faces: Facauth, photo: Photo) -> None:
+    faces.register("Barack", photo(FIRST))
+    challenge = faces.challenge("Barack")
+    assert len(challenge.prompts) == 2
+    for expected in ("challenge.not_followed", "challenge.expired"):
+        refused = partial(faces.sign_in, photo(LATER), name="Barack", challenge=challenge.id)
+        assert code(UnusableImage, refused) == expected
+
+
+def test_several_photos_must_each_pass(faces: Facauth, photo: Photo) -> None:
+    faces.register("Barack", photo(FIRST))
+    assert code(UnusableImage, lambda: faces.sign_in(photo(LATER), photo(JOE))) == (
+        "photos.several_people"
+    )
+    assert code(UsageProblem, faces.sign_in) == "usage"
+
+
+def test_bytes_are_never_taken_for_a_folder(
+    faces: Facauth, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo 1").mkdir()
+    faces.register("Barack", Path(photo(FIRST)).read_bytes())
+    assert faces.sign_in(Path(photo(LATER)).read_bytes()).person == "Barack"

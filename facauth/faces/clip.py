@@ -40,14 +40,18 @@ def is_clip(head: bytes) -> bool:
 
 
 def film(
-    source: str, read: Callable[[str], bytes], decode: Callable[[str], Pixels]
+    source: str,
+    read: Callable[[str], bytes],
+    decode: Callable[[str], Pixels],
+    folders: Callable[[str], bool] = is_folder,
 ) -> Footage | None:
     """The footage in a file or folder; None for anything else, which may be a still.
 
-    read: returns the bytes of a named file; decode: the pixels of a photo.
+    read: returns the bytes of a named file; decode: the pixels of a photo; folders: whether a name
+    is that of a folder.
     Raises UsageProblem and UnusableImage, the second also while the footage is read.
     """
-    if source != STDIN and is_folder(source):
+    if source != STDIN and folders(source):
         return folder(source, decode)
     data = read(source)
     return Footage(frames_in(data, source)) if is_clip(data[:HEAD_BYTES]) else None

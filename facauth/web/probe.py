@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from facauth import system
-from facauth.errors import STDIN, UsageProblem
+from facauth.errors import UsageProblem
 from facauth.web.refusals import malformed, too_large
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ def bind(networks: Networks, probes: Mapping[str, Probe], *, max_pixels: int) ->
     """The real stages on these probes, which the stages then know by their names."""
     bound = {name: _bind(networks, probe, max_pixels) for name, probe in probes.items()}
     first = next(iter(bound.values()), None) or _bind(networks, b"", max_pixels)
-    # By STDIN: the name of an upload is never a path, even where a folder has that name.
     return replace(
         first,
-        film=lambda name: bound[name].film(STDIN),
+        film=lambda name: bound[name].film(name),
         decode=lambda name: bound[name].decode(name),
     )
 
