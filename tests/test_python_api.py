@@ -41,6 +41,12 @@ def pixels(path: str) -> Any:
         return np.asarray(picture.convert("RGB"))
 
 
+def code(kind: type[facauth.FacauthError], call: Callable[[], object]) -> str:
+    with pytest.raises(kind) as refusal:
+        call()
+    return refusal.value.reasons[0].code
+
+
 def test_the_example_of_the_class(faces: Facauth, facauth: Cli) -> None:
     names = {"store": facauth.store, "sample": sample}
     finder = doctest.DocTestFinder(recurse=False)
@@ -97,11 +103,6 @@ def test_a_sign_in_is_that_of_the_command_line(faces: Facauth, facauth: Cli, pho
 
 
 def test_refusals_are_raised_with_their_codes(faces: Facauth, photo: Photo) -> None:
-    def code(kind: type[facauth.FacauthError], call: Callable[[], object]) -> str:
-        with pytest.raises(kind) as refusal:
-            call()
-        return refusal.value.reasons[0].code
-
     assert code(SetupProblem, lambda: faces.sign_in(photo(JOE))) == "store.missing"
     faces.register("Barack", photo(FIRST))
     assert code(NoMatch, lambda: faces.sign_in(photo(JOE))) == "match.none"
