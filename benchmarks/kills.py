@@ -57,6 +57,7 @@ from facauth import admin
 from facauth.decision.calibration import shipped
 from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
+from facauth.faces.footage import Track
 from facauth.pipeline import register, sign_in
 from facauth.settings import DEFAULT, LIMITS
 from facauth.spoof.signature import CaptureSignature, Part
@@ -143,6 +144,7 @@ def made_up() -> Stages:
         contract=lambda: CONTRACT,
         calibration=lambda: shipped().calibration,
         film=lambda _: None,
+        follow=lambda _: Track((), ()),
         decode=lambda image: np.frombuffer(image.encode(), np.uint8),
         sight=lambda pixels: Sighting(pixels, (face,), 0),
         measure=lambda *_: quality,

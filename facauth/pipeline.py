@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from facauth.challenge import require_basis
 from facauth.decision.enrolment import require_one_person
 from facauth.decision.match import came_near, fmr_of_each, require_match
-from facauth.decision.throughout import require_one_face
+from facauth.decision.throughout import require_one_face, require_same_person
 from facauth.enrolling import admission, enrolment
 from facauth.evidence import Checked, Evidence, Registered, SignedIn, carried
 from facauth.faces.quality import require_quality
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from facauth.system import System
 
 
-def sign_in(system: System, source: str, asked: Terms) -> SignedIn:
-    """Identify the person in the photo, or verify the claim. Returns only if every stage passes.
+def sign_in(system: System, source: str | Sequence[str], asked: Terms) -> SignedIn:
+    """Identify the person in the photo, clip or photos, or verify the claim.
 
+    Returns only if every stage passes.
     Raises LockedOut before the photo is read.
     """
     store, calibration = system.store, system.calibration
@@ -66,11 +67,13 @@ def examine(
     look: Look, challenge: Challenge | None, asked: Terms, calibration: Calibration
 ) -> tuple[Liveness, Encoding]:
     """The stages of a sign-in that need no enrolled person."""
-    subject = look.subject()
+    look.subject(SIGN_IN_QUALITY)
     require_basis(look.basis(challenge), asked.policy)
-    require_quality(subject.quality, SIGN_IN_QUALITY)
     liveness, encoding = look.liveness(asked.policy), look.encoding()
-    require_one_face(look.encodings, calibration.space)
+    if look.photos:
+        require_same_person(look.encodings, calibration)
+    else:
+        require_one_face(look.encodings, calibration.space)
     return liveness, encoding
 
 

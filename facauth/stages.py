@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from facauth.challenge import basis_of
@@ -13,17 +14,20 @@ from facauth.errors import Reason, UnusableImage
 from facauth.evidence import Evidence, carried
 from facauth.faces.detect import only_face, overlap
 from facauth.faces.footage import Track
+from facauth.faces.quality import require_quality
 from facauth.settings import CLIP, DETECTION
+from facauth.several import examine_all
 from facauth.spoof.signature import CaptureSignature
 from facauth.spoof.verdict import enrolled_in_doubt
-from facauth.spoof.vote import live_together, replayed_together
+from facauth.spoof.vote import live_together, replayed_together, worst
 from facauth.store.sealing import Template
 from facauth.structs import Subject
 
 if TYPE_CHECKING:
     from facauth.challenge import Challenge
     from facauth.decision.calibration import Calibration
-    from facauth.settings import SpoofPolicy
+    from facauth.faces.footage import Footage
+    from facauth.settings import QualityLimits, SpoofPolicy
     from facauth.structs import (
         Basis,
         Encoding,
@@ -46,6 +50,7 @@ class Stages:
     contract: Callable[[], str]
     calibration: Callable[[], Calibration]  # read anew at each call: once in a command
     film: Callable[[str], Track | None]  # None for a still
+    follow: Callable[[Footage], Track]
     decode: Callable[[str], Pixels]
     sight: Callable[[Pixels], Sighting]
     measure: Callable[[Sighting, Face], Quality]
@@ -56,9 +61,9 @@ class Stages:
     replay: Callable[[CaptureSignature, Sequence[CaptureSignature]], Replay]
 
     @contextmanager
-    def look(self, source: str) -> Iterator[Look]:
-        """A run of the stages on one photo."""
-        look = Look(self, source)
+    def look(self, source: str | Sequence[str]) -> Iterator[Look]:
+        """A run of the stages on one photo or clip, or on several photos together."""
+        look = Look(self, [source] if isinstance(source, str) else source)
         with carried([look.evidence]):
             yield look
 
@@ -71,48 +76,74 @@ class Enrolment:
     encoding: Encoding
     signatures: list[CaptureSignature]  # of each frame, the best frame's first
 
+    @property
+    def signature(self) -> CaptureSignature:
+        """The one that is stored."""
+        return self.signatures[0]
+
     def template(self, asked: EnrolmentTerms) -> Template:
         """The template to store."""
-        signature = self.signatures[0].to_bytes() if asked.keep_signatures else None
+        signature = self.signature.to_bytes() if asked.keep_signatures else None
         liveness = self.look.evidence.liveness
         doubtful = liveness is None or enrolled_in_doubt(liveness)
         return Template(self.encoding.as_bytes(), signature, doubtful)
 
 
 class Look:
-    """The stages on one photo, or on the frames of one clip.
+    """The stages on one photo, on the frames of one clip, or on several photos.
 
     A refusal that leaves it carries its evidence.
     """
 
-    def __init__(self, stages: Stages, source: str) -> None:
-        self._stages, self._source = stages, source
+    def __init__(self, stages: Stages, sources: Sequence[str]) -> None:
+        self._stages, self._sources = stages, sources
         self._frames: list[Subject] = []  # the best first
         self._poses: tuple[Pose, ...] = ()
         self.encodings: list[Encoding] = []  # of all frames, the best frame's first
         self.evidence = Evidence()
 
-    def subject(self) -> Subject:
-        """The face that the photo or the clip is about, measured; of a clip, in its best frame.
+    @property
+    def photos(self) -> bool:
+        """Whether these are several photos, each of which must do alone."""
+        return len(self._sources) > 1
 
+    def subject(self, limits: QualityLimits | None = None) -> Subject:
+        """The face that it is about, measured; of a clip, in its best frame.
+
+        limits: of the quality of each photo, and of the best frame of a clip.
         Raises UsageProblem and UnusableImage.
         """
         found = self.evidence
-        with found.timed("decode"):
-            track = self._stages.film(self._source)
-            pixels = None if track else self._stages.decode(self._source)
-        if pixels is not None:
-            with found.timed("detect"):
-                found.sighting = self._stages.sight(pixels)
-            self._frames = [self._measured(found.sighting)]
-        if track is not None:
-            self._poses = track.poses
-            self._frames = best_first(usable(track, self._measured))
+        if self.photos:
+            self._frames = best_first(examine_all(self._sources, partial(self._photo, limits)))
+        else:
+            (source,) = self._sources
+            with found.timed("decode"):
+                track = self._stages.film(source)
+            if track is None:
+                self._frames = [self._photo(limits, source)]
+            else:
+                self._poses = track.poses
+                self._frames = best_first(usable(track, self._subject))
         best = self._frames[0]
         found.sighting, found.quality, found.frames = best.sighting, best.quality, len(self._frames)
+        if limits and self._poses:
+            require_quality(best.quality, limits)
         return best
 
-    def _measured(self, sighting: Sighting) -> Subject:
+    def _photo(self, limits: QualityLimits | None, source: str) -> Subject:
+        found = self.evidence
+        with found.timed("decode"):
+            pixels = self._stages.decode(source)
+        with found.timed("detect"):
+            found.sighting = self._stages.sight(pixels)
+        subject = self._subject(found.sighting)
+        found.quality = subject.quality
+        if limits:
+            require_quality(subject.quality, limits)
+        return subject
+
+    def _subject(self, sighting: Sighting) -> Subject:
         face = only_face(sighting)
         with self.evidence.timed("quality"):
             return Subject(sighting, face, self._stages.measure(sighting, face))
@@ -125,20 +156,18 @@ class Look:
     def liveness(self, policy: SpoofPolicy) -> Liveness:
         """Whether the face is live; never refuses by itself."""
         with self.evidence.timed("liveness"):
-            self.evidence.liveness = live_together(
-                [
-                    self._stages.liveness(each.sighting, each.face, each.quality, policy)
-                    for each in self._frames
-                ],
-                policy,
-            )
+            found = [
+                self._stages.liveness(each.sighting, each.face, each.quality, policy)
+                for each in self._frames
+            ]
+            self.evidence.liveness = worst(found) if self.photos else live_together(found, policy)
         return self.evidence.liveness
 
     def encoding(self) -> Encoding:
         """The face as a vector; of a clip, that of its best frame."""
         with self.evidence.timed("encode"):
             self.encodings = [self._stages.encode(e.sighting, e.face) for e in self._frames]
-            self.evidence.encoding = self.encodings[0]
+        self.evidence.encoding = self.encodings[0]
         return self.evidence.encoding
 
     def match(
@@ -162,7 +191,8 @@ class Look:
         """Whether any frame shows an enrolled picture; never refuses by itself."""
         with self.evidence.timed("replay"):
             found = [self._stages.replay(probe, enrolled) for probe in probes]
-            self.evidence.replay = replayed_together(found)
+            most = 0 if self.photos else CLIP.max_replays
+            self.evidence.replay = replayed_together(found, most)
         return self.evidence.replay
 
 

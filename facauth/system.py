@@ -57,6 +57,7 @@ def bind(
         contract=lambda: networks.contract,
         calibration=lambda: in_force().calibration,
         film=lambda source: follow(film(source, once, picture), networks),
+        follow=lambda footage: Track.follow(footage, networks.detector),
         decode=picture,
         sight=lambda pixels: sight(pixels, networks.detector),
         measure=measure,

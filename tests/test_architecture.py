@@ -60,6 +60,8 @@ ALSO: dict[str, set[str]] = {
     "facauth.cli": {"facauth"},  # its version
     "facauth.cli.bound": {"networks", "decision.calibration"},  # bound once, for every command
     "facauth.cli.calibrate": {"decision.calibration", *MEASURES},
+    # The conversation at the camera runs while it films, below the pipeline.
+    "facauth.cli.camera": {"challenge", "faces.camera", "faces.footage"},
     "facauth.cli.compare": {"search"},
     "facauth.cli.completion": {"completing"},
     "facauth.cli.demo": {"demo"},
@@ -76,6 +78,7 @@ ALSO: dict[str, set[str]] = {
     "facauth.cli.settings_file": {"files"},
     "facauth.cli.sign_in": {"explain"},
     "facauth.cli.spoof_check": {"batch", "explain"},
+    "facauth.cli.watch": {"faces.camera", "faces.footage"},  # one camera for all who come
     "facauth.cli.wrong": {"names"},
     "facauth.web.app": {"facauth"},
     "facauth.web.ended_sessions": {"files"},

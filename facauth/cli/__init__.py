@@ -157,7 +157,7 @@ app = program()
 
 def main() -> NoReturn:
     """Run the command line; every way out of the program leads through here."""
-    secrecy.keep_secrets(long="serve" in sys.argv[1:])
+    secrecy.keep_secrets(long=not {"serve", "--watch"}.isdisjoint(sys.argv[1:]))
     # numpy starts a thread per processor for BLAS, which a few dot products do not repay.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     output.prepare_streams()

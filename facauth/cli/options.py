@@ -190,12 +190,9 @@ class PolicyName(StrEnum):
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
-Image = Annotated[
-    str, typer.Argument(metavar="IMAGE", help="A photo, or - for stdin.", show_default=False)
-]
 Images = Annotated[
-    list[str],
-    typer.Argument(metavar="IMAGE...", help="One or more photos.", show_default=False),
+    list[str] | None,
+    typer.Argument(metavar="[IMAGE]...", help="Photos, or - for stdin.", show_default=False),
 ]
 Fmr = Annotated[
     float | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of
+from facauth.cli.camera import Device, UseCamera, device_of, photographed
 from facauth.cli.enrolment_options import (
     AcceptSpoof,
     ConsentText,
@@ -26,6 +28,7 @@ from facauth.structs import Consent, EnrolmentTerms, PersonName
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer
+    from facauth.system import System
 
 Replace = Annotated[bool, typer.Option("--replace", help="Delete the photos enrolled so far.")]
 
@@ -36,7 +39,9 @@ OTHER_PHOTO = "to sign in, take another photo: facauth refuses the enrolled phot
 def register(
     call: Call,
     name: Name,
-    images: Images,
+    images: Images = None,
+    camera: UseCamera = False,
+    device: Device = None,
     replace: Replace = False,
     allow_duplicate: AllowDuplicate = False,
     accept_spoof: AcceptSpoof = False,
@@ -45,7 +50,7 @@ def register(
     purpose: Purpose = None,
     policy: Policy = None,
 ) -> None:
-    """Enrol a person with one or more photos.
+    """Enrol a person with one or more photos, or three from the camera.
 
     Three photos of different days work best. All photos are enrolled, or none.
 
@@ -54,6 +59,7 @@ def register(
     from facauth import admin
 
     with answering(call, "photos", "results") as answer:
+        filming = device_of(images, camera=camera, device=device)
         note_unchecked(answer, policy, accept_spoof)
         person, agreed = PersonName.parse(name), Consent.parse(consent, purpose)
         asked = EnrolmentTerms(
@@ -66,19 +72,32 @@ def register(
         )
         with (
             bound(call, answer, *LIVENESS, *ENCODERS, create=True) as system,
-            results_of(answer, images),
+            photos_of(call, system, images, filming, judged=not accept_spoof) as (seen, photos),
+            results_of(answer, photos),
         ):
             from facauth import pipeline
 
-            done = pipeline.register(system, person, images, asked)
+            done = pipeline.register(seen, person, photos, asked)
             answer.notes += admin.lookalikes(system.store, done.person)
         answer.show(*done.evidence)
         answer.verdict, answer.person = "registered", done.person
         answer.more["photos"] = done.photos
         answer.lines.append(f"registered {done.person} ({counted(done.photos)})")
         answer.notes += doubted(done.evidence) + more_photos(done.photos)
-        if done.photos == len(images) and not no_signature:
+        if done.photos == len(photos) and not no_signature:
             answer.notes.append(OTHER_PHOTO)
+
+
+@contextmanager
+def photos_of(
+    call: Call, system: System, images: list[str] | None, device: str | None, *, judged: bool
+) -> Iterator[tuple[System, list[str]]]:
+    """The photos' names, and what reads them: files, or the camera at once."""
+    if device is None:
+        yield system, images or []
+        return
+    with photographed(call, system.stages, device, judged=judged) as (stages, photos):
+        yield dataclasses.replace(system, stages=stages), photos
 
 
 @contextmanager

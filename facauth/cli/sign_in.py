@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of, rate_of
-from facauth.cli.options import Call, Explain, Fmr, Image, Policy
+from facauth.cli.camera import SOURCE, Device, UseCamera, challenged, device_of
+from facauth.cli.options import Call, Explain, Fmr, Images, Policy
 from facauth.cli.output import answering
-from facauth.cli.wording import counted, not_compared
-from facauth.errors import FacauthError
+from facauth.cli.watch import watch as watch_door
+from facauth.cli.wording import counted, not_compared, rests_on
+from facauth.errors import FacauthError, Reason, UsageProblem
 from facauth.evidence import Evidence, evidence_of
 from facauth.explain import explain, require_picture
 from facauth.settings import asked_rate
 from facauth.structs import NOTHING_COMPARED, PersonName, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from facauth.admin import Store
     from facauth.envelope import Answer
+    from facauth.system import System
 
 Claimed = Annotated[
     str | None,
@@ -47,9 +50,22 @@ ChallengeId = Annotated[
 ]
 
 
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch",
+        help="Sign in one person after the other, with a line for each, until Ctrl-C. Means"
+        " --camera.",
+    ),
+]
+
+
 def sign_in(
     call: Call,
-    image: Image,
+    images: Images = None,
+    camera: UseCamera = False,
+    device: Device = None,
+    watch: Watch = False,
     claimed: Claimed = None,
     fmr: Fmr = None,
     policy: Policy = None,
@@ -57,12 +73,14 @@ def sign_in(
     challenge: ChallengeId = None,
     explanation: Explain = None,
 ) -> None:
-    """Print the name of the person in IMAGE, or refuse.
+    """Print the name of the person in IMAGE or at the camera, or refuse.
 
-    IMAGE is a photo, a clip (MP4, MOV, WebM) or a folder of frames, ten a second.
+    IMAGE is a photo, a clip (MP4, MOV, WebM) or a folder of frames, ten a second. Of several
+    photos each must show the same person and pass.
 
     If --fmr is stricter than facauth can guarantee for this many people, it exits with code 2.
-    A photo does not show who took it: another real photo of the person passes.
+    A photo does not show who took it: another real photo of the person passes. At the camera,
+    facauth asks for two movements that nobody can know before.
 
     Example: facauth sign-in photo.jpg --as "Ada Lovelace"
     """
@@ -70,23 +88,60 @@ def sign_in(
         rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
         answer.more["error_rate"] = rate
         asked = Terms.of(rate, claimed, policy_of(policy), learn=learn, challenge=challenge)
-        require_picture(explanation, [image])
-        with (
-            bound(call, answer, *LIVENESS, *ENCODERS) as system,
-            explaining_match(explanation, answer, system.store),
-        ):
-            from facauth import pipeline
+        filming = device_of(images, camera=camera or watch, device=device)
+        require_unasked(filming, challenge)
+        require_explainable(explanation, images, watch=watch)
+        with bound(call, answer, *LIVENESS, *ENCODERS) as system:
+            if filming is None:
+                judge(answer, system, images or [], asked, explanation)
+            elif watch:
+                watch_door(call, system, filming, asked, at_door, answer)
+            else:
+                with challenged(call, system, filming, asked) as (filmed, answering_it):
+                    judge(answer, filmed, SOURCE, answering_it, explanation)
 
-            done = pipeline.sign_in(system, image, asked)
-            answer.show(done.evidence)
-            replay = done.evidence.replay or NOTHING_COMPARED
-            unsigned = system.store.person(done.person).unsigned()
-            answer.notes += not_compared(done.person, unsigned, replay.compared, replay.older)
-            answer.more["basis"] = done.evidence.basis
-            answer.notes.append(f"matched at a false match rate of 1 in {round(1 / asked.rate):,}")
-        answer.verdict, answer.person = "signed_in", done.person
-        answer.lines.append(done.person)
-        note_learned(answer, done.person)
+
+def require_unasked(device: str | None, challenge: str | None) -> None:
+    """Raises UsageProblem for a challenge of a clip: at the camera facauth draws its own."""
+    if device is not None and challenge is not None:
+        raise UsageProblem(Reason("usage", "--challenge is for a clip", "leave out --challenge"))
+
+
+def require_explainable(target: Path | None, images: Sequence[str] | None, *, watch: bool) -> None:
+    """Raises UsageProblem unless there is one comparison to draw, and a file to draw it in."""
+    if target is not None and watch:
+        reason = Reason("usage", "--explain draws one comparison", "leave out --watch")
+        raise UsageProblem(reason)
+    require_picture(target, images or [])
+
+
+def at_door(answer: Answer, system: System, asked: Terms) -> None:
+    """One sign-in of --watch."""
+    judge(answer, system, SOURCE, asked, None)
+
+
+def judge(
+    answer: Answer,
+    system: System,
+    source: str | Sequence[str],
+    asked: Terms,
+    explanation: Path | None,
+) -> None:
+    """Sign in, and let the answer say who it is."""
+    from facauth import pipeline
+
+    with explaining_match(explanation, answer, system.store):
+        done = pipeline.sign_in(system, source, asked)
+        answer.show(done.evidence)
+        replay = done.evidence.replay or NOTHING_COMPARED
+        unsigned = system.store.person(done.person).unsigned()
+        answer.notes += not_compared(done.person, unsigned, replay.compared, replay.older)
+        answer.more["basis"] = done.evidence.basis
+        answer.notes.append(f"matched at a false match rate of 1 in {round(1 / asked.rate):,}")
+        answer.notes += rests_on(done.evidence.basis)
+    answer.verdict, answer.person = "signed_in", done.person
+    answer.lines.append(done.person)
+    note_learned(answer, done.person)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import typer
 
 from facauth.batch import in_order, jobs_for, photos_in
 from facauth.cli.bound import LIVENESS, policy_of, stages, unlocked
+from facauth.cli.camera import SOURCE, Device, UseCamera, device_of, recorded
 from facauth.cli.options import Call, Explain, Jobs, Policy
 from facauth.cli.output import answering, progress
 from facauth.cli.tables import on_terminal, table
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from facauth.admin import CaptureSignature
     from facauth.envelope import Answer
     from facauth.settings import SpoofPolicy
+    from facauth.system import Stages
 
 VERDICT_CODES = {
     LiveVerdict.LIVE: ExitCode.OK,
@@ -38,8 +40,8 @@ SEVERITY = (ExitCode.OK, ExitCode.UNUSABLE_IMAGE, ExitCode.USAGE, ExitCode.ATTAC
 
 
 Photos = Annotated[
-    list[str],
-    typer.Argument(metavar="IMAGE...", help="Photos, or folders of them.", show_default=False),
+    list[str] | None,
+    typer.Argument(metavar="[IMAGE]...", help="Photos, or folders of them.", show_default=False),
 ]
 Against = Annotated[
     str | None,
@@ -54,7 +56,9 @@ Against = Annotated[
 
 def spoof_check(
     call: Call,
-    images: Photos,
+    images: Photos = None,
+    camera: UseCamera = False,
+    device: Device = None,
     against: Against = None,
     policy: Policy = None,
     jobs: Jobs = None,
@@ -62,17 +66,22 @@ def spoof_check(
 ) -> None:
     """Tell live faces from photos of a screen or a print.
 
+    With --camera it records five seconds.
     The exit code is that of the worst image: 3 attack, 2 not a file, 4 cannot judge, 0 live.
 
     Example: facauth spoof-check photo.jpg --against "Ada Lovelace"
     """
     with answering(call, "results") as answer:
         chosen = policy_of(policy)
-        photos = photos_in(images)
+        filming = device_of(images, camera=camera, device=device)
+        photos = photos_in(images or []) if filming is None else [SOURCE]
         require_explainable(explanation, photos, against)
         enrolled = None if against is None else signatures(call, answer, against)
-        check = partial(Check, chosen, enrolled, explanation)
-        with progress(len(photos), wanted=call.shows_progress) as advance:
+        with (
+            recorded(call, filming) as seeing,
+            progress(len(photos), wanted=call.shows_progress) as advance,
+        ):
+            check = partial(Check, chosen, enrolled, explanation, seeing)
             results = []
             for result in in_order(check, photos, jobs_for(photos, jobs)):
                 results.append(result)
@@ -137,8 +146,11 @@ class Check:
         policy: SpoofPolicy,
         enrolled: Sequence[CaptureSignature] | None,
         explanation: Path | None,
+        seeing: Callable[[Stages], Stages] | None = None,  # of the camera; None: files
     ) -> None:
         self._stages = stages(*LIVENESS)
+        if seeing is not None:
+            self._stages = seeing(self._stages)
         self._policy, self._enrolled = policy, enrolled
         self._explanation = explanation
 

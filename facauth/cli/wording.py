@@ -6,6 +6,7 @@ from datetime import datetime
 
 from facauth.errors import shown
 from facauth.settings import FNMR_WITH_PHOTOS
+from facauth.structs import Basis
 
 
 def counted(number: int, one: str = "photo", several: str = "photos") -> str:
@@ -42,6 +43,12 @@ def more_photos(photos: int) -> list[str]:
     now, then = (f"{FNMR_WITH_PHOTOS[count]:.2%}".replace("%", " %") for count in (photos, 3))
     failing = f"{then} of the person's own sign-ins fail instead of {now}"
     return [f"with three photos of different days, {failing}"]
+
+
+def rests_on(basis: Basis | None) -> list[str]:
+    """A note on a sign-in by more than a photo."""
+    frames = {Basis.CLIP: "a clip without a challenge", Basis.CHALLENGE: "a challenge"}
+    return [f"the sign-in rests on {frames[basis]}"] if basis in frames else []
 
 
 def not_compared(name: str, unsigned: int, compared: int, older: int) -> list[str]:

@@ -1,19 +1,31 @@
-"""Whether all frames of a clip show one face."""
+"""Whether all frames of a clip, or all photos of a sign-in, show one face."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from facauth.errors import Reason, UnusableImage
+from facauth.decision.enrolment import require_one_person
+from facauth.errors import Conflict, Reason, UnusableImage
 from facauth.settings import CLIP
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facauth.decision.calibration import Calibration
     from facauth.decision.space import Space
     from facauth.structs import Encoding
+
+
+def require_same_person(photos: Sequence[Encoding], calibration: Calibration) -> None:
+    """Raises UnusableImage unless several photos of one sign-in show one person."""
+    try:
+        require_one_person(photos, calibration)
+    except Conflict as refusal:
+        (reason,) = refusal.reasons
+        advice = "give photos of one person"
+        raise UnusableImage(Reason(reason.code, reason.message, advice)) from None
 
 
 def require_one_face(frames: Sequence[Encoding], space: Space) -> None:

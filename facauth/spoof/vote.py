@@ -43,16 +43,23 @@ def live_together(frames: Sequence[Liveness], policy: SpoofPolicy) -> Liveness:
     return replace(clip, verdict=verdict, reasons=reasons)
 
 
-def replayed_together(frames: Sequence[Replay]) -> Replay:
+def worst(photos: Sequence[Liveness]) -> Liveness:
+    """The gravest verdict on photos that must each be live; of equal ones the lowest score."""
+    order = [LiveVerdict.LIVE, LiveVerdict.CANNOT_JUDGE, LiveVerdict.ATTACK]
+    return max(photos, key=lambda photo: (order.index(photo.verdict), -photo.live_score))
+
+
+def replayed_together(frames: Sequence[Replay], most: int = CLIP.max_replays) -> Replay:
     """The gravest verdict over the frames, the best frame first.
 
-    A few frames that seem to show an enrolled picture happen where a person sits as at enrolment;
-    they are a doubt, as one sitting is, unless the best frame is one of them.
+    most: so many frames may seem to show an enrolled picture, and are a doubt then.
+
+    A few such frames happen where a person sits as at enrolment; but the best frame may not.
     """
     if len(frames) == 1:
         return frames[0]
     grave = [frame for frame in frames if not passes(frame)]
-    if grave and (grave[0] is frames[0] or len(grave) > CLIP.max_replays):
+    if grave and (grave[0] is frames[0] or len(grave) > most):
         return grave[0]
     if grave:
         sitting = ReplayVerdict.SAME_SITTING

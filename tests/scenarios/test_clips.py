@@ -95,6 +95,24 @@ def test_a_photo_says_that_it_is_one(enrolled: Facauth, photo: Photo) -> None:
     assert enrolled("sign-in", photo(OTHER_DAY), "--json").json["basis"] == "still"
 
 
+def test_the_result_says_on_what_it_rests(enrolled: Facauth, clip: Clip, head: Head) -> None:
+    said = enrolled("sign-in", clip(nodding(head, 5))).stderr
+    assert said.endswith("facauth: the sign-in rests on a clip without a challenge\n")
+    challenge = drawn(enrolled)
+    said = enrolled("sign-in", clip(followed(head, challenge)), "--challenge", challenge.id).stderr
+    assert said.endswith("facauth: the sign-in rests on a challenge\n")
+
+
+def test_a_clip_is_checked_without_a_store(facauth: Facauth, clip: Clip, head: Head) -> None:
+    file = clip(nodding(head, 5))
+    result = facauth("spoof-check", file, "--json").json
+    assert (result["verdict"], len(result["results"])) == ("live", 1)
+    assert (
+        "clip.too_short"
+        in facauth("spoof-check", clip(nodding(head, 1)), "--json", exit_code=4).codes
+    )
+
+
 def test_somebody_else_in_a_clip_is_nobody(enrolled: Facauth, clip: Clip) -> None:
     file = clip(nodding(Head(SAMPLES / "hopper_1984.jpg"), 5))
     enrolled("sign-in", file, exit_code=4)  # a grey photo is never surely live

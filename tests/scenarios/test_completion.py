@@ -58,7 +58,7 @@ def test_commands_are_completed(facauth: Facauth) -> None:
 
 def test_options_and_choices_are_completed(facauth: Facauth) -> None:
     assert found("sign-in", "--po") == ["--policy"]
-    assert found("sign-in", "--policy", "")[:3] == ["strict", "default", "lenient"]
+    assert found("sign-in", "--policy", "") == ["strict", "default", "lenient", "camera"]
     assert found("sign-in", "--policy=l") == ["--policy=lenient"]
     assert found("list", "--format", "c") == ["csv"]
     assert "--store" in found("list", "--")

@@ -400,3 +400,43 @@ def test_signing_in_writes_the_store_and_a_memory_of_the_weights_and_nothing_els
     assert tree(enrolled.home)["cache/facauth/weights.json"][0] == "0o600"
     assert list(tree(enrolled.store.parent)) == [enrolled.store.name]
     assert tree(enrolled.here) == {}
+
+
+# --- several photos -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def barack(facauth: Facauth, photo: Photo) -> Facauth:
+    """A store that knows Barack by a photo of 2012."""
+    facauth.knows(Barack=photo("obama_2012.jpg"))
+    return facauth
+
+
+def test_several_photos_of_one_person(barack: Facauth, photo: Photo) -> None:
+    result = barack("sign-in", *map(photo, BARACK), "--as", "Barack")
+    assert result.stdout == "Barack\n"
+    assert barack.events()[-1] == ("sign-in", "signed_in", None)
+    assert barack.rows("SELECT failures FROM tries") == [(0,)]  # it was one attempt
+
+
+@pytest.mark.parametrize(
+    ("other", "exit_code", "code"),
+    [
+        (JOE, 4, "photos.several_people"),
+        (NOBODY, 4, "face.none"),
+        (SIMULATED, 3, "liveness.presentation_attack"),
+        ("obama_2012.jpg", 3, "replay.enrolled_picture"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_one_bad_photo_refuses_all(
+    barack: Facauth, photo: Photo, other: str, exit_code: int, code: str, first: bool
+) -> None:
+    photos = [photo(other), photo(BARACK[0])] if first else [photo(BARACK[0]), photo(other)]
+    result = barack("sign-in", *photos, "--json", exit_code=exit_code)
+    assert (result.codes, result.json["person"]) == ([code], None)
+
+
+def test_a_photo_among_several_is_named(barack: Facauth, photo: Photo) -> None:
+    result = barack("sign-in", photo(BARACK[0]), photo(NOBODY), exit_code=4)
+    assert result.stderr.startswith(f"facauth: {photo(NOBODY)}: no face was found; ")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from facauth.errors import Reason
 from facauth.settings import DEFAULT, LENIENT
 from facauth.spoof.liveness import verdict_on
-from facauth.spoof.vote import live_together, replayed_together
+from facauth.spoof.vote import live_together, replayed_together, worst
 from facauth.structs import (
     NOTHING_COMPARED,
     Condition,
@@ -110,3 +110,15 @@ def test_frames_that_show_an_enrolled_picture(frames: list[Replay], verdict: Rep
 def test_an_unknown_verdict_refuses() -> None:
     broken = replace(NEW, verdict="fine")  # type: ignore[arg-type]
     assert replayed_together([NEW] * 9 + [broken] * 3) is broken
+
+
+def test_of_several_photos_each_must_be_live() -> None:
+    assert worst([frame(0.9), frame(0.95)]).verdict is LIVE
+    assert worst([frame(0.9), frame(0.95)]).live_score == 0.9
+    assert worst([frame(0.99), frame(0.4), frame(0.9)]).verdict is CANNOT_JUDGE
+    assert worst([frame(0.4), frame(0.01), frame(0.9)]).verdict is ATTACK
+    assert worst([frame(0.9), frame(math.nan)]).verdict is ATTACK
+
+
+def test_of_several_photos_none_may_show_an_enrolled_picture() -> None:
+    assert replayed_together([NEW, SHOWN, NEW], 0).verdict is ReplayVerdict.ENROLLED_PICTURE
