@@ -90,6 +90,7 @@ class Attack(FacauthError):
 
     exit_code = ExitCode.ATTACK
     verdict = "attack"
+    likely_mistake = False  # the enrolled file itself, as who tries facauth gives it
 
 
 class UnusableImage(FacauthError):

@@ -178,6 +178,9 @@ class AttemptLimits:
     stop_failures: int  # from here on there is none until it is unlocked
     first_delay_s: float = 30.0  # doubles with each further failure
     max_delay_s: float = 3600.0
+    # So long after a store's first enrolment an enrolled file itself counts as one failure and not
+    # as an attack: people try facauth with the photo that they have just enrolled.
+    trying_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

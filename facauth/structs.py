@@ -186,6 +186,7 @@ class Replay:
     mirrored: bool  # the enrolled picture's mirror image was compared
     reasons: tuple[Reason, ...]  # empty for "new" and "not_compared"
     older: int = 0  # of those compared, without an aligned face: edits are detected less reliably
+    itself: bool = False  # the same pixels
 
 
 NOTHING_COMPARED = Replay(ReplayVerdict.NOT_COMPARED, 0, None, 0, 0, None, None, False, ())

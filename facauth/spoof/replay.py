@@ -33,6 +33,11 @@ REASONS = {
 }
 
 
+ITSELF = Reason(
+    "replay.enrolled_picture", "this is an enrolled photo itself", "sign in with another photo"
+)
+
+
 def judge(
     probe: CaptureSignature, enrolled: Sequence[CaptureSignature], limits: ReplayLimits = REPLAY
 ) -> Replay:
@@ -51,6 +56,8 @@ def _replay(comparison: Comparison, compared: int, limits: ReplayLimits) -> Repl
     verdict = verdict_on(comparison, limits)
     parts = (("frame", comparison.frame), ("face", comparison.face))
     part, best = max(parts, key=lambda named: named[1].inliers)
+    reasons = (REASONS[verdict],) if verdict in REASONS else ()
+    itself = verdict is ReplayVerdict.ENROLLED_PICTURE and same_pixels(comparison)
     return Replay(
         verdict,
         compared,
@@ -60,7 +67,8 @@ def _replay(comparison: Comparison, compared: int, limits: ReplayLimits) -> Repl
         _known(best.displacement),
         _known(best.grey.correlation),
         comparison.mirrored,
-        (REASONS[verdict],) if verdict in REASONS else (),
+        (ITSELF,) if itself else reasons,
+        itself=itself,
     )
 
 
@@ -86,6 +94,12 @@ def verdict_on(comparison: Comparison, limits: ReplayLimits) -> ReplayVerdict:
         unclear(comparison.face, limits),
     )
     return ReplayVerdict.SAME_SITTING if any(doubts) else ReplayVerdict.NEW
+
+
+def same_pixels(comparison: Comparison) -> bool:
+    """Whether it is the enrolled file: a copy at JPEG quality 90 is moved by 4e-5."""
+    grey, moved = comparison.frame.grey, comparison.frame.displacement
+    return not comparison.mirrored and grey.correlation >= 0.99999 and moved <= 1e-6
 
 
 def edited(comparison: Comparison, limits: ReplayLimits) -> bool:
@@ -184,7 +198,9 @@ def _tall(pixels: Pixels) -> Pixels:
 def require_new_picture(replay: Replay) -> None:
     """Raises Attack for an enrolled picture. The policy of the caller decides on "same_sitting"."""
     if not passes(replay):
-        raise Attack(*replay.reasons)
+        attack = Attack(*replay.reasons)
+        attack.likely_mistake = replay.itself
+        raise attack
 
 
 def passes(replay: Replay) -> bool:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from facauth.challenge import require_taken
 from facauth.errors import Conflict, ExitCode, FacauthError, LockedOut, Reason
 from facauth.store import limits
+from facauth.store.clock import stamp
 from facauth.store.limits import Tries
 
 if TYPE_CHECKING:
     from facauth.challenge import Challenge
     from facauth.settings import AttemptLimits
     from facauth.store.change import Change
+    from facauth.store.clock import Clock
     from facauth.store.engine import Engine
     from facauth.store.person import Person
     from facauth.structs import Learned
@@ -113,12 +116,20 @@ class Attempt:
         if not (self._begun or worth_an_event(refusal)) or self._already_logged(refusal):
             return
         with self._transaction() as change:
-            clock, weight = change.opened.clock, limits.weight(refusal)
+            clock = change.opened.clock
+            weight = limits.weight(refusal, young=self._young(clock))
             for subject, counted in self._begun.items():
                 limits.settle(change.writer, subject, *counted, weight, clock)
             if worth_an_event(refusal):
                 person, reasons = self._subject or None, codes(refusal)
                 change.log("sign-in", refusal.verdict, reasons, person, self._error_rate)
+
+    def _young(self, clock: Clock) -> bool:
+        """Whether nobody was enrolled before `trying_s`."""
+        if self._rules is None:
+            return False
+        since = stamp(clock.now() - timedelta(seconds=self._rules.trying_s))
+        return (self._engine.first_enrolled_at() or since) > since
 
     def _already_logged(self, refusal: FacauthError) -> bool:
         """Whether the log's last sign-in of the subject is a lock-out too.

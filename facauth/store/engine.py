@@ -78,6 +78,9 @@ class Engine(Protocol):
     def everybody(self) -> list[SealedPerson]:
         """The sealed fields of all people."""
 
+    def first_enrolled_at(self) -> str | None:
+        """The earliest time of enrolment of a person; None if nobody is enrolled."""
+
     def is_enrolled(self, uid: str) -> bool:
         """Whether there is a person with this id."""
 

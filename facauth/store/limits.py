@@ -90,10 +90,13 @@ def spoken(seconds: int) -> str:
     return f"{seconds} s" if seconds <= 120 else f"{-(-seconds // 60)} min"
 
 
-def weight(refusal: FacauthError) -> int:
-    """The number of failures that a refusal counts as; 0 if it does not depend on the face."""
+def weight(refusal: FacauthError, *, young: bool = False) -> int:
+    """The number of failures that a refusal counts as; 0 if it does not depend on the face.
+
+    young: the store is in its first hour, in which people try it with the photos they enrolled.
+    """
     if isinstance(refusal, Attack):
-        return GRAVEST
+        return 1 if young and refusal.likely_mistake else GRAVEST
     compared = isinstance(refusal, NoMatch) and refusal.reasons[0].code not in NOT_COMPARED
     doubted = any(reason.code in DOUBTS for reason in refusal.reasons)
     return int(compared or doubted or isinstance(refusal, LockedOut))

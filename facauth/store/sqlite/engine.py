@@ -95,6 +95,10 @@ class SqliteEngine:
         rows = self.db.all("SELECT id, uid, name, wrapped_key FROM people")
         return [SealedPerson(*row) for row in rows]
 
+    def first_enrolled_at(self) -> str | None:
+        row = self.db.one("SELECT min(enrolled_at) FROM people")
+        return str(row[0]) if row and row[0] is not None else None
+
     def is_enrolled(self, uid: str) -> bool:
         return self.db.one("SELECT 1 FROM people WHERE uid = ?", uid) is not None
 
