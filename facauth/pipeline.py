@@ -67,8 +67,8 @@ def examine(
     look: Look, challenge: Challenge | None, asked: Terms, calibration: Calibration
 ) -> tuple[Liveness, Encoding]:
     """The stages of a sign-in that need no enrolled person."""
-    look.subject(SIGN_IN_QUALITY)
     require_basis(look.basis(challenge), asked.policy)
+    look.subject(SIGN_IN_QUALITY)
     liveness, encoding = look.liveness(asked.policy), look.encoding()
     if look.photos:
         require_same_person(look.encodings, calibration)
