@@ -18,7 +18,7 @@ from mutations import mutated
 
 from facauth.errors import UnusableImage
 from facauth.faces import clip, footage
-from facauth.faces.clip import film, frames_in, is_clip
+from facauth.faces.clip import HEADER, film, frames_in, is_clip
 from facauth.faces.footage import Footage, Frame, Track
 from facauth.networks import Networks
 from facauth.settings import CLIP
@@ -99,6 +99,24 @@ def test_a_clip_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(clip, "CLIP", replace(CLIP, max_decode_s=0.0))
     with pytest.raises(UnusableImage) as refusal:
         list(frames_in(made(tmp_path), "clip.mp4"))
+    assert refusal.value.reasons[0].code == "clip.damaged"
+
+
+@pytest.mark.parametrize(
+    ("at_s", "width", "height"),
+    [(0.0, 2**32 - 1, 2**32 - 1), (0.0, 961, 1), (0.0, 0, 9), (float("nan"), 1, 1), (-1.0, 1, 1)],
+)
+def test_a_decoder_that_was_taken_over_gets_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_s: float, width: int, height: int
+) -> None:
+    """Neither memory nor a time that no clip has."""
+    (tmp_path / "said").write_bytes(HEADER.pack(at_s, width, height) + bytes(3000))
+    decoder = tmp_path / "decoder"
+    decoder.write_text(f"#!/bin/sh\nexec cat '{tmp_path}/said'\n")
+    decoder.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(decoder))
+    with pytest.raises(UnusableImage) as refusal:
+        list(frames_in(b"", "clip.mp4"))
     assert refusal.value.reasons[0].code == "clip.damaged"
 
 
@@ -245,7 +263,8 @@ def test_a_movement_cannot_be_hidden_from_chance(
     monkeypatch.setattr(footage, "sharpness", lambda grey: float(grey.mean()))
     monkeypatch.setattr(footage, "sight_upright", lambda pixels, _: pixels)
     detector: Any = None  # find_faces has it
-    sharp, blurred = np.full((9, 9, 3), 200, np.uint8), np.zeros((9, 9, 3), np.uint8)
+    sharp: Any = np.full((9, 9, 3), 200, np.uint8)
+    blurred: Any = np.zeros((9, 9, 3), np.uint8)
     times_s = sorted([*hidden(number), *BLURRED])
     frames = [Frame(blurred if at_s in BLURRED else sharp, at_s) for at_s in times_s]
     found = [
