@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     # A path, the bytes of an image file, or RGB pixels (height, width, 3).
     Photo = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
+UNNAMED = "photo "  # begins the name of a photo that is no path
 POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
 
 
@@ -231,9 +232,10 @@ class Facauth:
         for number, photo in enumerate(photos, start=1):
             if isinstance(photo, str | os.PathLike):
                 path = os.fspath(photo)
-                names.append(path if path != "-" else "./-")  # never stdin
+                ours = path == "-" or path.startswith(UNNAMED)  # stdin, or photos without a path
+                names.append(f"./{path}" if ours else path)
             else:
-                names.append(f"photo {number}")
+                names.append(f"{UNNAMED}{number}")
                 content[names[-1]] = photo if isinstance(photo, bytes) else _file_of(photo)
 
         def read(name: str) -> bytes:

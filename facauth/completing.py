@@ -144,12 +144,11 @@ def _path(store: str | None) -> Path:
 def answer(shell: str, words: Sequence[str]) -> str:
     """The lines for a shell's script; see SCRIPTS."""
     last = words[-1] if words else ""
-    escape = shell == "bash" and last[:1] not in ("'", '"')  # zsh and fish do it themselves
     words = [_unquoted(word) for word in words]
     lines = []
     for word, about in candidates(words):
-        if shell == "bash":
-            lines.append(_escaped(word) if escape and word != FILES else word)
+        if shell == "bash":  # zsh and fish escape words themselves
+            lines.append(word if word == FILES else _escaped(word, last[:1]))
         else:
             lines.append(f"{word}\t{about}")
     return "".join(f"{line}\n" for line in lines)
@@ -165,7 +164,13 @@ def _unquoted(word: str) -> str:
     return word
 
 
-def _escaped(word: str) -> str:
+def _escaped(word: str, quote: str) -> str:
+    """A word as it stands after this quote: a name must never be run as a command."""
+    if quote == "'":
+        return word.replace("'", r"'\''")
+    if quote == '"':  # within it, a backslash before ! would stay
+        kept = "".join(f"\\{char}" if char in '\\"$`' else char for char in word)
+        return kept.replace("!", "\"'!'\"")
     return "".join(char if char.isalnum() or char in "-_=./:@%+," else f"\\{char}" for char in word)
 
 

@@ -17,7 +17,7 @@ from facauth.decision.enrolment import require_one_person
 from facauth.decision.match import came_near, fmr_of_each, require_match
 from facauth.decision.throughout import require_one_face, require_same_person
 from facauth.enrolling import admission, enrolment
-from facauth.evidence import Checked, Evidence, Registered, SignedIn, carried
+from facauth.evidence import Checked, Evidence, Registered, SignedIn, carried, evidence_of
 from facauth.faces.quality import require_quality
 from facauth.learning import lesson
 from facauth.settings import DEFAULT, SIGN_IN_QUALITY
@@ -30,6 +30,7 @@ from facauth.spoof.verdict import require_beyond_doubt, weigh
 if TYPE_CHECKING:
     from facauth.challenge import Challenge
     from facauth.decision.calibration import Calibration
+    from facauth.errors import FacauthError
     from facauth.settings import QualityLimits, SpoofPolicy
     from facauth.stages import Look, Stages
     from facauth.structs import Encoding, EnrolmentTerms, Liveness, PersonName, PersonRow, Terms
@@ -67,8 +68,8 @@ def examine(
     look: Look, challenge: Challenge | None, asked: Terms, calibration: Calibration
 ) -> tuple[Liveness, Encoding]:
     """The stages of a sign-in that need no enrolled person."""
-    look.subject(SIGN_IN_QUALITY)
     require_basis(look.basis(challenge), asked.policy)
+    look.subject(SIGN_IN_QUALITY)
     liveness, encoding = look.liveness(asked.policy), look.encoding()
     if look.photos:
         require_same_person(look.encodings, calibration)
@@ -77,8 +78,13 @@ def examine(
     return liveness, encoding
 
 
-def judge_stranger(system: System, source: str, asked: Terms) -> None:
-    """For an unknown name: refuses as a sign-in does."""
+def judge_stranger(system: System, source: str, asked: Terms, refusal: FacauthError) -> None:
+    """For a name that is unknown or has no photo to compare: refuses as a sign-in does."""
+    seen = evidence_of(refusal)
+    with carried(seen):
+        for liveness in (found.liveness for found in seen if found.liveness):
+            require_live(liveness)
+            return
     challenge = system.store.take_challenge(asked.challenge, asked.claimed)
     with system.stages.look(source) as look:
         require_live(examine(look, challenge, asked, system.calibration)[0])

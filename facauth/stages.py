@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         Liveness,
         Match,
         Pixels,
-        Pose,
         Quality,
         Replay,
         Sighting,
@@ -98,7 +97,8 @@ class Look:
     def __init__(self, stages: Stages, sources: Sequence[str]) -> None:
         self._stages, self._sources = stages, sources
         self._frames: list[Subject] = []  # the best first
-        self._poses: tuple[Pose, ...] = ()
+        self._track: Track | None = None
+        self._filmed = False
         self.encodings: list[Encoding] = []  # of all frames, the best frame's first
         self.evidence = Evidence()
 
@@ -117,19 +117,24 @@ class Look:
         if self.photos:
             self._frames = best_first(examine_all(self._sources, partial(self._photo, limits)))
         else:
-            (source,) = self._sources
-            with found.timed("decode"):
-                track = self._stages.film(source)
+            track = self._film()
             if track is None:
-                self._frames = [self._photo(limits, source)]
+                self._frames = [self._photo(limits, self._sources[0])]
             else:
-                self._poses = track.poses
                 self._frames = best_first(usable(track, self._subject))
         best = self._frames[0]
         found.sighting, found.quality, found.frames = best.sighting, best.quality, len(self._frames)
-        if limits and self._poses:
+        if limits and self._track:
             require_quality(best.quality, limits)
         return best
+
+    def _film(self) -> Track | None:
+        """The face in a clip, followed once; None for photos."""
+        if not (self.photos or self._filmed):
+            with self.evidence.timed("decode"):
+                self._track = self._stages.film(self._sources[0])
+            self._filmed = True
+        return self._track
 
     def _photo(self, limits: QualityLimits | None, source: str) -> Subject:
         found = self.evidence
@@ -149,8 +154,13 @@ class Look:
             return Subject(sighting, face, self._stages.measure(sighting, face))
 
     def basis(self, challenge: Challenge | None) -> Basis:
-        """On what a sign-in rests. Raises UnusableImage unless a given challenge is met."""
-        self.evidence.basis = basis_of(self._poses, challenge)
+        """On what a sign-in rests. Raises UnusableImage unless a given challenge is met.
+
+        It comes before the frames are judged: whoever sees the prompts and leaves has not followed
+        them, and that counts. Otherwise he could ask until the prompts fit a clip that he has.
+        """
+        track = self._film()
+        self.evidence.basis = basis_of(track.poses if track else (), challenge)
         return self.evidence.basis
 
     def liveness(self, policy: SpoofPolicy) -> Liveness:

@@ -236,3 +236,15 @@ def test_bytes_are_never_taken_for_a_folder(
     (tmp_path / "photo 1").mkdir()
     faces.register("Barack", Path(photo(FIRST)).read_bytes())
     assert faces.sign_in(Path(photo(LATER)).read_bytes()).person == "Barack"
+
+
+def test_a_file_that_has_the_name_of_another_photo(
+    faces: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each photo is looked at, whatever it is called."""
+    faces.register("Barack", photo(FIRST))
+    shutil.copy(photo(JOE), tmp_path / "photo 2")
+    monkeypatch.chdir(tmp_path)
+    both = "photo 2", Path(photo(LATER)).read_bytes()
+    assert code(UnusableImage, lambda: faces.sign_in(*both)) == "photos.several_people"
+    assert faces.sign_in(both[1]).person == "Barack"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facauth.challenge import Action
+from facauth.challenge import NOT_FOLLOWED, Action
 from facauth.cli.screen import Cue, Screen, screen_for
 from facauth.errors import Reason, SetupProblem, UnusableImage, UsageProblem
 from facauth.faces.camera import BLACK, Camera, is_black, opened
@@ -194,7 +194,10 @@ class Conversation:
         """Count down, and film while the person follows the prompts."""
         with uncounted():
             self.count_down()
-        footage = self.record(challenge.length_s, lambda at_s: prompt_at(challenge, at_s))
+        try:
+            footage = self.record(challenge.length_s, lambda at_s: prompt_at(challenge, at_s))
+        except UnusableImage as stopped:  # it counts, as if the person had left
+            raise UnusableImage(*stopped.reasons, NOT_FOLLOWED) from stopped
         self._screen.tell(CHECKING)
         return footage
 

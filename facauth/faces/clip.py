@@ -131,6 +131,9 @@ def _next(stdout: IO[bytes] | None) -> Frame | None:
     if not stdout or len(header) < HEADER.size:
         return None
     at_s, width, height = HEADER.unpack(header)
+    sound = 0 <= at_s <= CLIP.max_s and min(width, height) > 0
+    if not (sound and max(width, height) <= CLIP.max_side_px):
+        return None  # a clip may have broken the decoder, which then says anything
     pixels = stdout.read(width * height * 3)
     if len(pixels) < width * height * 3:
         return None

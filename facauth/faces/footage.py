@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from facauth.structs import Face, Pixels, Sighting
 
+TINY_S = 1e-6  # two frames of one moment: the second is hardly ever drawn
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
@@ -62,7 +64,7 @@ class Track:
                 last = face
                 poses.append(_pose(frame, face))
                 sharp = sharpness(grey_of(small_face(frame.pixels, face)))
-                parts.add(_Kept(frame, face, sharp, parts.lot()))
+                parts.add(_Kept(frame, face, sharp, parts.lot(frame.at_s)))
         judged = [
             (sight_upright(kept.frame.pixels, detector), kept.face) for kept in parts.judged()
         ]
@@ -104,17 +106,23 @@ class _Parts:
     """Of each part of the footage the sharpest frame and one by chance; parts grow with its length.
 
     Whoever makes a clip could blur all frames but those that are to be judged; chance finds them.
+    A frame's chance grows with the time since the frame before it, so that nobody hides a movement
+    among many frames that come at once.
     """
 
     def __init__(self) -> None:
         self._part_s = 1 / CLIP.frames_a_second
         self._sharpest: dict[int, _Kept] = {}
         self._drawn: dict[int, _Kept] = {}
-        self._dice = SystemRandom()
+        self._dice, self._last_s = SystemRandom(), 0.0
 
-    def lot(self) -> float:
-        """A number by chance; the highest of a part is drawn."""
-        return self._dice.random()
+    def lot(self, at_s: float) -> float:
+        """A number by chance for the next frame; the highest of a part is drawn.
+
+        Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006, in logarithms.
+        """
+        alone_s, self._last_s = at_s - self._last_s, at_s
+        return math.log(1 - self._dice.random()) / max(alone_s, TINY_S)
 
     def add(self, kept: _Kept) -> None:
         """Consider a frame that shows the face."""
@@ -133,13 +141,18 @@ class _Parts:
         self._drawn[part] = max(other, drawn, key=lambda kept: kept.lot)
 
     def judged(self) -> list[_Kept]:
-        """At most `judged_frames` in order of time: in turns the sharpest, and one by chance."""
+        """At most `judged_frames` in order of time, of every two groups of them one by chance.
+
+        Which of the two is drawn as well: where the sharpest frame is sure to be judged, a blurred
+        one never would be.
+        """
         sharpest, drawn = list(self._sharpest.values()), list(self._drawn.values())
         number = min(len(sharpest), CLIP.judged_frames)
         ends = [round(group * len(sharpest) / max(1, number)) for group in range(number + 1)]
+        by_chance = {2 * pair + self._dice.randrange(2) for pair in range(number)}
         return [
             max(drawn[start:end], key=lambda kept: kept.lot)
-            if group % 2
+            if group in by_chance
             else max(sharpest[start:end], key=lambda kept: kept.sharpness)
             for group, (start, end) in enumerate(pairwise(ends))
         ]

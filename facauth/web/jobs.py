@@ -59,8 +59,7 @@ def sign_in(site: Site, bind: Bind, form: Form) -> Reply:
             except (Conflict, NoMatch) as refusal:
                 if claimed is None:
                     raise
-                if not any(found.liveness for found in evidence_of(refusal)):
-                    pipeline.judge_stranger(System.of(stages, store), PHOTO, terms)
+                pipeline.judge_stranger(System.of(stages, store), PHOTO, terms, refusal)
                 raise _no_match(claimed) from refusal
         answer.show(done.evidence)
         answer.verdict, answer.person = "signed_in", done.person

@@ -17,11 +17,12 @@ from conftest import SAMPLES
 from mutations import mutated
 
 from facauth.errors import UnusableImage
-from facauth.faces import clip
-from facauth.faces.clip import film, frames_in, is_clip
+from facauth.faces import clip, footage
+from facauth.faces.clip import HEADER, film, frames_in, is_clip
 from facauth.faces.footage import Footage, Frame, Track
 from facauth.networks import Networks
 from facauth.settings import CLIP
+from facauth.structs import Face
 
 KINDS = {"mp4": "mp4v", "mov": "mp4v", "avi": "MJPG", "mkv": "MJPG", "webm": "VP80"}
 
@@ -98,6 +99,24 @@ def test_a_clip_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(clip, "CLIP", replace(CLIP, max_decode_s=0.0))
     with pytest.raises(UnusableImage) as refusal:
         list(frames_in(made(tmp_path), "clip.mp4"))
+    assert refusal.value.reasons[0].code == "clip.damaged"
+
+
+@pytest.mark.parametrize(
+    ("at_s", "width", "height"),
+    [(0.0, 2**32 - 1, 2**32 - 1), (0.0, 961, 1), (0.0, 0, 9), (float("nan"), 1, 1), (-1.0, 1, 1)],
+)
+def test_a_decoder_that_was_taken_over_gets_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_s: float, width: int, height: int
+) -> None:
+    """Neither memory nor a time that no clip has."""
+    (tmp_path / "said").write_bytes(HEADER.pack(at_s, width, height) + bytes(3000))
+    decoder = tmp_path / "decoder"
+    decoder.write_text(f"#!/bin/sh\nexec cat '{tmp_path}/said'\n")
+    decoder.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(decoder))
+    with pytest.raises(UnusableImage) as refusal:
+        list(frames_in(b"", "clip.mp4"))
     assert refusal.value.reasons[0].code == "clip.damaged"
 
 
@@ -220,3 +239,37 @@ def test_chance_chooses_every_second_frame(networks: Networks, portrait: Any) ->
         return tuple(places[id(sighting.pixels)] for sighting, _ in track.judged)
 
     assert len({judged() for _ in range(4)}) > 1
+
+
+def hidden(number: int) -> list[float]:
+    """Times of 80 frames or fewer: two blurred ones for each movement, among many of one moment."""
+    idle = [n * 0.4 for n in range(16) if n not in (5, 13)]
+    near = [side * 0.002 * n for n in range(1, number + 1) for side in (-1, 1)]
+    return sorted(
+        [*idle, *(at + (0.3 if by > 0 else 0) + by for at in BLURRED[::2] for by in near)]
+    )
+
+
+BLURRED = (2.0, 2.3, 4.9, 5.2)
+
+
+@pytest.mark.parametrize("number", [1, 14])
+def test_a_movement_cannot_be_hidden_from_chance(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Blurred frames of another face could follow a challenge, and never be judged."""
+    face = Face((0, 0, 9, 9), np.array([[2, 2], [6, 2], [4, 4], [2, 6], [6, 6]], np.float32), 1)
+    monkeypatch.setattr(footage, "find_faces", lambda *_: (face,))
+    monkeypatch.setattr(footage, "sharpness", lambda grey: float(grey.mean()))
+    monkeypatch.setattr(footage, "sight_upright", lambda pixels, _: pixels)
+    detector: Any = None  # find_faces has it
+    sharp: Any = np.full((9, 9, 3), 200, np.uint8)
+    blurred: Any = np.zeros((9, 9, 3), np.uint8)
+    times_s = sorted([*hidden(number), *BLURRED])
+    frames = [Frame(blurred if at_s in BLURRED else sharp, at_s) for at_s in times_s]
+    found = [
+        any(pixels is blurred for pixels, _ in Track.follow(Footage(frames), detector).judged)
+        for _ in range(200)
+    ]
+    assert len(frames) <= 80
+    assert sum(found) > 100

@@ -321,8 +321,26 @@ def test_a_camera_that_is_pulled_out_during_the_prompts(enrolled: Facauth, film:
     film.shows((BARACK, 60), (NOTHING, 1))
     result = enrolled("sign-in", "--camera", exit_code=4)
     assert result.stdout == ""
-    assert told(result)[-1].startswith("facauth: the camera gave no picture for 5 s; ")
+    assert "facauth: the camera gave no picture for 5 s; " in result.stderr
     assert film.device.closed
+
+
+@pytest.mark.parametrize(
+    ("then", "codes"),
+    [
+        (NOBODY, ["challenge.not_followed"]),
+        (NOTHING, ["camera.silent", "challenge.not_followed"]),
+    ],
+)
+def test_who_leaves_at_the_prompts_has_failed(
+    enrolled: Facauth, film: Set, then: str, codes: list[str]
+) -> None:
+    """An attacker could otherwise ask again until the prompts fit a clip that he has."""
+    enrolled.bind()
+    film.shows((BARACK, 60), (then, 1))
+    result = enrolled("sign-in", "--camera", "--as", "Barack", "--json", exit_code=4)
+    assert result.codes == codes
+    assert failures(enrolled) == 1
 
 
 @pytest.mark.parametrize(

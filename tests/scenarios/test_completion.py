@@ -26,7 +26,12 @@ SHELLS = {
     "zsh": ["zsh", "-f", "-i"],
     "fish": ["fish", "--no-config", "-i"],
 }
-NAMES = ("Ada Lovelace", 'O\'Neil "the $HOME" \\ one', "Zoë")
+NAMES = (
+    "Ada Lovelace",
+    'x"; id; $(id) `id` !! "yes',
+    'O\'Neil "the $HOME" \\ one',
+    "Zoë",
+)
 
 
 def found(*words: str) -> list[str]:
@@ -188,10 +193,25 @@ def read_until(terminal: int, end: str) -> str:
         ("facauth show 'Ada L\t", "<show><Ada Lovelace>"),
         ("facauth show Ada\\ L\t", "<show><Ada Lovelace>"),
         ("facauth show O\t", '<show><O\'Neil "the $HOME" \\ one>'),
+        ('facauth show "O\t', '<show><O\'Neil "the $HOME" \\ one>'),
+        ("facauth show 'O\t", '<show><O\'Neil "the $HOME" \\ one>'),
+        ('facauth show "x\t', '<show><x"; id; $(id) `id` !! "yes>'),
+        ("facauth show 'x\t", '<show><x"; id; $(id) `id` !! "yes>'),
         ("facauth key ini\t", "<key><init>"),
         ("facauth register Zo\tsom\t", "<register><Zoë><some photo.jpg>"),
     ],
-    ids=["options and files", "in quotes", "escaped", "strange", "inner command", "name and file"],
+    ids=[
+        "options and files",
+        "in quotes",
+        "escaped",
+        "strange",
+        "strange in double quotes",
+        "strange in quotes",
+        "command",
+        "command in quotes",
+        "inner command",
+        "name and file",
+    ],
 )
 def test_a_real_shell_completes(shell: Shell, typed: str, call: str) -> None:
     assert call in shell.types(typed)

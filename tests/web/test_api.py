@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,6 +212,21 @@ def test_no_answer_tells_whether_a_name_is_enrolled(
         answers.append((answer.status_code, headers, body))
     assert answers[0] == answers[1]
     assert answers[0][0] in (400, 401, 415)
+
+
+@pytest.mark.parametrize("photo", [JOE, NOBODY, SIMULATED])
+def test_no_answer_tells_that_a_name_needs_a_new_photo(server: Served, photo: str) -> None:
+    with closing(sqlite3.connect(server.store)) as db, db:
+        ((contract,),) = db.execute("SELECT DISTINCT contract FROM templates")
+        db.execute("UPDATE templates SET contract = 'older/1'")
+    try:
+        answers = [server.sign_in(photo, name) for name in ("barack", "nobody")]
+    finally:
+        with closing(sqlite3.connect(server.store)) as db, db:
+            db.execute("UPDATE templates SET contract = ?", (contract,))
+        server.unlock()
+    told = [(each.status_code, each.text.replace("barack", "nobody")) for each in answers]
+    assert told[0] == told[1]
 
 
 def test_a_name_is_called_as_it_was_typed(server: Served) -> None:
