@@ -17,8 +17,17 @@ import pytest
 from conftest import ROOT, SAMPLES, Facauth, Result, Tree, expected, tree
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from test_packaging import PYPROJECT, WEIGHTS, runtime_requirements, with_transitive
+from test_packaging import (
+    PYPROJECT,
+    RELEASE,
+    WEIGHTS,
+    hashes,
+    locked_versions,
+    runtime_requirements,
+    with_transitive,
+)
 
+from facauth import __version__
 from facauth.extras import EXTRAS, PACKAGES
 from facauth.networks import read_manifest
 
@@ -193,6 +202,60 @@ def test_a_picture_without_a_credit_is_bad(
 )
 def test_expressions(licence: str, *, allowed: bool) -> None:
     assert LICENCES.allows_commercial_use(licence) is allowed
+
+
+# --- the bill of materials -----------------------------------------------------------------------
+
+SBOM = script_of_ci("sbom")
+
+
+def components(bill: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in bill["components"] if each["type"] == kind}
+
+
+def test_the_bill_of_materials_lists_every_pin_with_its_hashes(tmp_path: Path) -> None:
+    bill = json.loads(SBOM.main([str(tmp_path)]).read_text())
+    listed = components(bill, "library")
+    versions = {name: {each["version"]} for name, each in listed.items()}
+    assert versions == locked_versions(RELEASE)
+    for line, accepted in hashes(RELEASE).items():
+        package = listed[Requirement(line).name]
+        (files,) = package["externalReferences"]
+        assert {f"sha256:{each['content']}" for each in files["hashes"]} == accepted
+        marker = [each["value"] for each in package.get("properties", [])]
+        assert marker == [part for part in line.partition(" ; ")[2:] if part]
+
+
+def test_the_bill_of_materials_lists_every_network() -> None:
+    listed = components(SBOM.bill(ROOT), "machine-learning-model")
+    assert {
+        name: (each["hashes"][0]["content"], each["licenses"][0]["license"]["id"])
+        for name, each in listed.items()
+    } == {weight["file"]: (weight["sha256"], weight["licence"]) for weight in WEIGHTS}
+
+
+def test_the_bill_of_materials_is_of_this_version_and_the_same_each_time(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    path = SBOM.main([str(one)])
+    assert path.name == f"facauth-{__version__}.cdx.json"
+    assert path.read_bytes() == SBOM.main([str(other)]).read_bytes()
+    bill = json.loads(path.read_text())
+    assert bill["metadata"]["component"]["version"] == __version__
+    references = [each["bom-ref"] for each in bill["components"]]
+    assert len(set(references)) == len(references)
+
+
+def test_another_pin_makes_another_bill(tmp_path: Path) -> None:
+    for name in ("requirements.txt", "facauth/__init__.py", "facauth/weights/manifest.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(f"{lock.read_text()}left-pad==1.0 \\\n    --hash=sha256:{'0' * 64}\n")
+    bill = SBOM.bill(tmp_path)
+    assert components(bill, "library")["left-pad"]["version"] == "1.0"
+    assert bill["serialNumber"] != SBOM.bill(ROOT)["serialNumber"]
 
 
 # --- pip-audit in CI -----------------------------------------------------------------------------
