@@ -61,10 +61,10 @@ class Attempt:
         with self._transaction() as change:
             if claimed is not None:
                 self._subject = claimed.uid
-            counted = self._count(change, self._subject)
-            if challenge is not None:
+            if challenge is not None:  # before the count, in which it stands until it is used
                 name = None if claimed is None else claimed.asked
-                self.challenge = change.take_challenge(challenge, name)
+                self.challenge = change.take_challenge(challenge, name, self._subject)
+            counted = self._count(change, self._subject)
         self._begun |= counted  # after the commit: before it, nothing is counted
         if challenge is not None:
             require_taken(self.challenge)

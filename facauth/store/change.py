@@ -13,6 +13,7 @@ from facauth.store.sealing import SealedPerson, new_key, seal_template, wrap_key
 
 if TYPE_CHECKING:
     from facauth.challenge import Challenge
+    from facauth.settings import AttemptLimits
     from facauth.store.arrivals import Sealed
     from facauth.store.engine import Writer
     from facauth.store.keys import Lock
@@ -33,13 +34,17 @@ class Change:
         self.erasing = True
         return self.writer
 
-    def draw_challenge(self, claimed: PersonName | None) -> Challenge:
-        """A challenge that one attempt with this name may answer."""
-        return challenges.drawn(self.writer, self.opened.clock, claimed)
+    def draw_challenge(
+        self, claimed: PersonName | None, subject: str | None, rules: AttemptLimits | None
+    ) -> Challenge:
+        """A challenge that one attempt with this name may answer. Raises LockedOut."""
+        return challenges.drawn(self.writer, self.opened.clock, claimed, subject, rules)
 
-    def take_challenge(self, identifier: str, claimed: PersonName | None) -> Challenge | None:
+    def take_challenge(
+        self, identifier: str, claimed: PersonName | None, subject: str | None = None
+    ) -> Challenge | None:
         """The challenge, used up now; None if it may not be answered."""
-        return challenges.taken(self.writer, self.opened.clock, identifier, claimed)
+        return challenges.taken(self.writer, self.opened.clock, identifier, claimed, subject)
 
     # --- the log ---------------------------------------------------------------------------------
 

@@ -209,7 +209,7 @@ class Writer(Engine, Protocol):
         """Delete the row of a subject."""
 
     def put_challenge(self, challenge: Row) -> None:
-        """Add a challenge: mark, mark with the name, prompts, and both clocks in seconds."""
+        """Add a challenge: mark, mark with the name, prompts, tries, both clocks."""
 
     def take_challenge(self, mark: bytes) -> Row | None:
         """Delete the challenge with this mark, and return its other fields."""

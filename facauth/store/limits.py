@@ -7,7 +7,7 @@ counts as an attack.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -140,10 +140,12 @@ def locked(engine: Engine, subject: str, limits: AttemptLimits, clock: Clock) ->
     return None
 
 
-def begin(writer: Writer, subject: str, limits: AttemptLimits, clock: Clock) -> tuple[Tries, Tries]:
+def begin(
+    writer: Writer, subject: str, limits: AttemptLimits, clock: Clock, failures: int = GRAVEST
+) -> tuple[Tries, Tries]:
     """Count an attempt as the gravest failure; the row before and after. Raises LockedOut."""
     before = require_subject_unlocked(writer, subject, limits, clock)
-    since = Tries(before.round, before.failures + GRAVEST, *clock.read_s())
+    since = Tries(before.round, before.failures + failures, *clock.read_s())
     write(writer, subject, since)
     return before, since
 
@@ -178,3 +180,10 @@ def unlock(writer: Writer, subject: str, clock: Clock) -> int | None:
     except SetupProblem:
         writer.delete_tries(subject)
         return None
+
+
+def take_back(writer: Writer, subject: str, before: Tries) -> None:
+    """Take back one failure that was counted after `before`, if its round goes on."""
+    tries = read(writer, subject)
+    if tries and tries.round == before.round and tries.failures:
+        write(writer, subject, replace(before, failures=tries.failures - 1))

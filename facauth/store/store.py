@@ -141,10 +141,16 @@ class Store:
             change.log(command, verdict, reasons, uid, error_rate)
 
     def draw_challenge(self, claimed: str | None) -> Challenge:
-        """A challenge for one sign-in with this name. Raises UsageProblem."""
+        """A challenge for one sign-in with this name, which counts as a failure until it is used.
+
+        A name that nobody has gets one too. Raises UsageProblem, LockedOut.
+        """
         name = None if claimed is None else PersonName.parse(claimed)
+        rules = LIMITS if self._limited else None
         with self.transaction() as change:
-            return change.draw_challenge(name)
+            person = None if name is None else self.person(name).find()
+            subject = person.uid if person else None if name else limits.EVERYBODY
+            return change.draw_challenge(name, subject, rules)
 
     def take_challenge(self, identifier: str | None, claimed: str | None) -> Challenge | None:
         """The challenge, used up now. Raises UnusableImage if it may not be answered."""

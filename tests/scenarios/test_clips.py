@@ -153,18 +153,16 @@ def test_two_people_cut_together_are_nobody(enrolled: Facauth, clip: Clip, head:
 def test_the_face_that_moves_is_the_face_that_is_judged(
     enrolled: Facauth, clip: Clip, head: Head
 ) -> None:
-    """Joe follows the prompts, and then Barack's picture comes in before him."""
-    challenge = drawn(enrolled)
-    joe = followed(Head(SAMPLES / SOMEBODY), challenge)
+    """Joe is there from the beginning, and then Barack's picture comes in before him."""
     frames = []
-    for number, frame in enumerate(joe):
+    for number, frame in enumerate(nodding(Head(SAMPLES / SOMEBODY), 5)):
         small = cv2.resize(frame, (200, 200 * frame.shape[0] // frame.shape[1]))
         wide = np.full((480, 900, 3), 128, np.uint8)
         wide[: small.shape[0], :200] = small
         if number > 2:
             wide[:, 300 : 300 + head.pixels.shape[1]] = head.pixels
         frames.append(wide)
-    result = enrolled("sign-in", clip(frames), "--challenge", challenge.id, "--json", exit_code=4)
+    result = enrolled("sign-in", clip(frames), "--json", exit_code=4)
     assert result.codes == ["clip.face_changes"]
 
 
@@ -243,9 +241,10 @@ def test_a_clip_for_another_challenge(enrolled: Facauth, clip: Clip, head: Head)
     file = clip(followed(head, first))
     others = iter(lambda: drawn(enrolled), None)
     other = next(c for c in others if c.prompts[0].action != first.prompts[0].action)
+    before = enrolled.rows("SELECT failures FROM tries WHERE subject = ''")
     result = enrolled("sign-in", file, "--challenge", other.id, "--json", exit_code=4)
     assert result.codes == ["challenge.not_followed"]
-    assert enrolled.rows("SELECT failures FROM tries WHERE subject = ''") == [(1,)]
+    assert enrolled.rows("SELECT failures FROM tries WHERE subject = ''") == before
 
 
 def test_who_does_nothing(enrolled: Facauth, clip: Clip, head: Head) -> None:
@@ -300,6 +299,44 @@ def test_a_challenge_is_for_its_name(enrolled: Facauth, clip: Clip, head: Head) 
 
 def test_a_challenge_for_an_unknown_name_tells_nothing(enrolled: Facauth) -> None:
     assert drawn(enrolled, "--as", "Nobody").prompts
+
+
+def test_nobody_draws_until_the_prompts_fit(enrolled: Facauth, photo: Photo) -> None:
+    """Each challenge counts until it is used, for the name that it was drawn for."""
+    for _ in range(10):
+        enrolled("challenge", "--as", "Barack")
+    refused = enrolled("challenge", "--as", "barack", "--json", exit_code=5)
+    assert (refused.codes, refused.json["challenge"]) == (["limit.delay"], None)
+    enrolled("sign-in", photo(OTHER_DAY), "--as", "Barack", exit_code=5)
+    enrolled("challenge")
+    enrolled("challenge", "--as", "Joe")
+    assert enrolled("unlock", "Barack").stdout == "unlocked Barack (10 failures forgotten)\n"
+
+
+def test_a_challenge_that_is_used_does_not_count(
+    enrolled: Facauth, photo: Photo, clip: Clip, head: Head
+) -> None:
+    def failures() -> list[tuple[int]]:
+        return enrolled.rows("SELECT failures FROM tries WHERE subject = ''")
+
+    enrolled("challenge")
+    challenge = drawn_first(enrolled)
+    assert failures() == [(2,)]
+    refused = enrolled("sign-in", photo(OTHER_DAY), "--challenge", challenge, "--json", exit_code=4)
+    assert refused.codes == ["challenge.not_followed"]
+    assert failures() == [(2,)]  # the sign-in in the place of the challenge, and the other one
+    enrolled("sign-in", photo(OTHER_DAY))
+    assert failures() == [(0,)]
+    kept = [drawn_first(enrolled) for _ in range(2)]
+    enrolled("sign-in", photo(OTHER_DAY))  # a success forgets the challenges, too
+    for each in kept:
+        enrolled("sign-in", photo(OTHER_DAY), "--challenge", each, exit_code=4)
+    assert failures() == [(2,)]
+
+
+def drawn_first(facauth: Facauth) -> str:
+    """The id of a new challenge."""
+    return str(facauth("challenge").stdout.splitlines()[0])
 
 
 @pytest.mark.parametrize("later_s", [121.0, -3600.0])

@@ -311,12 +311,12 @@ class SqliteWriter(SqliteEngine):
         self._live.write("DELETE FROM tries WHERE subject = ?", subject)
 
     def put_challenge(self, challenge: Row) -> None:
-        self._live.write("INSERT INTO challenges VALUES (?, ?, ?, ?, ?)", *challenge)
+        self._live.write("INSERT INTO challenges VALUES (?, ?, ?, ?, ?, ?)", *challenge)
 
     def take_challenge(self, mark: bytes) -> Row | None:
         return self._live.one(
             """DELETE FROM challenges WHERE mark = ?
-            RETURNING bound, prompts, drawn_at_s, drawn_boot_s""",
+            RETURNING bound, prompts, counted, drawn_at_s, drawn_boot_s""",
             mark,
         )
 
