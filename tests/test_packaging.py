@@ -211,6 +211,18 @@ def test_notice_credits_every_network(weight: dict[str, Any]) -> None:
     assert one_line(weight["attribution"]) in credit
 
 
+def test_the_readme_names_the_versions_of_python_that_were_tried() -> None:
+    prefix = "Programming Language :: Python :: "
+    tried = [
+        line.removeprefix(prefix) for line in PROJECT["classifiers"] if line.startswith(prefix)
+    ]
+    (sentence,) = re.findall(
+        r"You need Python (.+?) with pip", one_line((ROOT / "README.md").read_text())
+    )
+    assert re.findall(r"3\.\d+", sentence) == tried
+    assert PROJECT["requires-python"] == f">={tried[0]}"
+
+
 def test_changelog_has_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(rf"(?m)^## \[{re.escape(facauth.__version__)}\]", changelog)
