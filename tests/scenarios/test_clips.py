@@ -164,8 +164,11 @@ def test_the_face_that_moves_is_the_face_that_is_judged(
         if number > 2:
             wide[:, 300 : 300 + head.pixels.shape[1]] = head.pixels
         frames.append(wide)
-    result = enrolled("sign-in", clip(frames), "--challenge", challenge.id, "--json", exit_code=4)
-    assert result.codes == ["clip.face_changes"]
+    file = clip(frames)
+    assert enrolled("sign-in", file, "--json", exit_code=4).codes == ["clip.face_changes"]
+    result = enrolled("sign-in", file, "--challenge", challenge.id, "--json", exit_code=4)
+    # Joe is small here: his movements are not always found, and they are judged first.
+    assert result.codes in (["challenge.not_followed"], ["clip.face_changes"])
 
 
 def test_the_enrolled_picture_moved_about_is_found(enrolled: Facauth, clip: Clip) -> None:
