@@ -176,8 +176,11 @@ def _escaped(word: str, quote: str) -> str:
 
 BASH = """\
 _facauth() {
-    local IFS=$'\\n'
-    COMPREPLY=($(facauth __complete bash "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+    local line IFS=$'\\n'
+    COMPREPLY=()
+    while IFS= read -r line; do  # $(...) would take a * in a name for files
+        COMPREPLY+=("$line")
+    done < <(facauth __complete bash "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
     local last=$((${#COMPREPLY[@]} - 1))
     if ((last >= 0)) && [[ ${COMPREPLY[last]} == :files ]]; then
         unset "COMPREPLY[last]"

@@ -60,7 +60,9 @@ class Results:
         more = {PARAMETER: self._signed(person, basis, state)}
         if state:
             more["state"] = state
-        query = urlencode([*parse_qsl(self._parts.query, keep_blank_values=True), *more.items()])
+        kept = parse_qsl(self._parts.query, keep_blank_values=True)
+        theirs = [(name, value) for name, value in kept if name not in (PARAMETER, "state")]
+        query = urlencode([*theirs, *more.items()])
         return self._parts._replace(query=query).geturl()
 
     def public_keys(self) -> dict[str, Any]:

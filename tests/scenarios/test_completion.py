@@ -28,6 +28,7 @@ SHELLS = {
 }
 NAMES = (
     "Ada Lovelace",
+    "[a-z]* photo.jpg",
     'x"; id; $(id) `id` !! "yes',
     'O\'Neil "the $HOME" \\ one',
     "Zoë",
@@ -197,6 +198,7 @@ def read_until(terminal: int, end: str) -> str:
         ("facauth show 'O\t", '<show><O\'Neil "the $HOME" \\ one>'),
         ('facauth show "x\t', '<show><x"; id; $(id) `id` !! "yes>'),
         ("facauth show 'x\t", '<show><x"; id; $(id) `id` !! "yes>'),
+        ('facauth show "[\t', "<show><[a-z]* photo.jpg>"),
         ("facauth key ini\t", "<key><init>"),
         ("facauth register Zo\tsom\t", "<register><Zoë><some photo.jpg>"),
     ],
@@ -209,6 +211,7 @@ def read_until(terminal: int, end: str) -> str:
         "strange in quotes",
         "command",
         "command in quotes",
+        "pattern",
         "inner command",
         "name and file",
     ],

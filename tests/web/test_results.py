@@ -46,6 +46,14 @@ def test_a_result_says_who_signed_in_for_whom_and_until_when() -> None:
     }
 
 
+def test_an_address_has_its_result_and_state_once() -> None:
+    """Of two states a caller might check the first one, which is the same for everybody."""
+    results = Results("https://example.org/in?state=fixed&facauth_result=x&from=y", SEED)
+    found = parse_qs(urlsplit(results.address_of("Ada", Basis.STILL, "mine")).query)
+    assert (found["state"], found["from"], len(found["facauth_result"])) == (["mine"], ["y"], 1)
+    assert "state" not in parse_qs(urlsplit(results.address_of("Ada", Basis.STILL, None)).query)
+
+
 def test_each_result_is_another() -> None:
     results = Results(CALLER, SEED)
     tokens = {token_of(results.address_of("Ada", Basis.STILL, None)) for _ in range(5)}
