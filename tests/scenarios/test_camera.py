@@ -328,7 +328,7 @@ def test_a_camera_that_is_pulled_out_during_the_prompts(enrolled: Facauth, film:
 @pytest.mark.parametrize(
     ("device", "words"),
     [
-        ("63", "there is no camera /dev/video63; connect one; name another with --device ("),
+        ("63", "there is no camera /dev/video63; connect one, or name another with --device ("),
         ("/dev/null", "/dev/null is not a camera; name another with --device ("),
         ("clip.avi", "clip.avi is not a camera; name another with --device ("),
     ],
