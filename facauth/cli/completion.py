@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -53,6 +54,8 @@ def completion(call: Call, shell: ShellName = None, install: Install = False) ->
         answer.verdict, answer.more["files"] = "installed", [shown(file) for file in files]
         answer.lines += [f"wrote {shown(file)}" for file in files]
         answer.notes.append(f"open a new {chosen} to use it")
+        if shutil.which("facauth") is None:  # the script asks the program of this name
+            answer.notes.append("it works once the folder of the program facauth is on your PATH")
 
 
 def own_shell() -> Shell:

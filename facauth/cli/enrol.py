@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from facauth.roster import Roster, Unfit
     from facauth.system import System
 
+NAMED_DOUBTS = 5  # so many photos a note names
+
 Source = Annotated[
     Path,
     typer.Argument(
@@ -107,7 +109,7 @@ def enrol(
             answer.notes += lookalikes(system.store, done)
         if failed:
             roster.write_failed(failed, done.refused(read))
-        report(answer, done, read, dry_run=dry_run)
+        report(answer, done, read, failed, dry_run=dry_run)
 
 
 @dataclass(slots=True)
@@ -115,7 +117,7 @@ class Done:
     """The result for each photo, in the order of the roster; bare values, to be counted."""
 
     results: list[Result] = field(default_factory=list)
-    doubtful: int = 0  # enrolled photos that are marked as not surely live
+    doubtful: list[str] = field(default_factory=list)  # photos marked as not surely live
 
     def note(self, settled: Iterable[tuple[Candidate, Judged]]) -> None:
         """Add a result for each photo of these people."""
@@ -125,7 +127,8 @@ class Done:
                 known = photo.file in verdict.known
                 refusal = None if known else verdict.refusal
                 self.results.append(Result(name, photo.file, refusal, known=known))
-                self.doubtful += photo.accepted_spoof and not known and refusal is None
+                if photo.accepted_spoof and not known and refusal is None:
+                    self.doubtful.append(photo.file)
 
     def refused(self, read: Roster) -> list[Unfit]:
         """What `roster.write_failed` takes."""
@@ -247,7 +250,7 @@ def judged(arrivals: Arrivals, done: Done) -> list[tuple[Candidate, Judged]]:
     return fit
 
 
-def report(answer: Answer, done: Done, read: Roster, *, dry_run: bool) -> None:
+def report(answer: Answer, done: Done, read: Roster, failed: Path | None, *, dry_run: bool) -> None:
     """The summary, a row for each refused photo, and the exit code."""
     refused = [each for each in done.results if each.refusal]
     new = [each for each in done.results if each.verdict == "enrolled"]
@@ -267,10 +270,12 @@ def report(answer: Answer, done: Done, read: Roster, *, dry_run: bool) -> None:
     answer.more["results"] = [each.fields() for each in done.results]
     answer.lines += lines(("Name", "Photo", "Why it was refused"), rows_of(refused))
     answer.lines.append(summary(people, len(new), len(before), dry_run=dry_run))
-    answer.notes += notes(done, read)
+    answer.notes += notes(done, read, dry_run=dry_run)
     if refused:
         message = f"{counted(len(refused))} of {len(done.results)} refused"
         advice = "replace them, or write them to a table with --failed OUT.csv"
+        if failed:
+            advice = f"correct the photos that {shown(failed)} names, and enrol that table"
         answer.exit_code = ExitCode.PARTIAL
         answer.reasons = (Reason("enrol.partial", message, advice),)
 
@@ -299,12 +304,18 @@ def summary(people: int, new: int, before: int, *, dry_run: bool) -> str:
     return f"{verb} {counted_people(people)} ({counted(new)}){known}"
 
 
-def notes(done: Done, read: Roster) -> list[str]:
+def notes(done: Done, read: Roster, *, dry_run: bool) -> list[str]:
     """What an operator should know."""
     found = []
     if read.others:
         files = counted(read.others, "file", "files")
-        found.append(f"{files} left out: no photos by their suffix")
+        found.append(f"{files} left out: only names such as NAME.jpg are taken for photos")
     if done.doubtful:
-        found.append(f"{counted(done.doubtful)} enrolled in doubt: the face is not surely live")
+        more = len(done.doubtful) - NAMED_DOUBTS
+        named = ", ".join(map(image_name, done.doubtful[:NAMED_DOUBTS]))
+        verb = "would be enrolled" if dry_run else "enrolled"
+        found.append(
+            f"{counted(len(done.doubtful))} {verb} in doubt: the face is not surely live"
+            f" ({named}{f', and {more} more' if more > 0 else ''})"
+        )
     return found

@@ -82,12 +82,18 @@ def listing(people: Sequence[PersonRow], layout: ListFormat) -> list[str]:
     if layout is ListFormat.PLAIN:  # a fifth field only for people with a remark
         return ["\t".join(row if row[-1] else row[:-1]) for row in rows]
     marked = [
-        (name, photos + unchecked(row), local_time(enrolled), local_time(signed_in), remark)
+        (
+            name,
+            photos + in_doubt(row),
+            local_time(enrolled, seconds=False),
+            local_time(signed_in, seconds=False),
+            remark,
+        )
         for row, (name, photos, enrolled, signed_in, remark) in zip(people, rows, strict=True)
     ]
     return [table(("Name", "Photos", "Enrolled", "Last sign-in", ""), marked)] if rows else []
 
 
-def unchecked(row: PersonRow) -> str:
-    """A mark for photos that were enrolled with --accept-spoof."""
-    return f" ({row.accepted_spoof} unchecked)" if row.accepted_spoof else ""
+def in_doubt(row: PersonRow) -> str:
+    """A mark for photos that are not surely live, or were enrolled with --accept-spoof."""
+    return f" ({row.accepted_spoof} in doubt)" if row.accepted_spoof else ""

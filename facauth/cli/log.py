@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
@@ -146,12 +146,24 @@ def show_log(
             for note in [] if call.quiet else answer.notes:
                 complain(note)
             print_forever(store, asked, as_json=call.as_json)
-        found = [event for event in admin.events(store) if asked.matches(event)]
+        found, there = chosen(admin.events(store), asked)
     answer.verdict, answer.person = "listed", asked.person
     answer.more["events"] = [asdict(event) for event in found]
     answer.lines += lines(COLUMNS, [row(event) for event in found]) if found else []
     if not found:
         answer.notes.append(f"the log of {shown(store_path(call))} has no matching entries")
+        if there and asked.verdict not in (None, *there):  # perhaps misspelt
+            answer.notes.append(f"the verdicts in this log: {', '.join(sorted(there))}")
+
+
+def chosen(events: Iterable[Event], asked: Filter) -> tuple[list[Event], set[str]]:
+    """The entries to show, and the verdicts of all entries."""
+    found, verdicts = [], set()
+    for event in events:
+        verdicts.add(event.verdict)
+        if asked.matches(event):
+            found.append(event)
+    return found, verdicts
 
 
 def verify_log(call: Call, answer: Answer) -> None:

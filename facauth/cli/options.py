@@ -192,7 +192,9 @@ class PolicyName(StrEnum):
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
 Images = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[IMAGE]...", help="Photos, or - for stdin.", show_default=False),
+    typer.Argument(
+        metavar="[IMAGE]...", help="Photos or clips, or - for stdin.", show_default=False
+    ),
 ]
 Fmr = Annotated[
     float | None,

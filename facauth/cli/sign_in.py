@@ -75,8 +75,8 @@ def sign_in(
 ) -> None:
     """Print the name of the person in IMAGE or at the camera, or refuse.
 
-    IMAGE is a photo, a clip (MP4, MOV, WebM) or a folder of frames, ten a second. Of several
-    photos each must show the same person and pass.
+    IMAGE is a photo, a clip (MP4, MOV, WebM) or a folder with the frames of a clip, ten a second.
+    If you give several photos, all of them must pass and show the same person.
 
     If --fmr is stricter than facauth can guarantee for this many people, it exits with code 2.
     A photo does not show who took it: another real photo of the person passes. At the camera,

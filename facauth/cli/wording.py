@@ -26,12 +26,13 @@ def field_text(value: object) -> str:
     return "" if value is None else shown(value)
 
 
-def local_time(at: str | None) -> str:
+def local_time(at: str | None, *, seconds: bool = True) -> str:
     """A stored time in the zone of this machine, for a terminal."""
     if not at:
         return ""
     try:
-        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+        clock = "%H:%M:%S" if seconds else "%H:%M"
+        return datetime.fromisoformat(at).astimezone().strftime(f"%Y-%m-%d {clock} %Z")
     except (ValueError, OverflowError, OSError):  # in a damaged store it can be anything
         return shown(at)
 

@@ -222,7 +222,7 @@ def fmr_of_each(gallery: Gallery | Crowd, terms: Terms, min_fmr: float) -> float
                 "match.unsupported_rate",
                 f"a false match rate of {asked:.2g} is below the lowest supported",
                 f"use --fmr {_rounded_up(lowest):.2g} or higher"
-                + (", or name the person with --as" * (not claimed)),
+                + (", or name the person with --as" * (not claimed and asked >= min_fmr)),
             )
         )
     return asked / compared

@@ -194,7 +194,7 @@ def _refuse_unopened(path: str, error: OSError | ValueError) -> NoReturn:
         _refuse_busy(path)
     if number in (errno.ENOTTY, errno.EINVAL):
         _refuse_other(path)
-    _refuse("camera.absent", f"there is no camera {shown(path)}", f"connect one; {_others()}")
+    _refuse("camera.absent", f"there is no camera {shown(path)}", f"connect one, or {_others()}")
 
 
 def _refuse_other(path: str) -> NoReturn:

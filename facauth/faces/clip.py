@@ -66,6 +66,10 @@ def folder(path: str, decode: Callable[[str], Pixels]) -> Footage:
         )
         raise UsageProblem(reason)
     times_s = [number / CLIP.frames_a_second for number in range(len(photos))]
+    if times_s[-1] < CLIP.min_length_s:  # perhaps somebody's photos
+        message = f"{shown(path)} is read as a clip, ten frames a second, and has {len(photos)}"
+        advice = "name photos one by one, or give 50 frames or more"
+        raise UnusableImage(Reason("clip.too_short", message, advice))
     return pictures(photos, times_s, decode)
 
 

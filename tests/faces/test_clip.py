@@ -166,6 +166,19 @@ def test_what_is_no_clip_is_a_still(head: bytes) -> None:
     assert film("photo", lambda _: head, pytest.fail) is None
 
 
+@pytest.mark.parametrize(("photos", "exit_code"), [(45, 4), (46, 0)])
+def test_a_folder_of_a_few_photos_is_no_clip(tmp_path: Path, photos: int, exit_code: int) -> None:
+    for number in range(photos):
+        (tmp_path / f"{number:02}.jpg").touch()
+    picture = np.zeros((8, 8, 3), np.uint8)
+    if exit_code:
+        with pytest.raises(UnusableImage, match=f"and has {photos}; name photos one by one"):
+            film(str(tmp_path), pytest.fail, lambda _: picture)
+    else:
+        footage = film(str(tmp_path), pytest.fail, lambda _: picture)
+        assert footage and len(list(footage.frames)) == photos
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_hostile_clip_is_refused_or_read(tmp_path: Path, kind: str) -> None:

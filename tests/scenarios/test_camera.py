@@ -346,7 +346,7 @@ def test_who_leaves_at_the_prompts_has_failed(
 @pytest.mark.parametrize(
     ("device", "words"),
     [
-        ("63", "there is no camera /dev/video63; connect one; name another with --device ("),
+        ("63", "there is no camera /dev/video63; connect one, or name another with --device ("),
         ("/dev/null", "/dev/null is not a camera; name another with --device ("),
         ("clip.avi", "clip.avi is not a camera; name another with --device ("),
     ],

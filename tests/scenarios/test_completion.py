@@ -241,6 +241,17 @@ def test_one_command_installs_it(facauth: Facauth, name: str) -> None:
         subprocess.run([name, "-c", check], check=True, capture_output=True, timeout=PATIENCE_S)
 
 
+def test_a_program_that_the_shell_does_not_find(
+    facauth: Facauth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = "it works once the folder of the program facauth is on your PATH"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert note in facauth("completion", "bash", "--install").stderr
+    (tmp_path / "facauth").write_text(PROGRAM)
+    (tmp_path / "facauth").chmod(0o755)
+    assert note not in facauth("completion", "bash", "--install").stderr
+
+
 def test_an_unknown_shell_is_named(facauth: Facauth) -> None:
     os.environ["SHELL"] = "/bin/tcsh"
     assert "the shell tcsh is not known" in facauth("completion", exit_code=2).stderr

@@ -126,7 +126,7 @@ def test_refused_photos_are_named_and_the_rest_is_enrolled(
     assert told[1][2].startswith("no face was found; ")
     assert told[-1] == ["enrolled 3 people (4 photos)"]
     assert result.stderr == (
-        "facauth: 1 file left out: no photos by their suffix\n"
+        "facauth: 1 file left out: only names such as NAME.jpg are taken for photos\n"
         "facauth: 4 photos of 8 refused; replace them, or write them to a table with"
         " --failed OUT.csv\n"
     )
@@ -277,7 +277,8 @@ def test_what_failed_can_be_fed_back(facauth: Facauth, staff: Path, photo: Photo
     table.write_text("name,file,consent\nAda,ada.png,yes\nJoe,Joe.jpg,\n,missing.jpg,\n")
     assert "line 4" in facauth("enrol", str(table), exit_code=2).stderr
     table.write_text("name,file,consent\nAda,ada.png,yes\nJoe,Joe.jpg,\nEve,gone.jpg,\n")
-    facauth("enrol", str(table), "--failed", "failed.csv", exit_code=8)
+    said = facauth("enrol", str(table), "--failed", "failed.csv", exit_code=8).stderr
+    assert "; correct the photos that failed.csv names, and enrol that table\n" in said
     failed = facauth.here / "failed.csv"
     assert stat.S_IMODE(failed.stat().st_mode) == 0o600
     told = [(row["name"], row["file"], row["consent"], row["code"]) for row in rows(failed)]

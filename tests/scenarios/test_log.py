@@ -169,7 +169,11 @@ def test_where_nothing_is_to_be_shown_a_note_says_so(busy: Facauth) -> None:
     result = busy("log", "--verdict", "attack")
     assert (result.stdout, result.stderr) == (
         "",
-        f"facauth: the log of {busy.store} has no matching entries\n",
+        (
+            f"facauth: the log of {busy.store} has no matching entries\n"
+            "facauth: the verdicts in this log: no_match, registered, renamed, signed_in,"
+            " unusable_image\n"
+        ),
     )
     assert busy("log", "--verdict", "attack", "--quiet").stderr == ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -139,6 +140,19 @@ def test_an_enrolled_doubt_is_told_and_remembered_and_no_sign_in(
     facauth("sign-in", photo(AGAIN))
     facauth("register", "Barack", photo(AGAIN))
     assert facauth("list", "--json").json["people"][0]["accepted_spoof"] == 2
+
+
+def test_a_note_names_the_photos_that_enrol_takes_in_doubt(
+    facauth: Facauth, photo: Photo, score: Score
+) -> None:
+    score(DEFAULT.min_unsure_score)
+    staff = facauth.here / "staff"
+    staff.mkdir()
+    shutil.copy(photo(FIRST), staff / "Barack.jpg")
+    doubt = f"in doubt: the face is not surely live ({staff / 'Barack.jpg'})\n"
+    dry = facauth("enrol", str(staff), "--dry-run").stderr
+    assert f"facauth: 1 photo would be enrolled {doubt}" in dry
+    assert f"facauth: 1 photo enrolled {doubt}" in facauth("enrol", str(staff)).stderr
 
 
 @pytest.mark.parametrize(("live_score", "exit_code"), [(0.1, 0), (0.0999, 4), (math.nan, 4)])
@@ -346,10 +360,10 @@ def test_a_scan_is_enrolled_if_asked_for_and_that_is_remembered(
     people = facauth("list", "--json").json["people"]
     assert {row["name"]: row["accepted_spoof"] for row in people} == {"Barack": 1, "Grace": 1}
     _, barack, grace = facauth("list", "--format", "table").stdout.splitlines()
-    assert barack.startswith("Barack  2 (1 unchecked)")
-    assert grace.startswith("Grace   1 (1 unchecked)")
+    assert barack.startswith("Barack  2 (1 in doubt)")
+    assert grace.startswith("Grace   1 (1 in doubt)")
     assert facauth("list").stdout.splitlines()[1].startswith("Grace\t1\t")
 
 
 def test_a_list_without_scans_has_no_mark(enrolled: Facauth) -> None:
-    assert "unchecked" not in enrolled("list", "--format", "table").stdout
+    assert "in doubt" not in enrolled("list", "--format", "table").stdout

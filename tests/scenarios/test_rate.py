@@ -56,13 +56,17 @@ def test_the_environment_sets_it_too(
     assert answer["error_rate"] == 1e-2
 
 
-@pytest.mark.parametrize("options", [["--fmr", "1e-8"], ["--fmr", "9e-9", "--as", "Barack"]])
+@pytest.mark.parametrize(
+    ("options", "name_helps"),
+    [(["--fmr", "1e-8"], True), (["--fmr", "9e-9"], False), (["--fmr=9e-9", "--as=Barack"], False)],
+)
 def test_what_cannot_be_promised_is_not(
-    enrolled: Facauth, photo: Photo, options: list[str]
+    enrolled: Facauth, photo: Photo, options: list[str], name_helps: bool
 ) -> None:
     """Two people have half of the rate each, which is beyond what the calibration supports."""
     result = enrolled("sign-in", photo(AGAIN), *options, "--json", exit_code=2)
     assert result.codes == ["match.unsupported_rate"]
+    assert ("with --as" in result.json["reasons"][0]["advice"]) == name_helps
     assert result.json["person"] is None
     assert result.json["match"] is None
     assert enrolled.rows("SELECT failures FROM tries WHERE failures > 0") == []
