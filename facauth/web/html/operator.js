@@ -32,6 +32,7 @@ class Register {
       event.preventDefault();
       this.send();
     });
+    if (this.input.files.length) this.choose(); // before this script had come
   }
 
   enter(state, text) {
