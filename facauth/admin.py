@@ -307,7 +307,7 @@ def chosen(store: Store, name: PersonName | None) -> list[PersonRow]:
         known = store.person(name).name
         return [row for row in rows if row.name == known]
     if not rows:
-        message = f"nobody is enrolled in {shown(store.path)}"
+        message = f"nobody is enrolled in {shown(store.place)}"
         raise Conflict(Reason("export.nobody", message, "name another store"))
     return rows
 
@@ -330,7 +330,7 @@ def export(
         text = write(copies, lock)
     except Unsound as fault:
         what = f"cannot be exported: {fault}"
-        raise unfit("store.damaged", store.path, what, "run facauth doctor") from None
+        raise unfit("store.damaged", store.place, what, "run facauth doctor") from None
     if store.read_only:
         return copies, text
     with store.transaction() as change:

@@ -172,5 +172,5 @@ class System:
                 person = store.person(claimed)
                 gallery = averages(person.encodings(contract))
                 require_current(gallery, person.name)
-            require_anybody(gallery, store.path)
+            require_anybody(gallery, store.place)
             yield gallery

@@ -53,7 +53,7 @@ def init(call: Call, keyring: InKeyring = False, passphrase: FromPassphrase = Fa
         lock = admin.encrypt(store_path(call), kind, access)
         with opened(call, answer) as store:
             answer.verdict = "encrypted"
-            answer.lines.append(f"encrypted {shown(store.path)}")
+            answer.lines.append(f"encrypted {shown(store.place)}")
         add_key(answer, lock, place_of(lock, access))
         answer.notes.append(f"{LOSS[kind]}; facauth key export makes a copy to keep elsewhere")
         if key_file is not None:
@@ -110,7 +110,7 @@ def rotate(call: Call) -> None:
         with unlocked(call, answer) as store:
             lock = admin.rotate(store, access)
             answer.verdict = "rotated"
-            answer.lines.append(f"{shown(store.path)} has a new key")
+            answer.lines.append(f"{shown(store.place)} has a new key")
         add_key(answer, lock, place_of(lock, access))
         answer.notes.append("copies of the old key no longer open the store; make new ones")
 

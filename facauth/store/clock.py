@@ -43,5 +43,5 @@ def stamp(moment: datetime) -> str:
 
 SYSTEM = Clock()
 
-# The clock of stores that are opened without one: this machine's. Tests set others.
-binding: ContextVar[Clock] = ContextVar("clock", default=SYSTEM)
+# The clock of stores that are opened without one; None: that of their engine. Tests set others.
+binding: ContextVar[Clock | None] = ContextVar("clock", default=None)

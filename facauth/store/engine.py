@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facauth.places import Place
+    from facauth.store.clock import Clock
     from facauth.store.sealing import SealedPerson, Template
     from facauth.structs import PersonRow
 
@@ -27,8 +28,8 @@ class Engine(Protocol):
     """An open store for reading. Another process may write between any two calls."""
 
     @property
-    def path(self) -> Path:
-        """The path of the store, as messages name it."""
+    def place(self) -> Place:
+        """Where the store is, as messages name it."""
 
     @property
     def read_only(self) -> bool:
@@ -37,11 +38,19 @@ class Engine(Protocol):
     def close(self) -> None:
         """Close the store."""
 
-    def trial(self) -> Self:
+    def trial(self) -> Engine:
         """A copy in memory, which is never written back."""
 
     def faults(self) -> list[str]:
         """What the engine's own checks find; empty when sound."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that the store goes by, unless its user sets another."""
+
+    @property
+    def keeps_deleted(self) -> bool:
+        """Whether deleted rows stay in files of the engine; such a store is always encrypted."""
 
     def exposure(self) -> list[str]:
         """A line for each way in which other users could read or replace the store."""

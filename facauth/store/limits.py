@@ -107,7 +107,7 @@ def read(engine: Engine, subject: str) -> Tries | None:
     row = engine.tries(subject)
     if row and not _possible(*row):
         what = "holds an impossible count of failed sign-ins"
-        raise unfit("limit.damaged", engine.path, what, "an operator can run facauth unlock")
+        raise unfit("limit.damaged", engine.place, what, "an operator can run facauth unlock")
     return Tries(*row) if row else None
 
 

@@ -173,11 +173,11 @@ class Templates:
         except SealBroken:
             self.engine.require_unchanged()  # a rotation of the key is another reason
             what = "was changed by another program: its search blocks do not fit its templates"
-            raise unfit("store.altered", self.engine.path, what, RESTORE) from None
+            raise unfit("store.altered", self.engine.place, what, RESTORE) from None
 
     def _damaged(self) -> SetupProblem:
         what = "has people and templates that do not belong together"
-        return unfit("store.damaged", self.engine.path, what, RESTORE)
+        return unfit("store.damaged", self.engine.place, what, RESTORE)
 
     def _bound(self, number: int, photos: NDArray[np.intp]) -> Bound:
         return ["means", self.kind, number, photos.astype("<i4").tobytes().hex()]

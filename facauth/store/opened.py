@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import groupby
-from pathlib import Path
 
 from facauth.errors import SetupProblem, shown
 from facauth.names import folded
+from facauth.places import Place
 from facauth.settings import LEARNED
 from facauth.store.clock import Clock, stamp
 from facauth.store.engine import Engine
@@ -40,9 +40,9 @@ class Opened:
         return Opened(self.engine.trial(), self._keys, self.clock, self._vault)
 
     @property
-    def path(self) -> Path:
-        """The path of the store."""
-        return self.engine.path
+    def place(self) -> Place:
+        """Where the store is."""
+        return self.engine.place
 
     def lock(self) -> Lock | None:
         """The lock of the store; None if it is not encrypted."""
@@ -53,7 +53,7 @@ class Opened:
         try:
             return Lock(store_id, KeyKind(kind), *rest)
         except ValueError:
-            raise unfit("store.damaged", self.path, "has a damaged lock", RESTORE) from None
+            raise unfit("store.damaged", self.place, "has a damaged lock", RESTORE) from None
 
     def vault(self) -> Vault | None:
         """The opened key; None if the store is not encrypted.
@@ -64,7 +64,7 @@ class Opened:
         lock = self.lock()
         if lock is None:
             if self._keys.key_file is not None:
-                raise not_encrypted(self.path)
+                raise not_encrypted(self.place)
             return None
         if self._vault is None:
             try:
@@ -85,7 +85,7 @@ class Opened:
             return Vault.opened(kek, lock.wrapped_master, bound)
         except SealBroken:
             advice = "name the key of this store"
-            raise unfit("key.wrong", self.path, "is not opened by this key", advice) from None
+            raise unfit("key.wrong", self.place, "is not opened by this key", advice) from None
 
     def use(self, vault: Vault) -> None:
         """Use another key, which was put on the store."""
@@ -165,10 +165,10 @@ class Opened:
     def altered(self, person: SealedPerson) -> SetupProblem:
         """The refusal of a store whose data of a person does not fit together."""
         what = f"was changed by another program: the data of {shown(person.name)} does not fit"
-        return unfit("store.altered", self.path, what, RESTORE)
+        return unfit("store.altered", self.place, what, RESTORE)
 
 
-def not_encrypted(path: Path) -> SetupProblem:
+def not_encrypted(place: Place) -> SetupProblem:
     """The refusal of a key file for a store that is not encrypted."""
     advice = "run facauth key init, or leave out the key file"
-    return unfit("key.not_encrypted", path, "is not encrypted", advice)
+    return unfit("key.not_encrypted", place, "is not encrypted", advice)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
 from facauth.errors import Conflict, Reason, shown
+from facauth.places import Place
 from facauth.store.faults import unfit
 from facauth.store.keys import KeyAccess, KeyKind, Lock, create, forget, write_copy
 from facauth.store.sealing import bound_master
-from facauth.store.store import Store
+from facauth.store.store import Store, exists
 from facauth.store.vault import Vault
 
 
-def encrypt(path: Path, kind: KeyKind, access: KeyAccess) -> Lock:
-    """Encrypt the store at `path`, or create an encrypted one, with a new key of this kind.
+def encrypt(place: Place, kind: KeyKind, access: KeyAccess) -> Lock:
+    """Encrypt the store at `place`, or create an encrypted one, with a new key of this kind.
 
     Raises Conflict if it is encrypted, SetupProblem, and UsageProblem for an unusable passphrase.
     Then the store has not changed; an unused key may have been kept.
     """
-    if os.path.lexists(path):
-        with Store.open(path) as store:
+    if exists(place):
+        with Store.made(place) as store:
             _require_plain(store)
     vault, lock = _new_vault(token_hex(16), kind, 1, access)  # no store is created if this fails
-    with Store.open(path, create=True) as store:
+    with Store.made(place) as store:
         _require_plain(store)
         _put_on(store, vault, lock, "encrypted")
     return lock
@@ -74,7 +74,7 @@ def _put_on(store: Store, vault: Vault, lock: Lock, verdict: str) -> None:
 
 def _require_plain(store: Store) -> None:
     if store.lock() is not None:
-        what = f"{shown(store.path)} is encrypted already"
+        what = f"{shown(store.place)} is encrypted already"
         raise Conflict(Reason("key.already", what, "run facauth key rotate for a new key"))
 
 
@@ -83,5 +83,5 @@ def _locked(store: Store) -> Lock:
     store.vault()
     lock = store.lock()
     if lock is None:
-        raise unfit("key.not_encrypted", store.path, "is not encrypted", "run facauth key init")
+        raise unfit("key.not_encrypted", store.place, "is not encrypted", "run facauth key init")
     return lock

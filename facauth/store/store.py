@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from facauth.challenge import require_taken
 from facauth.errors import FacauthError, LockedOut
+from facauth.places import Place
 from facauth.settings import LIMITS
 from facauth.store import limits, log, means
 from facauth.store.attempt import Attempt, codes, worth_an_event
 from facauth.store.change import Change
 from facauth.store.clock import Clock, binding
+from facauth.store.faults import unfit
 from facauth.store.keys import NO_KEYS, KeyAccess, Lock
 from facauth.store.log import Event
 from facauth.store.opened import Opened, not_encrypted
@@ -26,6 +28,28 @@ from facauth.structs import Broken, PersonName, PersonRow
 
 if TYPE_CHECKING:
     from facauth.challenge import Challenge
+    from facauth.store.engine import Engine
+
+
+def engine_at(place: Place, *, create: bool) -> Engine:
+    """The engine of a place, opened. Raises SetupProblem."""
+    if isinstance(place, Path):
+        return SqliteEngine.open(place, create=create)
+    from facauth.store.postgres.engine import PostgresEngine
+
+    return PostgresEngine.open(place, create=create)
+
+
+def _require_key(engine: Engine) -> None:
+    if engine.keeps_deleted and engine.lock() is None:
+        what, advice = "has no key yet", "facauth key init gives it one"
+        raise unfit("store.missing", engine.place, what, advice)
+
+
+def exists(place: Place) -> bool:
+    """Whether there is anything at a path; a database is there before a store is."""
+    return not isinstance(place, Path) or os.path.lexists(place)
+
 
 LOOKS_AHEAD = 3  # attempts before a change is judged while others wait
 Found = TypeVar("Found")
@@ -46,20 +70,35 @@ class Store:
     @classmethod
     def open(
         cls,
-        path: Path,
+        place: Place,
         keys: KeyAccess = NO_KEYS,
         *,
         create: bool = False,
         clock: Clock | None = None,
     ) -> Self:
-        """Open the store at `path`; create it if `create`. The key is read when first needed.
+        """Open the store at `place`; create it if `create`. The key is read when first needed.
 
-        Raises SetupProblem for a store that is missing, damaged or of another version.
+        Raises SetupProblem for a store that is missing, damaged or of another version, and for one
+        in PostgreSQL without a key.
         """
-        if create and keys.key_file is not None and not os.path.lexists(path):
-            raise not_encrypted(path)  # there is no store for this key
-        engine = SqliteEngine.open(path, create=create)
-        return cls(Opened(engine, keys, clock or binding.get()))
+        if create and keys.key_file is not None and not exists(place):
+            raise not_encrypted(place)  # there is no store for this key
+        engine = engine_at(place, create=create and isinstance(place, Path))
+        try:
+            _require_key(engine)
+        except BaseException:
+            engine.close()
+            raise
+        return cls(Opened(engine, keys, clock or binding.get() or engine.clock))
+
+    @classmethod
+    def made(cls, place: Place) -> Self:
+        """Open the store at `place`, made if there is none, before it has a key.
+
+        Raises SetupProblem.
+        """
+        engine = engine_at(place, create=True)
+        return cls(Opened(engine, NO_KEYS, binding.get() or engine.clock))
 
     def __enter__(self) -> Self:
         return self
@@ -282,9 +321,9 @@ class Store:
     # --- the file --------------------------------------------------------------------------------
 
     @property
-    def path(self) -> Path:
-        """The path of the store."""
-        return self._opened.path
+    def place(self) -> Place:
+        """Where the store is."""
+        return self._opened.place
 
     @property
     def clock(self) -> Clock:

@@ -44,7 +44,7 @@ def engine(opens: Open, place: Path) -> Iterator[Engine]:
 @pytest.fixture
 def another(opens: Open, place: Path, engine: Engine) -> Iterator[Engine]:
     """A connection of its own to the same store."""
-    assert engine.path == place
+    assert engine.place == place
     opened = opens(place)
     yield opened
     opened.close()
@@ -71,7 +71,7 @@ def event(number: int, command: str, verdict: str, subject: str | None = None) -
 
 
 def test_a_new_store_holds_nothing(engine: Engine, place: Path) -> None:
-    assert engine.path == place
+    assert engine.place == place
     assert (engine.people(None), engine.everybody(), engine.encodings(None)) == ([], [], [])
     assert (engine.entries(), engine.events(0), engine.learned()) == ([], [], [])
     assert engine.lock() is engine.mark("head") is engine.mark("start") is engine.tries("") is None
@@ -243,7 +243,7 @@ def test_who_waits_reads_what_was_written(opens: Open, engine: Engine) -> None:
     counted, begun = [], Event()
 
     def second() -> None:
-        opened = opens(engine.path)
+        opened = opens(engine.place)
         begun.set()
         with opened.transaction() as writer:
             counted.append(len(writer.everybody()))

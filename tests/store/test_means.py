@@ -142,7 +142,7 @@ CHANGES: dict[str, Callable[[Store, int], object]] = {
     "removed": lambda store, number: suppressed(remove, store, number),
     "replaced": lambda store, number: suppressed(replaced, store, number),
     "renamed": lambda store, number: suppressed(admin.rename, store, name(number), name(-number)),
-    "rotated": lambda store, _: store.lock() and rekey.rotate(store, access(store.path)),
+    "rotated": lambda store, _: store.lock() and rekey.rotate(store, access(store.place)),
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from facauth.errors import SetupProblem
 from facauth.files import BUSY_TIMEOUT_S, alone, make_folders, reserve, sync_folder
+from facauth.places import Place
 from facauth.store.faults import unfit
 from facauth.store.files import in_use, logs, writable
 from facauth.store.sqlite import schema
@@ -65,6 +66,13 @@ class Database:
             copy = connect(":memory:")
             self._db.backup(copy)
             return Database(copy, self.path)
+
+    @classmethod
+    def empty(cls, place: Place) -> Database:
+        """A new store in memory, which stands for the one at `place`."""
+        connection = connect(":memory:")
+        schema.make(connection)
+        return cls(connection, Path(str(place)))
 
     @property
     def read_only(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from facauth.files import erase
 from facauth.store.change import Change
-from facauth.store.clock import binding
+from facauth.store.clock import SYSTEM, binding
 from facauth.store.keys import NO_KEYS, KeyAccess
 from facauth.store.opened import Opened
 from facauth.store.sqlite import schema
@@ -61,7 +61,7 @@ def _upgraded(db: sqlite3.Connection, path: Path, keys: KeyAccess) -> Migration:
             with explained(path):
                 schema.make(db)
                 writer = SqliteWriter(Database(db, path))
-            opened = Opened(writer, keys, binding.get())
+            opened = Opened(writer, keys, binding.get() or SYSTEM)
             opened.vault()
             Change(opened, writer).log("migrate", "migrated")
     except BaseException:

@@ -1,0 +1,107 @@
+"""All of a store, from one engine to another; what is sealed stays sealed.
+
+Left behind are drawn challenges, which live two minutes, and search blocks, which are made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal
+
+from facauth.errors import Conflict, Reason, shown
+from facauth.names import folded
+from facauth.store import limits
+from facauth.store.faults import unfit
+
+if TYPE_CHECKING:
+    from facauth.store.engine import Engine, Row, Writer
+    from facauth.store.sealing import SealedPerson
+    from facauth.structs import PersonRow
+
+ENDS: tuple[Literal["head"], Literal["start"]] = ("head", "start")
+
+
+def copy(source: Engine, writer: Writer) -> int:
+    """Copy everything into an empty store; returns the number of people.
+
+    Call it within a snapshot of the source. Delays after failed sign-ins begin again: two machines
+    do not have the time since their start in common. Raises Conflict if the target holds anything,
+    SetupProblem if what is read back differs.
+    """
+    if writer.everybody() or writer.entries() or writer.lock():
+        message = f"{shown(writer.place)} holds a store already"
+        raise Conflict(Reason("copy.not_empty", message, "name an empty place"))
+    if lock := source.lock():
+        writer.put_lock(lock)
+    known = {row.name: row for row in source.people(None)}
+    people = source.everybody()
+    for person in people:
+        _copy_person(source, writer, person, known[person.name])
+    _copy_log(source, writer)
+    for subject in (limits.EVERYBODY, *(person.uid for person in people)):
+        if tries := limits.read(source, subject):
+            now = limits.Tries(tries.round, tries.failures, *writer.clock.read_s())
+            limits.write(writer, subject, now)
+    if digest(source) != digest(writer):
+        raise unfit("copy.differs", writer.place, "differs from what was copied", "try again")
+    return len(people)
+
+
+def _copy_person(source: Engine, writer: Writer, person: SealedPerson, row: PersonRow) -> None:
+    number = writer.add_person(
+        person.uid, person.name, folded(person.name), person.wrapped_key, row.enrolled_at
+    )
+    if row.consent is not None:
+        writer.set_consent(number, row.consent, row.purpose, row.consent_at)
+    if row.last_sign_in_at is not None:
+        writer.set_last_sign_in(person.uid, row.last_sign_in_at)
+    for _, contract, at, template in source.templates(person.id):
+        writer.add_template(number, contract, template, at)
+
+
+def _copy_log(source: Engine, writer: Writer) -> None:
+    writer.append(source.entries())
+    for end in ENDS:
+        if mark := source.mark(end):
+            writer.put_mark(end, mark)
+
+
+def digest(engine: Engine) -> bytes:
+    """A hash of all that `copy` copies, whatever the engine; no two stores have the same one."""
+    found = blake2b()
+    for part in _contents(engine):
+        found.update(repr(part).encode("utf-8", "surrogatepass"))
+    return found.digest()
+
+
+def _contents(engine: Engine) -> Iterator[object]:
+    yield engine.lock()
+    yield engine.people(None)
+    for person in sorted(engine.everybody(), key=lambda person: person.uid):
+        yield person.uid, person.name, person.wrapped_key
+        yield [_storable(row) for row in engine.templates(person.id)]
+        yield _count(engine.tries(person.uid))
+    yield _count(engine.tries(limits.EVERYBODY))
+    yield engine.entries()
+    yield [engine.mark(end) for end in ENDS]
+
+
+def _storable(row: Row) -> Row:
+    _, contract, at, template = row
+    kept = bool(template.accepted_spoof), bool(template.learned)
+    return contract, at, template.encoding, template.signature, kept
+
+
+def _count(tries: Row | None) -> Row:
+    return tries[:2] if tries else ()
+
+
+def in_memory(source: Engine) -> Engine:
+    """A copy in memory, which is never written back."""
+    from facauth.store.sqlite.engine import SqliteEngine
+
+    made = SqliteEngine.empty(source.place)
+    with source.snapshot(), made.transaction() as writer:
+        copy(source, writer)
+    return made

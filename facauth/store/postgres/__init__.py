@@ -1,0 +1,1 @@
+"""PostgreSQL, an engine of the store: all SQL that only PostgreSQL has."""

@@ -1,0 +1,221 @@
+"""One database of PostgreSQL: opened, written in whole transactions, its faults explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from facauth.store.faults import unfit
+from facauth.store.postgres import schema
+from facauth.store.postgres.faults import driver, explained, problem, unreachable
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from facauth.places import Address
+    from facauth.store.engine import Row
+
+# What libpq does by itself takes two hours to notice a server that is gone. An address can say
+# otherwise: its parameters come last.
+CONNECTING = {
+    "application_name": "facauth",
+    "connect_timeout": "10",
+    "keepalives_idle": "20",
+    "tcp_user_timeout": "20000",  # milliseconds
+}
+UNKNOWN = (
+    "store.unknown",
+    "was lost while a change was committed, which may or may not be done",
+    "see facauth list and facauth log before you try again",
+)
+
+
+class Database:
+    """A connection; several statements write only within `transaction`."""
+
+    def __init__(self, connection: psycopg.Connection[Row], place: Address) -> None:
+        self._db, self.place = connection, place
+        self.writing = False
+        self._generation = self._state()
+
+    @classmethod
+    def open(cls, place: Address, *, create: bool = False) -> Database:
+        """Open the store at `place`; make its tables if `create`.
+
+        Raises SetupProblem for one that cannot be reached, is missing, or is of another version.
+        """
+        connection = _connected(place)
+        try:
+            with explained(place):
+                if create:
+                    make(connection)
+                db = cls(connection, place)
+            _require_version(db._generation[0], place)
+        except BaseException:
+            connection.close()
+            raise
+        return db
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written: a standby, or a role that only reads."""
+        found = self.one(
+            """SELECT current_setting('transaction_read_only') = 'on'
+            OR NOT has_table_privilege('templates', 'INSERT')"""
+        )
+        return bool(found and found[0])
+
+    @property
+    def exposed(self) -> bool:
+        """Whether others could read what goes over the network."""
+        found = self._db.info
+        local = found.host.startswith(("/", "@")) or found.hostaddr in ("127.0.0.1", "::1", "")
+        return not (local or self._db.pgconn.ssl_in_use)
+
+    def now_s(self) -> float:
+        """The time by the server's clock, in seconds; it never goes back."""
+        (now_s,) = self.one(schema.MOVE_CLOCK if self.writing else schema.READ_CLOCK) or (None,)
+        return float(now_s) if now_s is not None else float("nan")
+
+    @contextmanager
+    def transaction(self, *, wait: bool = True) -> Iterator[None]:
+        """A transaction: all or nothing, and one at a time; other writers wait.
+
+        It holds the row of the state. So it needs no serialisation, and nothing to try again.
+        """
+        before = self._generation
+        self._begin("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        try:
+            if not wait:
+                self.one("SELECT 1 FROM state FOR UPDATE NOWAIT")
+            self.one(schema.MOVE_CLOCK)
+            self.writing = True
+            self.require_unchanged()
+            yield
+            self._generation = self._state()
+            self.writing = False
+            self._commit()
+        except BaseException:
+            self.writing, self._generation = False, before
+            self._roll_back()
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A snapshot: reads within see one state, whatever others write. Do not write within."""
+        self._begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            self.require_unchanged()
+            yield
+        finally:
+            self._roll_back()
+
+    def require_unchanged(self) -> None:
+        """Raises SetupProblem if another process migrated the store or changed its key."""
+        if self._generation != self._state():
+            raise unfit("store.changed", self.place, "was migrated or got another key", "try again")
+
+    def all(self, statement: str, *values: object) -> list[Row]:
+        """Every row; ? stands for a value."""
+        with explained(self.place):
+            return self._run(statement, values).fetchall()
+
+    def one(self, statement: str, *values: object) -> Row | None:
+        """The first row; None if there is none."""
+        with explained(self.place):
+            return self._run(statement, values).fetchone()
+
+    def write(self, statement: str, *values: object) -> int:
+        """Run a statement; returns the number of changed rows."""
+        with explained(self.place):
+            return self._run(statement, values).rowcount
+
+    def _run(self, statement: str, values: tuple[object, ...]) -> psycopg.Cursor[Row]:
+        # Without values psycopg would send it as text, and get text back.
+        query = statement.replace("?", "%s").encode()
+        return self._db.execute(query, values, binary=True)
+
+    def _state(self) -> Row:
+        return self.one(schema.STATE) or (0, None, None)
+
+    def _begin(self, statement: str) -> None:
+        with explained(self.place):
+            self._db.execute(statement.encode())
+
+    def _commit(self) -> None:
+        import psycopg
+
+        try:
+            self._db.execute(b"COMMIT")
+        except psycopg.Error as error:
+            if self._db.closed:
+                raise unfit(UNKNOWN[0], self.place, *UNKNOWN[1:]) from error
+            raise problem(self.place, error) from error
+
+    def _roll_back(self) -> None:
+        with suppress(Exception):  # of a lost connection the server rolls back by itself
+            self._db.execute(b"ROLLBACK")
+
+
+def make(connection: psycopg.Connection[Row]) -> tuple[int, int]:
+    """Bring a database to the newest version of the tables; returns the version before and after.
+
+    Whole or not at all, and one at a time.
+    """
+    newest = len(schema.MIGRATIONS)
+    with connection.transaction():
+        connection.execute(b"SELECT pg_advisory_xact_lock(hashtext('facauth'))")
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema.SCHEMA}".encode())
+        known = connection.execute(b"SELECT to_regclass('facauth.state') IS NOT NULL").fetchone()
+        version = 0
+        if known and known[0]:
+            row = connection.execute(b"SELECT version FROM state FOR UPDATE").fetchone()
+            version = int(row[0]) if row else 0
+        for statements in schema.MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement.encode())
+        if version < newest:
+            connection.execute(b"UPDATE state SET version = %s", (newest,))
+    return version, newest
+
+
+def _connected(place: Address) -> psycopg.Connection[Row]:
+    driver(place)
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        named = {key: value for key, value in conninfo_to_dict(place.uri).items() if value}
+        connection = psycopg.connect(**CONNECTING | named, autocommit=True, client_encoding="utf8")
+    except psycopg.Error as error:
+        raise unreachable(place, error) from error
+    try:
+        _require_server(connection, place)
+        with explained(place):
+            connection.execute(schema.SESSION.encode())
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _require_server(connection: psycopg.Connection[Row], place: Address) -> None:
+    if connection.info.server_version < schema.OLDEST_SERVER:
+        what, advice = "is in a PostgreSQL that is too old", "use PostgreSQL 14 or newer"
+        raise unfit("store.server", place, what, advice)
+    if connection.info.parameter_status("server_encoding") != "UTF8":
+        what, advice = "is in a database that cannot hold every name", "create it with UTF8"
+        raise unfit("store.server", place, what, advice)
+
+
+def _require_version(version: int, place: Address) -> None:
+    newest = len(schema.MIGRATIONS)
+    if version > newest:
+        raise unfit("store.newer", place, "was written by a newer facauth", "update facauth")
+    if version < newest:
+        raise unfit("store.older", place, "was made by an older facauth", "run facauth migrate")

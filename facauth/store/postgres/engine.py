@@ -1,0 +1,109 @@
+"""PostgreSQL as the engine of a store: what is not in facauth.store.sql."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from facauth.errors import shown
+from facauth.store.clock import Clock
+from facauth.store.postgres.database import Database
+from facauth.store.sql import SqlReader, SqlWriter
+
+if TYPE_CHECKING:
+    from facauth.places import Address
+    from facauth.store.engine import Engine, Row
+
+# Events that leave people and templates as they are, unless a photo was learned.
+PASSING = ("sign-in", "unlock", "export")
+
+
+class PostgresEngine(SqlReader):
+    """An open connection."""
+
+    db: Database
+    joined_sql = "string_agg(person_id::text, ',')"
+    keeps_deleted = True
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.place = db.place
+
+    @classmethod
+    def open(cls, place: Address, *, create: bool = False) -> Self:
+        """The store at `place`, made if `create`. Raises SetupProblem as Database.open does."""
+        return cls(Database.open(place, create=create))
+
+    @property
+    def clock(self) -> Clock:
+        """Both clocks are the server's: it never goes back, so one of them would do."""
+        return Clock(self.db.now_s, self.db.now_s)
+
+    @property
+    def read_only(self) -> bool:
+        return self.db.read_only
+
+    def close(self) -> None:
+        self.db.close()
+
+    def trial(self) -> Engine:
+        from facauth.store.copying import in_memory
+
+        return in_memory(self)
+
+    def faults(self) -> list[str]:
+        return []  # it checks pages and references itself, as it reads and writes them
+
+    def exposure(self) -> list[str]:
+        what = f"the connection to {shown(self.place)} is not encrypted; add sslmode=verify-full"
+        return [what] if self.db.exposed else []
+
+    @contextmanager
+    def transaction(self, *, wait: bool = True) -> Iterator[PostgresWriter]:
+        with self.db.transaction(wait=wait):
+            writer = PostgresWriter(self.db)
+            try:
+                yield writer
+                if writer.changed:
+                    self.db.write("UPDATE state SET changes = changes + 1")
+            finally:
+                writer.ended = True
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self.db.snapshot():
+            yield
+
+    def require_unchanged(self) -> None:
+        self.db.require_unchanged()
+
+    def scrub(self) -> None:
+        """Nothing can be overwritten: what stays is sealed."""
+
+    def state(self) -> object:
+        return self.db.one("SELECT changes FROM state")
+
+
+class PostgresWriter(PostgresEngine, SqlWriter):
+    """The database within a transaction."""
+
+    ended = changed = False
+
+    @property
+    def live(self) -> Database:
+        if self.ended:
+            raise RuntimeError("written after the end of the transaction")
+        return self.db
+
+    def touched(self) -> None:
+        self.changed = True
+
+    def append(self, entries: Sequence[Row]) -> None:
+        super().append(entries)
+        self.changed |= any(
+            command not in PASSING or verdict == "learned" for _, _, command, verdict, *_ in entries
+        )
+
+    def discard_copies(self) -> None:
+        """facauth makes none."""
