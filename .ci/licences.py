@@ -22,8 +22,8 @@ from facauth.samples import sample
 # What is not here is not known to: forbidden, never heard of and not stated end the same.
 COMMERCIAL = {
     *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "HPND", "ISC"),
-    *("LGPL-2.1-or-later", "LGPL-3.0-or-later", "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0"),
-    *("Python-2.0", "Unlicense", "Zlib"),
+    *("LGPL-2.1-or-later", "LGPL-3.0-only", "LGPL-3.0-or-later", "MIT", "MIT-0", "MIT-CMU"),
+    *("MPL-2.0", "PSF-2.0", "Python-2.0", "Unlicense", "Zlib"),
     *("Apache Software License", "BSD License", "Boost Software License", "ISC License"),
     *("GNU Lesser General Public License v3", "MIT License", "Mozilla Public License 2.0"),
     *("Python Software Foundation License", "CC0 1.0", "US federal work, public domain"),
@@ -92,6 +92,7 @@ def _packages() -> Iterator[tuple[str, metadata.Distribution | None]]:
     """
     waiting = [(name, True) for name in PACKAGES]
     waiting += [(module, False) for extra in EXTRAS for module in extra.modules]
+    waiting += [("psycopg-binary", False)]  # psycopg[binary]: extras of others are not followed
     seen = set[str]()
     for name, needed in waiting:  # grows meanwhile
         if _canonical(name) in seen:

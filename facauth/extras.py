@@ -32,6 +32,7 @@ EXTRAS = (
     Extra("keyring", ("keyring",), "to keep a store's key in the system's keyring"),
     Extra("plot", ("matplotlib",), "for evaluate --plot"),
     Extra("web", SERVER, "for serve"),
+    Extra("postgres", ("psycopg",), "for a store in PostgreSQL"),
 )
 
 
