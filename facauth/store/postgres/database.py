@@ -187,11 +187,13 @@ def make(connection: psycopg.Connection[Row]) -> tuple[int, int]:
 def _connected(place: Address) -> psycopg.Connection[Row]:
     driver(place)
     import psycopg
-    from psycopg.conninfo import conninfo_to_dict
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     try:
-        named = {key: value for key, value in conninfo_to_dict(place.uri).items() if value}
-        connection = psycopg.connect(**CONNECTING | named, autocommit=True, client_encoding="utf8")
+        named = conninfo_to_dict(place.uri)
+        ours = {key: value for key, value in CONNECTING.items() if key not in named}
+        address = make_conninfo(place.uri, **ours, client_encoding="utf8")
+        connection = psycopg.connect(address, autocommit=True)
     except psycopg.Error as error:
         raise unreachable(place, error) from error
     try:
