@@ -64,7 +64,7 @@ class SqlReader:
         return SealedPerson(*row) if row else None
 
     def everybody(self) -> list[SealedPerson]:
-        rows = self.db.all("SELECT id, uid, name, wrapped_key FROM people")
+        rows = self.db.all("SELECT id, uid, name, wrapped_key FROM people ORDER BY id")
         return [SealedPerson(*row) for row in rows]
 
     def first_enrolled_at(self) -> str | None:
@@ -115,7 +115,7 @@ class SqlReader:
     def has_people(self, contract: str, count: int) -> bool:
         query = "SELECT DISTINCT person_id FROM templates WHERE contract = ? LIMIT ?"
         (people,) = self.db.one(
-            f"SELECT count(*) FROM ({query}) AS some",  # noqa: S608
+            f"SELECT count(*) FROM ({query}) AS counted",  # noqa: S608
             *(contract, count),
         ) or (0,)
         return bool(people >= count)

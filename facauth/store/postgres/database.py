@@ -174,7 +174,7 @@ def make(connection: psycopg.Connection[Row]) -> tuple[int, int]:
         known = connection.execute(b"SELECT to_regclass('facauth.state') IS NOT NULL").fetchone()
         version = 0
         if known and known[0]:
-            row = connection.execute(b"SELECT version FROM state FOR UPDATE").fetchone()
+            row = connection.execute(b"SELECT version FROM state").fetchone()
             version = int(row[0]) if row else 0
         for statements in schema.MIGRATIONS[version:]:
             for statement in statements:
