@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facauth.errors import Conflict, Reason, SetupProblem, UsageProblem, shown
 from facauth.names import looks
 from facauth.networks import Checked, Networks
+from facauth.places import Place, file_of
 from facauth.store.faults import unfit
 from facauth.store.keys import NO_KEYS
 from facauth.store.keys import KeyAccess as KeyAccess
@@ -25,6 +27,7 @@ from facauth.store.log import broken_log as broken_log
 from facauth.store.person import unknown
 from facauth.store.sqlite.exposure import fault_of as fault_of
 from facauth.store.store import Store as Store
+from facauth.store.store import exists as exists
 from facauth.structs import (
     LogState,
     PersonName,
@@ -35,12 +38,10 @@ from facauth.structs import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from facauth.spoof.signature import CaptureSignature as CaptureSignature
     from facauth.store.change import Change
     from facauth.store.person import Person
-    from facauth.store.sqlite.upgrade import Migration as Migration
+    from facauth.store.upgraded import Migration as Migration
     from facauth.system import System
     from facauth.transfer.document import Ask, Kdf
     from facauth.transfer.document import PersonCopy as PersonCopy
@@ -53,12 +54,12 @@ CLOCKS_APART = timedelta(days=1)  # machines that share a store may differ by th
 # --- the store -----------------------------------------------------------------------------------
 
 
-def opened(path: Path, keys: KeyAccess = NO_KEYS, *, create: bool = False) -> Store:
+def opened(place: Place, keys: KeyAccess = NO_KEYS, *, create: bool = False) -> Store:
     """Open the store, for a `with`; create it if `create`. The key is read when first needed.
 
     Raises SetupProblem for a store that is missing, damaged or of another version.
     """
-    return Store.open(path, keys, create=create)
+    return Store.open(place, keys, create=create)
 
 
 def require_key(store: Store) -> None:
@@ -66,41 +67,46 @@ def require_key(store: Store) -> None:
     store.vault()
 
 
-def require_store(path: Path, keys: KeyAccess) -> list[str]:
+def require_store(place: Place, keys: KeyAccess) -> list[str]:
     """Create the store if there is none, and open it; returns its warnings.
 
     Raises SetupProblem.
     """
-    with opened(path, keys, create=True) as store:
+    with opened(place, keys, create=True) as store:
         require_key(store)
         return store.warnings
 
 
-def backup(path: Path, out: Path) -> int:
+def backup(place: Place, out: Path) -> int:
     """Copy the store into a new file while others use it; returns the number of people.
 
-    Raises UsageProblem if `out` exists, SetupProblem for a damaged store.
+    Raises UsageProblem if `out` exists or the store is in a database, SetupProblem for a damaged
+    store.
     """
     from facauth.store.sqlite.backup import write_backup
 
-    return write_backup(path, out)
+    return write_backup(file_of(place, "back it up with pg_basebackup or pg_dump"), out)
 
 
-def restore(path: Path, source: Path) -> Restored:
+def restore(place: Place, source: Path) -> Restored:
     """Replace the store with a copy. Raises SetupProblem; then nothing has changed."""
     from facauth.store.sqlite.backup import restore as put_back
 
-    return Restored(*put_back(path, source))
+    return Restored(*put_back(file_of(place, "restore a backup of the database itself"), source))
 
 
-def migrate(path: Path, keys: KeyAccess = NO_KEYS) -> Migration:
-    """Update the store of an older facauth; a copy of the older store stays beside it.
+def migrate(place: Place, keys: KeyAccess = NO_KEYS) -> Migration:
+    """Update the store of an older facauth; a copy of an older file stays beside it.
 
     Raises SetupProblem; then nothing has changed.
     """
-    from facauth.store.sqlite.upgrade import migrate as bring_up_to_date
+    if isinstance(place, Path):
+        from facauth.store.sqlite import upgrade
 
-    return bring_up_to_date(path, keys)
+        return upgrade.migrate(place, keys)
+    from facauth.store.postgres import upgrade as postgres
+
+    return postgres.migrate(place, keys)
 
 
 def outdated(store: Store) -> list[str]:
@@ -111,11 +117,11 @@ def outdated(store: Store) -> list[str]:
 # --- its key -------------------------------------------------------------------------------------
 
 
-def encrypt(path: Path, kind: KeyKind, keys: KeyAccess) -> Lock:
+def encrypt(place: Place, kind: KeyKind, keys: KeyAccess) -> Lock:
     """Encrypt the store, or create one. Raises Conflict if it is encrypted, SetupProblem."""
     from facauth.store import rekey
 
-    return rekey.encrypt(path, kind, keys)
+    return rekey.encrypt(place, kind, keys)
 
 
 def rotate(store: Store, keys: KeyAccess) -> Lock:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from facauth import admin
 from facauth.errors import Reason, UsageProblem, shown
+from facauth.places import place_of
 from facauth.settings import (
     CAMERA,
     DEFAULT,
@@ -83,7 +84,7 @@ class Facauth:
         passphrase: Callable[[], str] | None = None,
         policy: str = DEFAULT.name,
     ) -> None:
-        self._path = Path(store) if store is not None else default_store()
+        self._place = default_store() if store is None else place_of(os.fspath(store))
         self._keys = admin.KeyAccess(
             Path(key_file) if key_file is not None else None,
             default_key_file(),
@@ -128,7 +129,7 @@ class Facauth:
 
     def people(self) -> list[PersonRow]:
         """All enrolled people, by name."""
-        with self._turn, admin.opened(self._path, self._keys) as store:
+        with self._turn, admin.opened(self._place, self._keys) as store:
             return admin.people(store)
 
     def remove(self, name: str) -> str:
@@ -136,7 +137,7 @@ class Facauth:
 
         Raises Conflict for an unknown name.
         """
-        with self._turn, admin.opened(self._path, self._keys) as store:
+        with self._turn, admin.opened(self._place, self._keys) as store:
             (removed,) = admin.remove(store, PersonName.parse(name))
         self._memory.clear()  # it holds the person's mean encoding
         return removed
@@ -171,7 +172,7 @@ class Facauth:
 
         Raises UsageProblem, SetupProblem.
         """
-        with self._turn, admin.opened(self._path, self._keys) as store:
+        with self._turn, admin.opened(self._place, self._keys) as store:
             return store.draw_challenge(name)
 
     def spoof_check(self, photo: Photo, against: str | None = None) -> Checked:
@@ -184,7 +185,7 @@ class Facauth:
 
         enrolled = None
         if against is not None:
-            with self._turn, admin.opened(self._path, self._keys) as store:
+            with self._turn, admin.opened(self._place, self._keys) as store:
                 enrolled = admin.signatures(store, PersonName.parse(against))
         with self._stages([photo]) as (stages, (source,)):
             return pipeline.spoof_check(stages, source, self._policy, enrolled)
@@ -254,7 +255,7 @@ class Facauth:
 
         with (
             self._stages(photos) as (stages, names),
-            admin.opened(self._path, self._keys, create=create) as store,
+            admin.opened(self._place, self._keys, create=create) as store,
         ):
             admin.require_key(store)
             store.memory = self._memory

@@ -127,6 +127,7 @@ def _path(store: str | None) -> Path:
     import os
 
     from facauth.files import read_trusted
+    from facauth.places import place_of
     from facauth.settings import config_file, default_store
 
     named = store or os.environ.get("FACAUTH_STORE")
@@ -135,7 +136,10 @@ def _path(store: str | None) -> Path:
         import tomllib
 
         named = tomllib.loads(read_trusted(settings, MAX_SETTINGS_BYTES).decode()).get("store")
-    return Path(named).expanduser() if named else default_store()
+    place = place_of(named) if named else default_store()
+    if not isinstance(place, Path):
+        raise TypeError  # a database answers too late for a key press, and is encrypted
+    return place.expanduser()
 
 
 # --- shells --------------------------------------------------------------------------------------

@@ -19,9 +19,10 @@ from facauth import __version__
 from facauth.errors import FacauthError, Reason, SetupProblem, shown
 from facauth.extras import EXTRAS, PACKAGES, Extra, pip_install
 from facauth.networks import Checked, Networks, opencv, read_manifest
+from facauth.places import Place
 from facauth.samples import sample
 from facauth.settings import DEFAULT
-from facauth.store.faults import RESTORE
+from facauth.store.faults import RESTORE, unfit
 from facauth.store.sqlite.exposure import fault_of
 from facauth.store.store import Store
 
@@ -38,7 +39,7 @@ class Finding:
     advice: str = ""
 
 
-def examine(store: Path) -> Iterator[Finding]:
+def examine(store: Place) -> Iterator[Finding]:
     """All findings, the quick ones first."""
     yield Finding("facauth", True, __version__)
     yield Finding("python", sys.version_info >= (3, 11), platform.python_version())
@@ -166,7 +167,14 @@ def _calibration() -> str:
     return "; ".join([f"{used.kind}: {used.source}", *used.group_rates(), used.file])
 
 
-def _store(path: Path) -> Iterator[Finding]:
+def _store(place: Place) -> Iterator[Finding]:
+    if isinstance(place, Path):
+        yield from _store_file(place)
+    else:
+        yield _checked("store", lambda: _contents(place))
+
+
+def _store_file(path: Path) -> Iterator[Finding]:
     if not os.path.lexists(path):
         yield Finding("store", True, f"{shown(path)} (not created yet: nobody is enrolled)")
         return
@@ -177,15 +185,15 @@ def _store(path: Path) -> Iterator[Finding]:
     yield _folder(path.parent)
 
 
-def _contents(path: Path) -> str:
-    with Store.open(path) as store:
+def _contents(place: Place) -> str:
+    with Store.open(place) as store:
         faults = store.faults()
         people = store.people(Networks(Checked(None)).contract)
     if faults:
-        raise SetupProblem(Reason("store.damaged", f"{shown(path)} is damaged", RESTORE))
+        raise unfit("store.damaged", place, "is damaged", RESTORE)
     old = sum(person.needs_new_photo > 0 for person in people)
     outdated = f", {old} with photos of an older contract" if old else ""
-    return f"{shown(path)}, {len(people)} enrolled{outdated}, sound"
+    return f"{shown(place)}, {len(people)} enrolled{outdated}, sound"
 
 
 def _mode(check: str, path: Path, forbidden: int, cure: str) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facauth.errors import Reason, UsageProblem
+from facauth.errors import Reason, UsageProblem, shown
 
 SCHEMES = ("postgresql://", "postgres://")
 # Parameters of libpq's URIs that are secrets (PostgreSQL's manual, 32.1.2).
@@ -25,7 +25,9 @@ class Address:
 
         try:
             parts = urlsplit(text)
-            secrets = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} & {*SECRETS}
+            secrets = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} & {
+                *SECRETS
+            }
         except ValueError:
             raise _unusable("the address of the store is not a URI", "see docs/reference") from None
         # By hand: of several hosts, which libpq takes, `parts.password` knows only the first.
@@ -45,6 +47,14 @@ Place = Path | Address
 def place_of(text: str) -> Place:
     """The place that a text names. Raises UsageProblem for an address with a password."""
     return Address.parse(text) if text.startswith(SCHEMES) else Path(text)
+
+
+def file_of(place: Place, advice: str) -> Path:
+    """The file, for what only files need. Raises UsageProblem with this advice for a database."""
+    if isinstance(place, Path):
+        return place
+    message = f"{shown(place)} is in PostgreSQL, which has tools of its own for that"
+    raise UsageProblem(Reason("store.in_database", message, advice))
 
 
 def _unusable(message: str, advice: str) -> UsageProblem:

@@ -19,7 +19,7 @@ MAX_PIPELINE_LINES = 150
 # Every import goes to a lower floor, or stays within its own package.
 FLOORS = (
     {"facauth", "facauth.errors", "facauth.extras", "facauth.geometry", "facauth.names"},
-    {"facauth.files"},
+    {"facauth.files", "facauth.places"},
     {"facauth.settings", "facauth.samples"},
     {"facauth.structs"},
     {"facauth.challenge", "facauth.networks"},
@@ -40,6 +40,7 @@ LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # Which of the libraries that matter may be imported where.
 DOORKEEPERS = {
     "sqlite3": {"facauth.store"},
+    "psycopg": {"facauth.store"},
     "cryptography": {"facauth.store", "facauth.web"},
     "keyring": {"facauth.store"},
     "typer": {"facauth.cli"},
@@ -54,7 +55,10 @@ DOORKEEPERS = {
     "platformdirs": {"facauth.settings"},
 }
 # What the command line and the server may import of ours, beside their own room.
-FRONT = {"admin", "envelope", "errors", "evidence", "pipeline", "settings", "structs", "system"}
+FRONT = {
+    *("admin", "envelope", "errors", "evidence", "pipeline", "places", "settings", "structs"),
+    "system",
+}
 MEASURES = {"measure", "batch", "explain"}
 ALSO: dict[str, set[str]] = {
     "facauth.cli": {"facauth"},  # its version
@@ -87,7 +91,7 @@ ALSO: dict[str, set[str]] = {
 }
 # The package gives its public names, for type checkers and when they are first used.
 PUBLIC = {"facauth": {"facauth.api", "facauth.errors"}}
-SQLITE = "facauth.store.sqlite"
+ENGINES = ("facauth.store.sqlite", "facauth.store.postgres")
 SQL = r"\s*(SELECT|INSERT|UPDATE|DELETE FROM|REPLACE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT)\b[^a-z]"
 # What reads a weight file, and the name of their folder.
 OPENERS = ("readNet", "FaceDetectorYN.create", "FaceDetectorYN_create", "np.load", "WEIGHTS")
@@ -197,19 +201,24 @@ def test_libraries_are_imported_where_they_belong(name: str) -> None:
 @pytest.mark.parametrize("name", SOURCES)
 def test_sql_stands_in_the_engine_alone(name: str) -> None:
     """The rules of the store hold with any engine."""
-    if name.startswith("facauth.store.sqlite"):
+    if name.startswith((*ENGINES, "facauth.store.sql")):
         return
-    assert "sqlite3" not in {each.split(".")[0] for each in imports(TREES[name])}
+    assert {each.split(".")[0] for each in imports(TREES[name])} & {"sqlite3", "psycopg"} == set()
     texts = (node.value for node in ast.walk(TREES[name]) if isinstance(node, ast.Constant))
     found = [text for text in texts if isinstance(text, str) and re.match(SQL, text)]
     assert found == []
 
 
-def test_the_rules_of_the_store_open_one_engine_and_know_no_other_part_of_it() -> None:
-    """Only where a store is opened stands which engine that is."""
-    rules = [name for name in SOURCES if room_of(name) == "facauth.store" and SQLITE not in name]
-    known = {(name, each) for name in rules for each in our_imports(name) if SQLITE in each}
-    assert known == {("facauth.store.store", "facauth.store.sqlite.engine")}
+def test_the_rules_of_the_store_open_engines_and_know_no_other_part_of_them() -> None:
+    """Only where a store is opened or copied stands which engines there are."""
+    rules = [n for n in SOURCES if room_of(n) == "facauth.store" and not n.startswith(ENGINES)]
+    known = {(n, each) for n in rules for each in our_imports(n) if each.startswith(ENGINES)}
+    sqlite, postgres = (f"{engine}.engine" for engine in ENGINES)
+    assert known == {
+        ("facauth.store.copying", sqlite),
+        ("facauth.store.store", sqlite),
+        ("facauth.store.store", postgres),
+    }
 
 
 @pytest.mark.parametrize("name", SOURCES)

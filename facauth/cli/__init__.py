@@ -36,7 +36,7 @@ from facauth.cli.options import (
     KeyFile,
     Quiet,
     StoreCommand,
-    StorePath,
+    StorePlace,
 )
 from facauth.cli.purge import purge
 from facauth.cli.register import register
@@ -139,7 +139,7 @@ Version = Annotated[
 
 
 def root(
-    store: StorePath = None,
+    store: StorePlace = None,
     key_file: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,

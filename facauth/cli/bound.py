@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from facauth.admin import KeyAccess, Store
     from facauth.decision.calibration import Calibration
     from facauth.envelope import Answer
+    from facauth.places import Place
     from facauth.settings import SpoofPolicy
     from facauth.system import Stages, System
 
@@ -111,8 +112,8 @@ def suggesting(store: Store) -> Iterator[None]:
         raise
 
 
-def store_path(call: Call) -> Path:
-    """The path of the store: flag, environment, settings or default."""
+def store_path(call: Call) -> Place:
+    """Where the store is: by flag, environment, settings or default."""
     return call.store or configuration().store or default_store()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -180,7 +179,7 @@ def bound_store(call: Call, answer: Answer, *, dry_run: bool) -> Iterator[System
     from facauth import admin
     from facauth.system import System
 
-    if dry_run and not os.path.lexists(store_path(call)):
+    if dry_run and not admin.exists(store_path(call)):
         with (
             TemporaryDirectory() as folder,
             admin.opened(Path(folder) / "store.sqlite3", create=True) as store,

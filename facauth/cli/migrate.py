@@ -30,7 +30,7 @@ def migrate(call: Call) -> None:
         done = admin.migrate(path, key_access(call))
         with opened(call, answer) as store:
             outdated = answer.more["needs_new_photo"] = admin.outdated(store)
-        answer.verdict = "up_to_date" if done.backup is None else "migrated"
+        answer.verdict = "up_to_date" if done.before == done.after else "migrated"
         backup = None if done.backup is None else str(done.backup)
         answer.more["migration"] = {**asdict(done), "backup": backup}
         answer.lines += summary(str(path), done)
@@ -46,9 +46,7 @@ def migrate(call: Call) -> None:
 
 def summary(path: str, done: Migration) -> list[str]:
     """The result in words."""
-    if done.backup is None:
+    if done.before == done.after:
         return [f"{shown(path)} is up to date"]
-    return [
-        f"migrated {shown(path)} from version {done.before} to {done.after}",
-        f"the older store is kept as {shown(done.backup)}",
-    ]
+    kept = [] if done.backup is None else [f"the older store is kept as {shown(done.backup)}"]
+    return [f"migrated {shown(path)} from version {done.before} to {done.after}", *kept]

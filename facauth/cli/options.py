@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from facauth.errors import UsageProblem
+from facauth.places import Place, place_of
 from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT
 
 
@@ -22,12 +24,12 @@ class Call(typer.Context):
         return self.command_path.partition(" ")[2]
 
     @property
-    def store(self) -> Path | None:
+    def store(self) -> Place | None:
         """From the flag or the environment, not from the settings file."""
-        return cast("Path | None", self._shared("store"))
+        return cast("Place | None", self._shared("store"))
 
     @property
-    def named_store(self) -> Path | None:
+    def named_store(self) -> Place | None:
         """From the flag only."""
         return self.store if self.origin("store") == "COMMANDLINE" else None
 
@@ -149,17 +151,28 @@ def named(text: str) -> Path:
     return Path(path)
 
 
+def placed(text: str) -> Place:
+    """A path as `named`, or the address of a database. Raises typer.BadParameter."""
+    try:
+        place = place_of(text)
+    except UsageProblem as refusal:
+        (reason,) = refusal.reasons
+        raise typer.BadParameter(f"{reason.message}; {reason.advice}") from None
+    return named(text) if isinstance(place, Path) else place
+
+
 # ---- options of every command, declared at the root
 
-StorePath = Annotated[
-    Path | None,
+StorePlace = Annotated[
+    object | None,  # typer makes a path of whatever is annotated as one
     typer.Option(
         "--store",
         metavar="PATH",
         envvar="FACAUTH_STORE",
-        help="The store; default: a file in the platform's folder for user data.",
+        help="The store: a file, or postgresql://USER@HOST/DATABASE; default: a file in the"
+        " platform's folder for user data.",
         show_default=False,
-        parser=named,
+        parser=placed,
     ),
 ]
 KeyFile = Annotated[

@@ -11,9 +11,10 @@ from typing import Any
 
 from typer import BadParameter
 
-from facauth.cli.options import named
+from facauth.cli.options import named, placed
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
+from facauth.places import Place
 from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate, config_file
 
 POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
@@ -25,7 +26,7 @@ MAX_BYTES = 2**20  # a larger file is not a settings file
 class Configuration:
     """The settings of the file; None for a setting that it does not have."""
 
-    store: Path | None = None
+    store: Place | None = None
     key_file: Path | None = None
     fmr: float | None = None
     spoof_policy: SpoofPolicy | None = None
@@ -102,6 +103,11 @@ def _path(value: Any) -> Path:
     return path
 
 
+def _place(value: Any) -> Place:
+    place = placed(value)
+    return _path(value) if isinstance(place, Path) else place
+
+
 def _rate(value: Any) -> float:
     if isinstance(value, bool | str):
         raise TypeError
@@ -111,7 +117,7 @@ def _rate(value: Any) -> float:
 PATH = "give a path in quotes that begins with / or ~"
 # Setting -> its parser, which raises one of IMPOSSIBLE, and the advice for such a value.
 KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "store": (_path, PATH),
+    "store": (_place, f"{PATH}, or the address of a database"),
     "key_file": (_path, PATH),
     "fmr": (_rate, "give the share of strangers that may pass, such as 1e-4"),
     "camera": (CAMERAS.__getitem__, f"give one of {', '.join(CAMERAS)}"),

@@ -22,6 +22,7 @@ from facauth.errors import ExitCode, FacauthError, Reason, UnusableImage, UsageP
 from facauth.measure import gates
 from facauth.measure.rates import Rate, rate, worst
 from facauth.networks import Checked, Networks
+from facauth.places import Place
 from facauth.spoof.liveness import UNSURE
 from facauth.store.keys import KeyAccess
 from facauth.store.store import Store
@@ -29,8 +30,6 @@ from facauth.structs import LiveVerdict, Terms
 from facauth.system import System
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from facauth.measure.folders import Presentation
     from facauth.settings import SpoofPolicy
     from facauth.system import Stages
@@ -68,11 +67,11 @@ def at_threshold(policy: SpoofPolicy, threshold: float | None) -> SpoofPolicy:
     return replace(policy, min_unsure_score=threshold, min_live_score=threshold)
 
 
-def require_enrolled(path: Path, keys: KeyAccess) -> None:
+def require_enrolled(place: Place, keys: KeyAccess) -> None:
     """Raises UsageProblem for a store in which nobody could sign in."""
-    with Store.open(path, keys) as store:
+    with Store.open(place, keys) as store:
         if not store.encodings(Networks(Checked(None)).contract):
-            message = f"nobody with a current photo is enrolled in {shown(path)}"
+            message = f"nobody with a current photo is enrolled in {shown(place)}"
             advice = "register there whom the attacks show"
             raise UsageProblem(Reason("evaluate.nobody_enrolled", message, advice))
 
@@ -84,7 +83,7 @@ class Look:
         self,
         stages: Callable[[], Stages],
         policy: SpoofPolicy,
-        store: Path | None,
+        store: Place | None,
         keys: KeyAccess,
     ) -> None:
         self._stages, self._policy = stages(), policy
@@ -115,9 +114,9 @@ class Look:
         return True
 
 
-def copy_of(path: Path, keys: KeyAccess) -> Store:
+def copy_of(place: Place, keys: KeyAccess) -> Store:
     """The store's people in memory, without attempt limits; the store is not written to."""
-    with Store.open(path, keys) as store:
+    with Store.open(place, keys) as store:
         return store.in_memory()
 
 

@@ -37,7 +37,9 @@ class Opened:
 
     def trial(self) -> Opened:
         """A copy in memory, which is never written back."""
-        return Opened(self.engine.trial(), self._keys, self.clock, self._vault)
+        trial = self.engine.trial()
+        clock = trial.clock if self.clock == self.engine.clock else self.clock
+        return Opened(trial, self._keys, clock, self._vault)
 
     @property
     def place(self) -> Place:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facauth.admin import KeyAccess
+    from facauth.places import Place
     from facauth.settings import SpoofPolicy
     from facauth.web.results import Results
 
@@ -41,7 +42,7 @@ class Site:
 
     host: str
     port: int
-    store: Path
+    store: Place
     keys: KeyAccess
     token: str = field(repr=False)  # the operator's
     ended_sessions: Path  # a folder that all servers of the operator share

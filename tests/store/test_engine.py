@@ -239,11 +239,11 @@ def test_who_does_not_wait_is_refused_as_busy(engine: Engine, another: Engine) -
         added(writer, "Bob")
 
 
-def test_who_waits_reads_what_was_written(opens: Open, engine: Engine) -> None:
+def test_who_waits_reads_what_was_written(opens: Open, engine: Engine, place: Path) -> None:
     counted, begun = [], Event()
 
     def second() -> None:
-        opened = opens(engine.place)
+        opened = opens(place)
         begun.set()
         with opened.transaction() as writer:
             counted.append(len(writer.everybody()))

@@ -142,7 +142,9 @@ CHANGES: dict[str, Callable[[Store, int], object]] = {
     "removed": lambda store, number: suppressed(remove, store, number),
     "replaced": lambda store, number: suppressed(replaced, store, number),
     "renamed": lambda store, number: suppressed(admin.rename, store, name(number), name(-number)),
-    "rotated": lambda store, _: store.lock() and rekey.rotate(store, access(store.place)),
+    "rotated": lambda store, _: (
+        store.lock() and rekey.rotate(store, access(Path(str(store.place))))
+    ),
 }
 
 
@@ -570,7 +572,7 @@ def test_a_block_is_written_whole_or_not_at_all(
 
     def dying(self: Database, statement: str, *values: object) -> int:
         done = write(self, statement, *values)
-        if statement.startswith("INSERT OR IGNORE INTO means") and values[1] == 1:
+        if statement.startswith("INSERT INTO means") and values[1] == 1:
             raise KeyboardInterrupt
         return done
 

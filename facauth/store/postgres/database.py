@@ -49,7 +49,7 @@ class Database:
         try:
             with explained(place):
                 if create:
-                    make(connection)
+                    _make(connection)
                 db = cls(connection, place)
             _require_version(db._generation[0], place)
         except BaseException:
@@ -162,25 +162,47 @@ class Database:
             self._db.execute(b"ROLLBACK")
 
 
-def make(connection: psycopg.Connection[Row]) -> tuple[int, int]:
-    """Bring a database to the newest version of the tables; returns the version before and after.
+@contextmanager
+def upgraded(place: Address) -> Iterator[tuple[Database, int, int]]:
+    """A store that is brought to the newest version of its tables, and the versions before and
+    after. All is committed at the end of the block, or nothing.
 
-    Whole or not at all, and one at a time.
+    Raises SetupProblem, also for a missing store.
     """
-    newest = len(schema.MIGRATIONS)
+    connection = _connected(place)
+    try:
+        with explained(place):
+            connection.execute(b"BEGIN")
+            before, after = _advance(connection, create=False)
+        db = Database(connection, place)
+        db.writing = True
+        yield db, before, after
+        db._commit()
+    finally:
+        connection.close()  # what was not committed is rolled back
+
+
+def _make(connection: psycopg.Connection[Row]) -> None:
+    """Make the tables, whole or not at all, unless they are there."""
     with connection.transaction():
         connection.execute(b"SELECT pg_advisory_xact_lock(hashtext('facauth'))")
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema.SCHEMA}".encode())
-        known = connection.execute(b"SELECT to_regclass('facauth.state') IS NOT NULL").fetchone()
-        version = 0
-        if known and known[0]:
-            row = connection.execute(b"SELECT version FROM state").fetchone()
-            version = int(row[0]) if row else 0
-        for statements in schema.MIGRATIONS[version:]:
-            for statement in statements:
-                connection.execute(statement.encode())
-        if version < newest:
-            connection.execute(b"UPDATE state SET version = %s", (newest,))
+        known = connection.execute(b"SELECT to_regclass('facauth.state')").fetchone()
+        if not (known and known[0]):
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema.SCHEMA}".encode())
+            _advance(connection, create=True)
+
+
+def _advance(connection: psycopg.Connection[Row], *, create: bool) -> tuple[int, int]:
+    """Bring the tables to the newest version; returns the version before and after."""
+    newest, version = len(schema.MIGRATIONS), 0
+    if not create:
+        row = connection.execute(b"SELECT version FROM state FOR UPDATE").fetchone()
+        version = int(row[0]) if row else 0
+    for statements in schema.MIGRATIONS[version:]:
+        for statement in statements:
+            connection.execute(statement.encode())
+    if version < newest:
+        connection.execute(b"UPDATE state SET version = %s", (newest,))
     return version, newest
 
 

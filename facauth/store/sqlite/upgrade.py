@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from facauth.files import erase
@@ -19,15 +18,7 @@ from facauth.store.sqlite.database import Database
 from facauth.store.sqlite.engine import SqliteWriter
 from facauth.store.sqlite.faults import explained
 from facauth.store.sqlite.soundness import recover
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """A migration from one schema version to another; without backup if nothing had to be done."""
-
-    before: int
-    after: int
-    backup: Path | None
+from facauth.store.upgraded import Migration
 
 
 def migrate(path: Path, keys: KeyAccess = NO_KEYS) -> Migration:
