@@ -68,6 +68,7 @@ ALSO: dict[str, set[str]] = {
     "facauth.cli.camera": {"challenge", "faces.camera", "faces.footage"},
     "facauth.cli.compare": {"search"},
     "facauth.cli.completion": {"completing"},
+    "facauth.cli.copy_": {"store.copying"},
     "facauth.cli.demo": {"demo"},
     "facauth.cli.doctor": {"doctor"},
     "facauth.cli.enrol": {"batch", "bulk", "roster", "store.spool"},

@@ -18,6 +18,7 @@ from facauth.cli.calibrate import calibrate
 from facauth.cli.challenge import challenge
 from facauth.cli.compare import compare
 from facauth.cli.completion import completion
+from facauth.cli.copy_ import copy
 from facauth.cli.demo import demo
 from facauth.cli.doctor import doctor
 from facauth.cli.enrol import enrol
@@ -81,6 +82,7 @@ COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
         "backup": (backup, StoreCommand),
         "restore": (restore, StoreCommand),
         "migrate": (migrate, KeyCommand),
+        "store copy": (copy, Command),
     },
     "Measure": {
         "evaluate spoof": (evaluate.spoof, KeyCommand),
@@ -95,6 +97,7 @@ COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
 }
 GROUPS = {
     "key": "Encrypt the store, change its key, copy its key.",
+    "store": "Move a store between a file and a database.",
     "evaluate": "Measure facauth's error rates on your own photos.",
 }
 

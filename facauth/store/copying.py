@@ -6,15 +6,21 @@ Left behind are drawn challenges, which live two minutes, and search blocks, whi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from facauth.errors import Conflict, Reason, shown
+from facauth.errors import Reason, UsageProblem, shown
+from facauth.files import erase
 from facauth.names import folded
 from facauth.store import limits
 from facauth.store.faults import unfit
+from facauth.store.files import logs
+from facauth.store.store import engine_at, exists
 
 if TYPE_CHECKING:
+    from facauth.places import Place
     from facauth.store.engine import Engine, Row, Writer
     from facauth.store.sealing import SealedPerson
     from facauth.structs import PersonRow
@@ -22,16 +28,51 @@ if TYPE_CHECKING:
 ENDS: tuple[Literal["head"], Literal["start"]] = ("head", "start")
 
 
+def copy_store(source: Place, target: Place) -> int:
+    """Copy a store to another place, where there is none; returns the number of people.
+
+    Nothing is left there if it fails. Raises UsageProblem if the target holds a store, or is a
+    database for a store that is not encrypted; SetupProblem.
+    """
+    with closing(engine_at(source, create=False)) as before:
+        _require_room(before, target)
+        try:
+            with (
+                closing(engine_at(target, create=True)) as after,
+                before.snapshot(),
+                after.transaction() as writer,
+            ):
+                return copy(before, writer)
+        except BaseException:
+            if isinstance(target, Path):
+                for made in (target, *logs(target)):
+                    erase(made)
+            raise
+
+
+def _require_room(source: Engine, target: Place) -> None:
+    if isinstance(target, Path):
+        if exists(target):
+            raise _taken(target)
+    elif source.lock() is None:
+        message = f"{shown(source.place)} is not encrypted, and a store in a database always is"
+        raise UsageProblem(Reason("copy.not_encrypted", message, "run facauth key init first"))
+
+
+def _taken(target: Place) -> UsageProblem:
+    message = f"there is a store in {shown(target)} already"
+    return UsageProblem(Reason("copy.exists", message, "name another place"))
+
+
 def copy(source: Engine, writer: Writer) -> int:
     """Copy everything into an empty store; returns the number of people.
 
     Call it within a snapshot of the source. Delays after failed sign-ins begin again: two machines
-    do not have the time since their start in common. Raises Conflict if the target holds anything,
-    SetupProblem if what is read back differs.
+    do not have the time since their start in common. Raises UsageProblem if the target holds
+    anything, SetupProblem if what is read back differs.
     """
     if writer.everybody() or writer.entries() or writer.lock():
-        message = f"{shown(writer.place)} holds a store already"
-        raise Conflict(Reason("copy.not_empty", message, "name an empty place"))
+        raise _taken(writer.place)
     if lock := source.lock():
         writer.put_lock(lock)
     known = {row.name: row for row in source.people(None)}
