@@ -315,7 +315,8 @@ def _whose(people: Sequence[int] | None) -> tuple[str, Sequence[int]]:
     if people is None:
         return "", ()
     if isinstance(people, range):
-        return "WHERE p.id BETWEEN ? AND ?", (people[0], people[-1])
+        ends = people[0], people[-1]  # of both, as no planner takes one range for the other
+        return "WHERE p.id BETWEEN ? AND ? AND t.person_id BETWEEN ? AND ?", ends * 2
     return f"WHERE p.id IN ({_marks(people)})", people
 
 
