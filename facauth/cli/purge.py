@@ -47,6 +47,7 @@ def purge(call: Call, unused_for: UnusedFor, dry_run: DryRun = False, yes: Yes =
                 if found and not yes:
                     confirm_each(found)
                 found = admin.purge(store, found, period)
+                answer.notes += store.remains if found else []
         answer.verdict = "listed" if dry_run else "purged"
         rows = [(row.name, row.last_used_at) for row in found]
         answer.more["people"] = [{"name": name, "last_used_at": at} for name, at in rows]

@@ -24,5 +24,6 @@ def remove(call: Call, name: Name, yes: Yes = False) -> None:
             if not yes:
                 confirm(f"Permanently delete {known_as}?", call.name)
             admin.remove(store, person)
+            answer.notes += store.remains
         answer.verdict, answer.person = "removed", known_as
         answer.lines.append(f"removed {known_as}")

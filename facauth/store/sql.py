@@ -271,8 +271,11 @@ class SqlWriter(SqlReader):
             )
 
     def put_mark(self, end: End, mark: Mark) -> None:
-        self.live.write(f"DELETE FROM log_{end}")  # noqa: S608
-        self.live.write(f"INSERT INTO log_{end} VALUES (1, ?, ?, ?)", *mark)  # noqa: S608
+        self.live.write(
+            f"""INSERT INTO log_{end} VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+            entries = excluded.entries, hash = excluded.hash, anchor = excluded.anchor""",  # noqa: S608
+            *mark,
+        )
 
     def set_anchor(self, entry: int, anchor: bytes | None) -> None:
         self.live.write("UPDATE events SET anchor = ? WHERE id = ?", anchor, entry)
@@ -281,8 +284,12 @@ class SqlWriter(SqlReader):
         self.live.write("DELETE FROM events WHERE id <= ?", upto)
 
     def put_tries(self, subject: str, tries: Row) -> None:
-        self.delete_tries(subject)
-        self.live.write("INSERT INTO tries VALUES (?, ?, ?, ?, ?)", subject, *tries)
+        self.live.write(
+            """INSERT INTO tries VALUES (?, ?, ?, ?, ?) ON CONFLICT (subject) DO UPDATE SET
+            round = excluded.round, failures = excluded.failures,
+            failed_at_s = excluded.failed_at_s, failed_boot_s = excluded.failed_boot_s""",
+            *(subject, *tries),
+        )
 
     def delete_tries(self, subject: str) -> None:
         self.live.write("DELETE FROM tries WHERE subject = ?", subject)

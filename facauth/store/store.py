@@ -335,6 +335,12 @@ class Store:
         """A line for each way in which other users could read or replace the store."""
         return self._opened.engine.exposure()
 
+    @property
+    def remains(self) -> list[str]:
+        """A line for what a deletion leaves in the engine's files."""
+        left = "the database keeps sealed copies of what was deleted, which the key opens"
+        return [f"{left}, until facauth key rotate"] * self._opened.engine.keeps_deleted
+
     def faults(self) -> list[str]:
         """What the engine's own checks find; empty when sound."""
         return self._opened.engine.faults()

@@ -36,7 +36,7 @@ class Database:
 
     def __init__(self, connection: psycopg.Connection[Row], place: Address) -> None:
         self._db, self.place = connection, place
-        self.writing = False
+        self._begun_s: float | None = None  # when the present change began
         self._generation = self._state()
 
     @classmethod
@@ -65,7 +65,7 @@ class Database:
     def read_only(self) -> bool:
         """Whether nothing can be written: a standby, or a role that only reads."""
         found = self.one(
-            """SELECT current_setting('transaction_read_only') = 'on'
+            """SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'
             OR NOT has_table_privilege('templates', 'INSERT')"""
         )
         return bool(found and found[0])
@@ -78,9 +78,17 @@ class Database:
         return not (local or self._db.pgconn.ssl_in_use)
 
     def now_s(self) -> float:
-        """The time by the server's clock, in seconds; it never goes back."""
-        (now_s,) = self.one(schema.MOVE_CLOCK if self.writing else schema.READ_CLOCK) or (None,)
-        return float(now_s) if now_s is not None else float("nan")
+        """The time by the server's clock, in seconds; it never goes back.
+
+        Within a transaction it stands still.
+        """
+        if self._begun_s is not None:
+            return self._begun_s
+        return self._clock(schema.READ_CLOCK)
+
+    def _clock(self, statement: str) -> float:
+        (now_s,) = self.one(statement) or (float("nan"),)
+        return float(now_s)
 
     @contextmanager
     def transaction(self, *, wait: bool = True) -> Iterator[None]:
@@ -93,17 +101,17 @@ class Database:
         try:
             if not wait:
                 self.one("SELECT 1 FROM state FOR UPDATE NOWAIT")
-            self.one(schema.MOVE_CLOCK)
-            self.writing = True
+            self._begun_s = self._clock(schema.MOVE_CLOCK)
             self.require_unchanged()
             yield
             self._generation = self._state()
-            self.writing = False
             self._commit()
         except BaseException:
-            self.writing, self._generation = False, before
+            self._generation = before
             self._roll_back()
             raise
+        finally:
+            self._begun_s = None
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -175,7 +183,7 @@ def upgraded(place: Address) -> Iterator[tuple[Database, int, int]]:
             connection.execute(b"BEGIN")
             before, after = _advance(connection, create=False)
         db = Database(connection, place)
-        db.writing = True
+        db._begun_s = db._clock(schema.MOVE_CLOCK)
         yield db, before, after
         db._commit()
     finally:
