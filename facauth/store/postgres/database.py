@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from facauth.store.faults import unfit
 from facauth.store.postgres import schema
-from facauth.store.postgres.faults import driver, explained, problem, unreachable
+from facauth.store.postgres.faults import NEW, driver, explained, problem, unreachable
 
 if TYPE_CHECKING:
     import psycopg
@@ -50,6 +50,8 @@ class Database:
             with explained(place):
                 if create:
                     _make(connection)
+                elif not _has_tables(connection):
+                    raise unfit("store.missing", place, "holds no store", NEW)
                 db = cls(connection, place)
             _require_version(db._generation[0], place)
         except BaseException:
@@ -194,10 +196,15 @@ def _make(connection: psycopg.Connection[Row]) -> None:
     """Make the tables, whole or not at all, unless they are there."""
     with connection.transaction():
         connection.execute(b"SELECT pg_advisory_xact_lock(hashtext('facauth'))")
-        known = connection.execute(b"SELECT to_regclass('facauth.state')").fetchone()
-        if not (known and known[0]):
+        if not _has_tables(connection):
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema.SCHEMA}".encode())
             _advance(connection, create=True)
+
+
+def _has_tables(connection: psycopg.Connection[Row]) -> bool:
+    """Raises psycopg's InsufficientPrivilege for a role that may not know."""
+    found = connection.execute(b"SELECT to_regclass('facauth.state') IS NOT NULL").fetchone()
+    return bool(found and found[0])
 
 
 def _advance(connection: psycopg.Connection[Row], *, create: bool) -> tuple[int, int]:

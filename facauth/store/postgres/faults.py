@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LOST = ("store.lost", "does not answer: its connection was lost", "try again when it is back")
 RIGHTS = "give this role the rights that docs/how-to/servers.md names"
+NEW = "facauth key init creates it"
 BUSY = ("store.busy", "is held by another process", "try again")
 # SQLSTATE, or its first two characters (PostgreSQL's manual, appendix A) -> code, what, advice.
 FAULTS = {
@@ -27,10 +28,10 @@ FAULTS = {
     "25P03": ("store.busy", "waited too long for this command", "try again"),
     "28": ("store.rights", "does not let this role in", "check the role and its password"),
     "3D000": ("store.missing", "does not exist", "create the database first"),
-    "3F000": ("store.missing", "holds no store", "facauth key init creates it"),
+    "3F000": ("store.missing", "holds no store", NEW),
     "40": BUSY,
     "42501": ("store.rights", "does not allow this to its role", RIGHTS),
-    "42P01": ("store.missing", "holds no store", "facauth key init creates it"),
+    "42P01": ("store.missing", "holds no store", NEW),
     "53100": ("store.full", "cannot grow: the disk is full", "free some space"),
     "53300": ("store.busy", "has no connection left", "try again, or raise max_connections"),
     "53": ("store.full", "is short of memory or space", "see the log of the server"),
@@ -80,8 +81,9 @@ def problem(place: Place, error: psycopg.Error) -> SetupProblem:
 
 def unreachable(place: Place, error: psycopg.Error) -> SetupProblem:
     """The refusal of a server that cannot be reached, in libpq's words: they hold no password."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = shown(lines[-1].rpartition("failed: ")[2]) if lines else "no answer"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no answer"]
+    failed = [line for line in lines if "failed: " in line] or lines  # others are hints
+    reason = shown(failed[-1].rpartition("failed: ")[2])
     what = f"cannot be reached ({reason.removeprefix('FATAL:').strip()})"
     return unfit("store.unreachable", place, what, "check the address, the server and the role")
 
