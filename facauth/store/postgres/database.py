@@ -50,8 +50,7 @@ class Database:
             with explained(place):
                 if create:
                     _make(connection)
-                elif not _has_tables(connection):
-                    raise unfit("store.missing", place, "holds no store", NEW)
+                _require_tables(connection, place)
                 db = cls(connection, place)
             _require_version(db._generation[0], place)
         except BaseException:
@@ -241,6 +240,11 @@ def _connected(place: Address) -> psycopg.Connection[Row]:
         connection.close()
         raise
     return connection
+
+
+def _require_tables(connection: psycopg.Connection[Row], place: Address) -> None:
+    if not _has_tables(connection):
+        raise unfit("store.missing", place, "holds no store", NEW)
 
 
 def _require_server(connection: psycopg.Connection[Row], place: Address) -> None:
