@@ -24,8 +24,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
 from facauth import __version__, cli, settings
 from facauth.store.keys import KeyAccess
 from facauth.store.sqlite import schema
@@ -93,7 +91,7 @@ def help_of(*command: str) -> str:
 
 def command_line() -> str:
     """Every help text under a heading of its own."""
-    every = [(), *commands(typer.main.get_group(cli.app).commands)]
+    every = [(), *commands(cli.app.commands)]
     return "\n\n".join(
         f"## {' '.join(['facauth', *words])}\n\n```console\n"
         f"$ {' '.join(['facauth', *words, '--help'])}\n{help_of(*words)}\n```"
@@ -227,7 +225,7 @@ def _kind(param: Any) -> list[str] | None:
 
 def completion() -> str:
     """The tree of commands that facauth/completing.py reads."""
-    root = typer.main.get_group(cli.app)
+    root = cli.program()
     tree: dict[str, Any] = {}
     for words in [(), *commands(root.commands)]:
         command: Any = root
@@ -268,7 +266,7 @@ def _sentence(command: Any) -> str:
 
 def manual() -> str:
     """facauth(1), in man's own macros."""
-    root = typer.main.get_group(cli.app)
+    root = cli.program()
     lines = [
         f'.TH FACAUTH 1 "" "facauth {__version__}" "User Commands"',
         ".SH NAME",

@@ -20,17 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from facauth import admin
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.settings import (
-    CAMERA,
-    DEFAULT,
-    LENIENT,
-    STRICT,
-    SpoofPolicy,
-    asked_rate,
-    default_key_file,
-    default_store,
-    weight_memory,
-)
+from facauth.places import default_key_file, default_store, weight_memory
+from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate
 from facauth.structs import Consent, EnrolmentTerms, PersonName, PersonRow, Terms
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from facauth.cli.settings_file import POLICIES, configuration
 from facauth.cli.spinner import spinning
 from facauth.cli.wrong import near_names
 from facauth.errors import Conflict
-from facauth.settings import DEFAULT, default_key_file, default_store, weight_memory
+from facauth.places import default_key_file, default_store, weight_memory
+from facauth.settings import DEFAULT
 
 if TYPE_CHECKING:
     from facauth.admin import KeyAccess, Store

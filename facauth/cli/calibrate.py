@@ -15,7 +15,8 @@ from facauth.cli.options import CacheFile, Call, Groups, Jobs, named
 from facauth.cli.output import answering
 from facauth.cli.tables import lines
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.settings import RATES, local_calibration
+from facauth.places import local_calibration
+from facauth.settings import RATES
 
 if TYPE_CHECKING:
     from facauth.decision.calibration import InForce

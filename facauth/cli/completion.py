@@ -13,7 +13,7 @@ import typer
 from facauth.cli.options import Call
 from facauth.cli.output import answering
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.settings import default_store
+from facauth.places import default_store
 
 
 class Shell(StrEnum):

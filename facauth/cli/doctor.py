@@ -11,7 +11,8 @@ from facauth.cli.output import answering
 from facauth.cli.settings_file import Configuration, configuration
 from facauth.cli.tables import lines
 from facauth.errors import ExitCode, shown
-from facauth.settings import RATES, asked_rate, config_file, default_key_file
+from facauth.places import config_file, default_key_file
+from facauth.settings import RATES, asked_rate
 
 BY_DEFAULT = f"{RATES.verify_fmr:g} with --as, {RATES.identify_fpir:g} without"
 

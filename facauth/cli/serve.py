@@ -15,7 +15,8 @@ from facauth.cli.bound import key_access, policy_of, rate_of, store_path
 from facauth.cli.options import Call, Fmr, Policy, named
 from facauth.cli.output import answering, complain
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
-from facauth.settings import asked_rate, default_token_file, weight_memory
+from facauth.places import default_token_file, weight_memory
+from facauth.settings import asked_rate
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer

@@ -14,7 +14,8 @@ from typer import BadParameter
 from facauth.cli.options import named
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
-from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate, config_file
+from facauth.places import config_file
+from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate
 
 POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
 CAMERAS = {"preferred": False, "required": True}

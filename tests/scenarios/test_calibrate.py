@@ -19,7 +19,7 @@ from plain import PLAIN
 
 from facauth.decision.calibration import FILE, in_force, shipped
 from facauth.files import read_trusted
-from facauth.settings import local_calibration
+from facauth.places import local_calibration
 from facauth.structs import Encoding
 
 LFW = ROOT.parent / "shared" / "data" / "lfw"
