@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from facauth import admin
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.places import default_key_file, default_store, weight_memory
-from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate
+from facauth.settings import DEFAULT, POLICIES, SpoofPolicy, asked_rate
 from facauth.structs import Consent, EnrolmentTerms, PersonName, PersonRow, Terms
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     Photo = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
 UNNAMED = "photo "  # begins the name of a photo that is no path
-POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
 
 
 class Facauth:

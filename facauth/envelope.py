@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facauth.errors import ExitCode, FacauthError, LockedOut, Reason
 from facauth.evidence import Evidence, evidence_of
-from facauth.structs import Liveness, LiveVerdict, Match, Quality, Replay
+
+if TYPE_CHECKING:
+    from facauth.structs import Liveness, Match, Quality, Replay
 
 SCHEMA = "facauth/1"
 
@@ -96,6 +98,8 @@ def envelope(answer: Answer) -> dict[str, Any]:
 
 def not_live(liveness: Liveness | None) -> bool:
     """Whether the photo was not judged live; the envelope then hides the match."""
+    from facauth.structs import LiveVerdict
+
     return liveness is not None and liveness.verdict is not LiveVerdict.LIVE
 
 

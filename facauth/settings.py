@@ -227,6 +227,7 @@ DEFAULT = SpoofPolicy("default", 0.1, 0.6, sure_live_score=0.7, accept_doubt=Tru
 STRICT = SpoofPolicy("strict", 0.1, 0.6, sure_live_score=0.7, accept_doubt=False)
 LENIENT = SpoofPolicy("lenient", 0.1, 0.3, sure_live_score=0.7, accept_doubt=True)
 CAMERA = replace(DEFAULT, name="camera", challenge_required=True)
+POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
 REPLAY = ReplayLimits()
 RATES = Rates()
 LEARNED = LearningRules()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 
 from facauth.errors import Reason, UsageProblem
 from facauth.names import cleaned, folded, without_joiners
-from facauth.settings import asked_rate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -255,6 +254,8 @@ class Terms:
         challenge: str | None = None,
     ) -> Self:
         """With the default rate where none is given; raises UsageProblem for an impossible one."""
+        from facauth.settings import asked_rate
+
         asked = asked_rate(rate, claimed=claimed is not None)
         return cls(asked, policy, claimed, learn, challenge)
 

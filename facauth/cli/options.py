@@ -9,6 +9,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from facauth.errors import Reason, UsageProblem
+
 
 class Call(typer.Context):
     """One call of a command, with the options that every command takes."""
@@ -68,6 +70,16 @@ def named(text: str) -> Path:
     return Path(path)
 
 
+def device_of(given: object, *, camera: bool, device: str | None) -> str | None:
+    """The camera to open; None if images are given. Raises UsageProblem for both or neither."""
+    filming = camera or device is not None
+    if filming and given:
+        raise UsageProblem(Reason("usage", "an image and the camera are named", "choose one"))
+    if not filming and not given:
+        raise UsageProblem(Reason("usage", "neither an image nor --camera is given", "choose one"))
+    return (device or "0") if filming else None
+
+
 # ---- options of every command, declared at the root
 
 StorePath = Annotated[
@@ -113,6 +125,19 @@ Images = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[IMAGE]...", help="Photos or clips, or - for stdin.", show_default=False
+    ),
+]
+CAMERA = "camera"  # its name in messages and results
+UseCamera = Annotated[
+    bool, typer.Option("--camera", help="Look through the camera in place of IMAGE.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="The camera, as a number or a path such as /dev/video2; default: 0. Means --camera.",
+        show_default=False,
     ),
 ]
 Fmr = Annotated[

@@ -5,7 +5,6 @@ from __future__ import annotations
 from facauth.cli.bound import unlocked
 from facauth.cli.options import Call, Name, Yes
 from facauth.cli.output import answering, confirm
-from facauth.structs import PersonName
 
 
 def remove(call: Call, name: Name, yes: Yes = False) -> None:
@@ -16,6 +15,7 @@ def remove(call: Call, name: Name, yes: Yes = False) -> None:
     Example: facauth remove "Ada Lovelace" --yes
     """
     from facauth import admin
+    from facauth.structs import PersonName
 
     with answering(call) as answer:
         person = PersonName.parse(name)

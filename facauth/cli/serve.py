@@ -16,7 +16,6 @@ from facauth.cli.options import Call, Fmr, Policy, named
 from facauth.cli.output import answering, complain
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
 from facauth.places import default_token_file, weight_memory
-from facauth.settings import asked_rate
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer
@@ -140,6 +139,8 @@ def serve(
 
 def prepared(fmr: float | None) -> float | None:
     """The asked rate. Raises SetupProblem, and UsageProblem for an impossible one."""
+    from facauth.settings import asked_rate
+
     require_extra()
     rate = rate_of(fmr)
     asked_rate(rate, claimed=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer import BadParameter
 
@@ -15,9 +15,10 @@ from facauth.cli.options import named
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
 from facauth.places import config_file
-from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate
 
-POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
+if TYPE_CHECKING:
+    from facauth.settings import SpoofPolicy
+
 CAMERAS = {"preferred": False, "required": True}
 MAX_BYTES = 2**20  # a larger file is not a settings file
 
@@ -106,7 +107,15 @@ def _path(value: Any) -> Path:
 def _rate(value: Any) -> float:
     if isinstance(value, bool | str):
         raise TypeError
+    from facauth.settings import asked_rate
+
     return asked_rate(float(value), claimed=True)
+
+
+def _policy(value: Any) -> SpoofPolicy:
+    from facauth.settings import POLICIES
+
+    return POLICIES[value]
 
 
 PATH = "give a path in quotes that begins with / or ~"
@@ -116,6 +125,6 @@ KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "key_file": (_path, PATH),
     "fmr": (_rate, "give the share of strangers that may pass, such as 1e-4"),
     "camera": (CAMERAS.__getitem__, f"give one of {', '.join(CAMERAS)}"),
-    "spoof_policy": (POLICIES.__getitem__, f"give one of {', '.join(POLICIES)}"),
+    "spoof_policy": (_policy, "give one of default, strict, lenient, camera"),
 }
 IMPOSSIBLE = (UsageProblem, BadParameter, ValueError, TypeError, KeyError, OverflowError)

@@ -11,7 +11,6 @@ from facauth.cli.options import Call
 from facauth.cli.output import answering
 from facauth.cli.wording import counted
 from facauth.errors import shown
-from facauth.structs import PersonName
 
 Locked = Annotated[
     str | None,
@@ -29,6 +28,7 @@ def unlock(call: Call, name: Locked = None) -> None:
     Example: facauth unlock "Ada Lovelace"
     """
     from facauth import admin
+    from facauth.structs import PersonName
 
     with answering(call, "failures") as answer:
         person = None if name is None else PersonName.parse(name)
