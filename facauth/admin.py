@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from facauth.errors import Conflict, Reason, SetupProblem, UsageProblem, shown
 from facauth.names import looks
 from facauth.networks import Checked, Networks
+from facauth.records import LogState, PersonName, PersonRecord, PersonRow, Restored, Unlocked
 from facauth.store.faults import unfit
 from facauth.store.keys import NO_KEYS
 from facauth.store.keys import KeyAccess as KeyAccess
@@ -25,14 +26,6 @@ from facauth.store.log import broken_log as broken_log
 from facauth.store.person import unknown
 from facauth.store.sqlite.exposure import fault_of as fault_of
 from facauth.store.store import Store as Store
-from facauth.structs import (
-    LogState,
-    PersonName,
-    PersonRecord,
-    PersonRow,
-    Restored,
-    Unlocked,
-)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ MAX_PIPELINE_LINES = 150
 FLOORS = (
     {"facauth", "facauth.errors", "facauth.extras", "facauth.geometry", "facauth.names"},
     {"facauth.files"},
-    {"facauth.places", "facauth.samples", "facauth.settings"},
+    {"facauth.places", "facauth.records", "facauth.samples", "facauth.settings"},
     {"facauth.structs"},
     {"facauth.challenge", "facauth.networks"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.store"},  # the wings
@@ -61,6 +61,7 @@ FRONT = {
     "evidence",
     "pipeline",
     "places",
+    "records",
     "settings",
     "structs",
     "system",

@@ -25,13 +25,14 @@ from facauth.cli.output import answering, progress
 from facauth.cli.tables import lines
 from facauth.cli.wording import counted, counted_people
 from facauth.errors import ExitCode, FacauthError, Reason, image_name, shown
+from facauth.records import Consent
 
 if TYPE_CHECKING:
     from facauth.admin import Store
     from facauth.bulk import Arrivals, Candidate, Examined, Judged
     from facauth.envelope import Answer
     from facauth.roster import Roster, Unfit
-    from facauth.structs import Consent, EnrolmentTerms
+    from facauth.structs import EnrolmentTerms
     from facauth.system import System
 
 NAMED_DOUBTS = 5  # so many photos a note names
@@ -86,7 +87,7 @@ def enrol(
     Example: facauth enrol staff/ --failed failed.csv
     """
     from facauth import roster
-    from facauth.structs import Consent, EnrolmentTerms
+    from facauth.structs import EnrolmentTerms
 
     with answering(call, "people", "photos", "results") as answer:
         note_unchecked(answer, policy, accept_spoof)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,7 @@ from facauth.cli.output import answering
 from facauth.cli.transferred import STREAM, export_passphrase, numbers, summary
 from facauth.cli.wording import UNREACHED
 from facauth.errors import Reason, UsageProblem
-
-if TYPE_CHECKING:
-    from facauth.structs import PersonName
+from facauth.records import PersonName
 
 NameAndOut = Annotated[
     list[str],
@@ -79,7 +77,6 @@ def target(
 
     Raises UsageProblem for contradictory arguments and for a file that cannot be created.
     """
-    from facauth.structs import PersonName
     from facauth.transfer import file
 
     *names, out = name_and_out

@@ -18,6 +18,7 @@ from facauth.cli.output import answering, complain, confirm, say, say_json
 from facauth.cli.tables import lines, on_terminal
 from facauth.cli.wording import counted, local_time
 from facauth.errors import Reason, UsageProblem, shown
+from facauth.records import PersonName
 
 if TYPE_CHECKING:
     from facauth.admin import Event, Store
@@ -137,7 +138,6 @@ def show_log(
 ) -> None:
     """Print the entries that match."""
     from facauth import admin
-    from facauth.structs import PersonName
 
     with opened(call, answer) as store:
         if person is not None:

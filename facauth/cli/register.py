@@ -32,6 +32,7 @@ from facauth.cli.output import answering
 from facauth.cli.wording import counted, more_photos
 from facauth.envelope import doubted
 from facauth.errors import ExitCode, FacauthError, image_name
+from facauth.records import Consent, PersonName
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer
@@ -63,8 +64,7 @@ def register(
 
     Example: facauth register "Ada Lovelace" monday.jpg tuesday.jpg friday.jpg
     """
-    from facauth import admin
-    from facauth.structs import Consent, EnrolmentTerms, PersonName
+    from facauth.structs import EnrolmentTerms
 
     with answering(call, "photos", "results") as answer:
         filming = device_of(images, camera=camera, device=device)
@@ -83,7 +83,7 @@ def register(
             photos_of(call, system, images, filming, judged=not accept_spoof) as (seen, photos),
             results_of(answer, photos),
         ):
-            from facauth import pipeline
+            from facauth import admin, pipeline
 
             done = pipeline.register(seen, person, photos, asked)
             answer.notes += admin.lookalikes(system.store, done.person)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from facauth.cli.bound import unlocked
 from facauth.cli.options import Call, Name, Yes
 from facauth.cli.output import answering, confirm
+from facauth.records import PersonName
 
 
 def remove(call: Call, name: Name, yes: Yes = False) -> None:
@@ -15,7 +16,6 @@ def remove(call: Call, name: Name, yes: Yes = False) -> None:
     Example: facauth remove "Ada Lovelace" --yes
     """
     from facauth import admin
-    from facauth.structs import PersonName
 
     with answering(call) as answer:
         person = PersonName.parse(name)

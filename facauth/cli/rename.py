@@ -9,6 +9,7 @@ import typer
 from facauth.cli.bound import unlocked
 from facauth.cli.options import Call
 from facauth.cli.output import answering
+from facauth.records import PersonName
 
 Old = Annotated[str, typer.Argument(metavar="OLD", help="The current name.", show_default=False)]
 New = Annotated[str, typer.Argument(metavar="NEW", help="The new name.", show_default=False)]
@@ -20,7 +21,6 @@ def rename(call: Call, old: Old, new: New) -> None:
     Example: facauth rename "Ada Byron" "Ada Lovelace"
     """
     from facauth import admin
-    from facauth.structs import PersonName
 
     with answering(call) as answer:
         before, after = PersonName.parse(old), PersonName.parse(new)

@@ -9,6 +9,7 @@ from facauth.cli.options import Call, Name
 from facauth.cli.output import answering
 from facauth.cli.tables import lines, on_terminal
 from facauth.cli.wording import field_text, local_time
+from facauth.records import PersonName
 
 
 def show(call: Call, name: Name) -> None:
@@ -19,7 +20,6 @@ def show(call: Call, name: Name) -> None:
     Example: facauth show "Ada Lovelace"
     """
     from facauth import admin
-    from facauth.structs import PersonName
 
     with answering(call, "person_record") as answer:
         with opened(call, answer) as store:

@@ -26,6 +26,7 @@ from facauth.cli.wording import counted, not_compared, rests_on
 from facauth.errors import FacauthError, Reason, UsageProblem
 from facauth.evidence import Evidence, evidence_of
 from facauth.explain import explain, require_picture
+from facauth.records import PersonName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -173,7 +174,6 @@ def explaining_match(target: Path | None, answer: Answer, store: Store) -> Itera
 def draw(target: Path | None, answer: Answer, found: Evidence, store: Store) -> None:
     """Draw the comparison into `target`, if there is one."""
     from facauth import admin
-    from facauth.structs import PersonName
 
     if target is not None:
         match, replay = found.match, found.replay

@@ -19,6 +19,7 @@ from facauth.envelope import liveness_fields, looked_at, quality_fields, replay_
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem, image_name
 from facauth.evidence import evidence_of
 from facauth.explain import explain, require_picture
+from facauth.records import PersonName
 
 if TYPE_CHECKING:
     from facauth.admin import CaptureSignature
@@ -102,7 +103,6 @@ def require_explainable(target: Path | None, photos: Sequence[str], against: str
 def signatures(call: Call, answer: Answer, against: str) -> list[CaptureSignature]:
     """The replay signatures of a person's photos; a note if some have none."""
     from facauth import admin
-    from facauth.structs import PersonName
 
     with unlocked(call, answer) as store:
         name = PersonName.parse(against)

@@ -11,6 +11,7 @@ from facauth.cli.options import Call
 from facauth.cli.output import answering
 from facauth.cli.wording import counted
 from facauth.errors import shown
+from facauth.records import PersonName
 
 Locked = Annotated[
     str | None,
@@ -28,7 +29,6 @@ def unlock(call: Call, name: Locked = None) -> None:
     Example: facauth unlock "Ada Lovelace"
     """
     from facauth import admin
-    from facauth.structs import PersonName
 
     with answering(call, "failures") as answer:
         person = None if name is None else PersonName.parse(name)

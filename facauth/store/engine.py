@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facauth.records import PersonRow
     from facauth.store.sealing import SealedPerson, Template
-    from facauth.structs import PersonRow
 
 Row = tuple[Any, ...]
 Mark = tuple[int, bytes, bytes | None]  # entries, hash of the last of them, anchor of both

@@ -28,6 +28,7 @@ from facauth.errors import (
     UnusableImage,
     UsageProblem,
 )
+from facauth.records import PersonName
 from facauth.settings import LIMITS, AttemptLimits
 from facauth.store import limits
 from facauth.store.attempt import Attempt
@@ -35,7 +36,6 @@ from facauth.store.clock import Clock
 from facauth.store.limits import Tries, delay_s, passed_s, spoken, weight
 from facauth.store.sealing import Template
 from facauth.store.store import Store
-from facauth.structs import PersonName
 
 ADA, BOB = PersonName.parse("Ada"), PersonName.parse("Bob")
 PHOTO = Template(b"x" * 1024, None, accepted_spoof=False)

@@ -7,13 +7,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from facauth.records import PersonRow
 from facauth.store.engine import End, Mark, Row
 from facauth.store.log import FIELDS
 from facauth.store.sealing import SealedPerson, Template
 from facauth.store.sqlite.backup import discard_backups
 from facauth.store.sqlite.database import Database
 from facauth.store.sqlite.exposure import exposure
-from facauth.structs import PersonRow
 
 if TYPE_CHECKING:
     import numpy as np
