@@ -19,8 +19,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from facauth import admin
+from facauth.defaults import default_key_file, default_store, weight_memory
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.places import default_key_file, default_store, weight_memory
 from facauth.records import Consent, PersonName, PersonRow
 from facauth.settings import DEFAULT, POLICIES, SpoofPolicy, asked_rate
 from facauth.structs import EnrolmentTerms, Terms

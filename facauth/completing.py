@@ -132,8 +132,8 @@ def _path(store: str | None) -> Path:
     """As for a command: flag, environment, settings file, default."""
     import os
 
+    from facauth.defaults import config_file, default_store
     from facauth.files import read_trusted
-    from facauth.places import config_file, default_store
 
     named = store or os.environ.get("FACAUTH_STORE")
     settings = config_file()

@@ -20,7 +20,7 @@ MAX_PIPELINE_LINES = 150
 FLOORS = (
     {"facauth", "facauth.errors", "facauth.extras", "facauth.geometry", "facauth.names"},
     {"facauth.files"},
-    {"facauth.places", "facauth.records", "facauth.samples", "facauth.settings"},
+    {"facauth.defaults", "facauth.records", "facauth.samples", "facauth.settings"},
     {"facauth.structs"},
     {"facauth.challenge", "facauth.networks"},
     {"facauth.faces", "facauth.spoof", "facauth.decision", "facauth.store"},  # the wings
@@ -51,7 +51,7 @@ DOORKEEPERS = {
     "jinja2": {"facauth.web"},
     "python_multipart": {"facauth.web"},
     "prometheus_client": {"facauth.web"},
-    "platformdirs": {"facauth.places"},
+    "platformdirs": {"facauth.defaults"},
 }
 # What the command line and the server may import of ours, beside their own room.
 FRONT = {
@@ -60,7 +60,7 @@ FRONT = {
     "errors",
     "evidence",
     "pipeline",
-    "places",
+    "defaults",
     "records",
     "settings",
     "structs",

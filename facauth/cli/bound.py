@@ -14,8 +14,8 @@ from facauth.cli.passphrase import Passphrase
 from facauth.cli.settings_file import configuration
 from facauth.cli.spinner import spinning
 from facauth.cli.wrong import near_names
+from facauth.defaults import default_key_file, default_store, weight_memory
 from facauth.errors import Conflict
-from facauth.places import default_key_file, default_store, weight_memory
 
 if TYPE_CHECKING:
     from facauth.admin import KeyAccess, Store

@@ -14,8 +14,8 @@ from facauth.cli.measuring import encoded_photos
 from facauth.cli.options import CacheFile, Call, Groups, Jobs, named
 from facauth.cli.output import answering
 from facauth.cli.tables import lines
+from facauth.defaults import local_calibration
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.places import local_calibration
 
 if TYPE_CHECKING:
     from facauth.decision.calibration import InForce

@@ -10,8 +10,8 @@ from facauth.cli.options import Call, Fmr, Policy
 from facauth.cli.output import answering
 from facauth.cli.settings_file import Configuration, configuration
 from facauth.cli.tables import lines
+from facauth.defaults import config_file, default_key_file
 from facauth.errors import ExitCode, shown
-from facauth.places import config_file, default_key_file
 
 
 def doctor(call: Call, fmr: Fmr = None, policy: Policy = None) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from typer import BadParameter
 
 from facauth.cli.options import named
+from facauth.defaults import config_file
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
-from facauth.places import config_file
 
 if TYPE_CHECKING:
     from facauth.settings import SpoofPolicy

@@ -1,4 +1,4 @@
-"""Where files are that no option names: in the platform's folders of this user."""
+"""The default places of files: in the platform's folders of this user."""
 
 from __future__ import annotations
 
