@@ -116,6 +116,11 @@ def require_taken(challenge: Challenge | None) -> Challenge:
     return challenge
 
 
+NO_CLIP = Reason(
+    NOT_FOLLOWED.code, "a photo cannot answer a challenge", "give the clip of the movements"
+)
+
+
 def basis_of(poses: Sequence[Pose], asked: Challenge | None) -> Basis:
     """On what a sign-in rests. Raises UnusableImage unless a challenge that was given is met."""
     from facauth.structs import Basis

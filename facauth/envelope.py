@@ -52,12 +52,13 @@ class Answer:
 
 
 def looked_at(evidence: Evidence) -> list[str]:
-    """Notes on a photo that was turned, or that shows several faces."""
+    """Notes on a photo or clip that was turned, or that shows several faces."""
     seen, quality, notes = evidence.sighting, evidence.quality, []
+    what = "clip" if evidence.clip else "photo"
     if seen is not None and seen.turned_deg:
-        notes.append(f"the photo was turned by {seen.turned_deg} degrees to find the face")
+        notes.append(f"the {what} was turned by {seen.turned_deg} degrees to find the face")
     if quality is not None and quality.faces > 1:
-        notes.append(f"the photo shows {quality.faces} faces; only the dominant one counts")
+        notes.append(f"the {what} shows {quality.faces} faces; only the dominant one counts")
     return notes
 
 
