@@ -343,18 +343,18 @@ PARTS: dict[str, Callable[[], str]] = {
 def main(arguments: list[str]) -> int:
     """Write the pages, or say which ones are not as they should be."""
     os.environ["COLUMNS"] = str(COLUMNS)
-    old = [page for page in pages() if generated(page.read_text()) != page.read_text()]
-    for page in old:
-        print(page.relative_to(DOCS.parent))
-        if "--check" not in arguments:
-            page.write_text(generated(page.read_text()))
-    stale = [
+    stale = [  # first: the help takes a command's first sentence from completion.json
         file for file, make in FILES.items() if not file.exists() or file.read_text() != make()
     ]
     for file in stale:
         print(file.relative_to(DOCS.parent))
         if "--check" not in arguments:
             file.write_text(FILES[file]())
+    old = [page for page in pages() if generated(page.read_text()) != page.read_text()]
+    for page in old:
+        print(page.relative_to(DOCS.parent))
+        if "--check" not in arguments:
+            page.write_text(generated(page.read_text()))
     return int(bool(old or stale) and "--check" in arguments)
 
 
