@@ -18,8 +18,8 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,23 +104,24 @@ def command_line() -> str:
 
 def limits() -> str:
     """Every number of settings.py, a table for each kind; docs/limits.json says what it means."""
-    kinds: dict[type, dict[str, Any]] = {}
+    kinds: dict[Any, dict[str, Any]] = {}
     for name, value in vars(settings).items():
-        if is_dataclass(value) and not isinstance(value, type):
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
             kinds.setdefault(type(value), {})[name] = value
-    kinds[WebLimits] = {"the server": WebLimits()}
-    return "\n\n".join(_limits(kind, values) for kind, values in kinds.items())
+    tables = [_limits(kind, kind._fields, values) for kind, values in kinds.items()]
+    of_web = tuple(each.name for each in fields(WebLimits))
+    return "\n\n".join([*tables, _limits(WebLimits, of_web, {"the server": WebLimits()})])
 
 
-def _limits(kind: type, values: dict[str, Any]) -> str:
+def _limits(kind: type, names: Sequence[str], values: dict[str, Any]) -> str:
     meaning = json.loads((DOCS / "limits.json").read_text())[kind.__name__]
     rows = [
-        f"| `{each.name}` | {meaning[each.name]} | "
-        + " | ".join(_shown(getattr(v, each.name)) for v in values.values())
-        for each in fields(kind)
+        f"| `{name}` | {meaning[name]} | "
+        + " | ".join(_shown(getattr(each, name)) for each in values.values())
+        for name in names
     ]
-    names = " | ".join(f"`{name}`" if name.isupper() else name for name in values)
-    head = f"| limit | meaning | {names} |"
+    columns = " | ".join(f"`{name}`" if name.isupper() else name for name in values)
+    head = f"| limit | meaning | {columns} |"
     lines = [head, "|---" * (len(values) + 2) + "|", *(f"{row} |" for row in rows)]
     return f"## {meaning['title']}\n\n{meaning['about']}\n\n" + "\n".join(lines)
 

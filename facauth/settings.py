@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from facauth.errors import Reason, UsageProblem
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLimits:
+class ImageLimits(NamedTuple):
     """Limits of image files, checked before decoding."""
 
     max_bytes: int = 64 * 2**20  # larger than any camera's JPEG or HEIC
@@ -28,8 +27,7 @@ class ImageLimits:
     max_profile_bytes: int = 4 * 2**20  # colour profiles of presses have 3 MB; more is ignored
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionLimits:
+class DetectionLimits(NamedTuple):
     """YuNet's working point."""
 
     max_side_px: int = 640  # more finds nothing more (measured on 25 full-frame photos)
@@ -51,8 +49,7 @@ class DetectionLimits:
     max_blurred_ratio: float = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class QualityLimits:
+class QualityLimits(NamedTuple):
     """A face passes a `min_` at or above it and a `max_` at or below it; see structs.Quality."""
 
     min_inter_eye_distance_px: float
@@ -66,8 +63,7 @@ class QualityLimits:
     min_face_inside: float
 
 
-@dataclass(frozen=True, slots=True)
-class LivenessLimits:
+class LivenessLimits(NamedTuple):
     """The conditions outside of which the liveness networks cannot judge.
 
     Size, sharpness and noise are those below which sign-in refuses anyway: the fine-tuned layers
@@ -81,8 +77,7 @@ class LivenessLimits:
     min_chroma: float = 5.0  # as in Quality, 0-255; nearly every grey photo looks like an attack
 
 
-@dataclass(frozen=True, slots=True)
-class SpoofPolicy:
+class SpoofPolicy(NamedTuple):
     """Which live scores pass, and whether a photo may leave one doubt; see spoof.verdict."""
 
     name: str
@@ -93,8 +88,7 @@ class SpoofPolicy:
     challenge_required: bool = False  # a photo, or a clip without a challenge, is refused
 
 
-@dataclass(frozen=True, slots=True)
-class ClipLimits:
+class ClipLimits(NamedTuple):
     """Limits of clips, and how the frames decide together (measurements, Clips)."""
 
     max_bytes: int = 64 * 2**20
@@ -117,8 +111,7 @@ class ClipLimits:
     min_link: float = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class ChallengeRules:
+class ChallengeRules(NamedTuple):
     """The prompts of a challenge, and when a movement counts as made (measurements, Challenge)."""
 
     start_s: tuple[float, float] = (0.8, 1.4)  # the first prompt comes within
@@ -140,8 +133,7 @@ class ChallengeRules:
     max_rest_nearer: float = 1.15
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayLimits:
+class ReplayLimits(NamedTuple):
     """When a photo is the enrolled picture again; see plane.Plane and replay.verdict_on.
 
     benchmarks/replay.py prints what they do, on photos they were set with and on held out ones.
@@ -168,8 +160,7 @@ class ReplayLimits:
     min_pairs: int = 80  # of frame and face; other photos 76
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptLimits:
+class AttemptLimits(NamedTuple):
     """Failures in a row before a delay, and before a stop: SP 800-63B-4, 3.2.3.3."""
 
     max_failures: int  # from here on each further try has to wait
@@ -181,8 +172,7 @@ class AttemptLimits:
     trying_s: float = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(NamedTuple):
     """The error rates that thresholds are made from; lower is stricter."""
 
     verify_fmr: float = 1e-4  # sign-in --as: a stranger passes for the named person (SP 800-63B-4)
@@ -193,8 +183,7 @@ class Rates:
     max_asked: float = 0.1  # of a sign-in; higher ones were not measured
 
 
-@dataclass(frozen=True, slots=True)
-class LearningRules:
+class LearningRules(NamedTuple):
     """The photos that sign-in --learn may add to a person, and how long they stay."""
 
     max_templates: int = 2  # with one registered photo the three that compare well (measurements)
@@ -202,8 +191,7 @@ class LearningRules:
     stricter: float = 100.0  # the sign-in's false match rate (verify_fmr at most) over learning's
 
 
-@dataclass(frozen=True, slots=True)
-class CalibrationSource:
+class CalibrationSource(NamedTuple):
     """The photos that false match rates were measured on, and the threshold of the usual rate."""
 
     name: str
@@ -226,7 +214,7 @@ CHALLENGE = ChallengeRules()
 DEFAULT = SpoofPolicy("default", 0.1, 0.6, sure_live_score=0.7, accept_doubt=True)
 STRICT = SpoofPolicy("strict", 0.1, 0.6, sure_live_score=0.7, accept_doubt=False)
 LENIENT = SpoofPolicy("lenient", 0.1, 0.3, sure_live_score=0.7, accept_doubt=True)
-CAMERA = replace(DEFAULT, name="camera", challenge_required=True)
+CAMERA = DEFAULT._replace(name="camera", challenge_required=True)
 POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
 REPLAY = ReplayLimits()
 RATES = Rates()

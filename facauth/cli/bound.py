@@ -142,4 +142,4 @@ def policy_of(given: PolicyName | None) -> SpoofPolicy:
 
     found = configuration()
     policy = POLICIES[given] if given else found.spoof_policy or DEFAULT
-    return replace(policy, challenge_required=policy.challenge_required or found.camera is True)
+    return policy._replace(challenge_required=policy.challenge_required or found.camera is True)
