@@ -24,9 +24,10 @@ import numpy as np
 
 from facauth.networks import WEIGHTS, Checked, Networks, opencv
 from facauth.pipeline import register, sign_in
+from facauth.records import PersonName
 from facauth.settings import DEFAULT
 from facauth.store.store import Store
-from facauth.structs import EnrolmentTerms, PersonName, Terms
+from facauth.structs import EnrolmentTerms, Terms
 from facauth.system import System, bind
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"

@@ -46,7 +46,8 @@ def walk(command):
         yield [max(each.opts, key=len) for each in command.params if each.opts[0][0] == "-"]
     for inner in getattr(command, "commands", {}).values():
         yield from walk(inner)
-print(json.dumps(list(walk(typer.main.get_command(app)))[1:]))
+root = app if hasattr(app, "commands") else typer.main.get_command(app)
+print(json.dumps(list(walk(root))[1:]))
 """
 
 

@@ -24,10 +24,10 @@ import numpy as np
 
 from facauth.errors import FacauthError, NoMatch, Reason
 from facauth.networks import Checked, Networks
+from facauth.records import PersonName
 from facauth.store.keys import KeyAccess
 from facauth.store.sealing import Template
 from facauth.store.store import Store
-from facauth.structs import PersonName
 from facauth.transfer.document import PersonCopy, Photo, write
 
 AT = "2026-01-01T00:00:00+00:00"

@@ -59,6 +59,7 @@ from facauth.decision.match import compare
 from facauth.errors import Attack, FacauthError, NoMatch, Reason, SetupProblem
 from facauth.faces.footage import Track
 from facauth.pipeline import register, sign_in
+from facauth.records import PersonName
 from facauth.settings import DEFAULT, LIMITS
 from facauth.spoof.signature import CaptureSignature, Part
 from facauth.store import means, rekey
@@ -76,7 +77,6 @@ from facauth.structs import (
     Face,
     Liveness,
     LiveVerdict,
-    PersonName,
     Quality,
     Replay,
     ReplayVerdict,

@@ -339,7 +339,7 @@ def ran_on(table: Sequence[Row], processes: int) -> dict[str, object]:
     return {
         "live_photos": sum(row.photos for row in groups if not row.is_attack),
         "attacks": sum(row.photos for row in groups if row.is_attack),
-        "limits": {**asdict(DEFAULT), **asdict(LIVENESS)},
+        "limits": DEFAULT._asdict() | LIVENESS._asdict(),
         "intervals": INTERVAL,
         "seed": SEED,
         "python": platform.python_version(),

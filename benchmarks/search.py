@@ -41,11 +41,12 @@ from numpy.typing import NDArray
 from facauth.decision.calibration import shipped
 from facauth.decision.match import Crowd, Gallery, compare
 from facauth.networks import Checked, Networks
+from facauth.records import PersonName
 from facauth.store import rekey
 from facauth.store.keys import KeyAccess, KeyKind
 from facauth.store.sealing import SealedPerson, Template, new_key, seal_template, wrap_key
 from facauth.store.store import Store
-from facauth.structs import Encoding, PersonName
+from facauth.structs import Encoding
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 ENROLLED, PROBE = SAMPLES / "obama_2009.jpg", SAMPLES / "obama_2012.jpg"

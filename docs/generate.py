@@ -18,13 +18,11 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import typer.main
 
 from facauth import __version__, cli, settings
 from facauth.store.keys import KeyAccess
@@ -93,7 +91,7 @@ def help_of(*command: str) -> str:
 
 def command_line() -> str:
     """Every help text under a heading of its own."""
-    every = [(), *commands(typer.main.get_group(cli.app).commands)]
+    every = [(), *commands(cli.app.commands)]
     return "\n\n".join(
         f"## {' '.join(['facauth', *words])}\n\n```console\n"
         f"$ {' '.join(['facauth', *words, '--help'])}\n{help_of(*words)}\n```"
@@ -106,23 +104,24 @@ def command_line() -> str:
 
 def limits() -> str:
     """Every number of settings.py, a table for each kind; docs/limits.json says what it means."""
-    kinds: dict[type, dict[str, Any]] = {}
+    kinds: dict[Any, dict[str, Any]] = {}
     for name, value in vars(settings).items():
-        if is_dataclass(value) and not isinstance(value, type):
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
             kinds.setdefault(type(value), {})[name] = value
-    kinds[WebLimits] = {"the server": WebLimits()}
-    return "\n\n".join(_limits(kind, values) for kind, values in kinds.items())
+    tables = [_limits(kind, kind._fields, values) for kind, values in kinds.items()]
+    of_web = tuple(each.name for each in fields(WebLimits))
+    return "\n\n".join([*tables, _limits(WebLimits, of_web, {"the server": WebLimits()})])
 
 
-def _limits(kind: type, values: dict[str, Any]) -> str:
+def _limits(kind: type, names: Sequence[str], values: dict[str, Any]) -> str:
     meaning = json.loads((DOCS / "limits.json").read_text())[kind.__name__]
     rows = [
-        f"| `{each.name}` | {meaning[each.name]} | "
-        + " | ".join(_shown(getattr(v, each.name)) for v in values.values())
-        for each in fields(kind)
+        f"| `{name}` | {meaning[name]} | "
+        + " | ".join(_shown(getattr(each, name)) for each in values.values())
+        for name in names
     ]
-    names = " | ".join(f"`{name}`" if name.isupper() else name for name in values)
-    head = f"| limit | meaning | {names} |"
+    columns = " | ".join(f"`{name}`" if name.isupper() else name for name in values)
+    head = f"| limit | meaning | {columns} |"
     lines = [head, "|---" * (len(values) + 2) + "|", *(f"{row} |" for row in rows)]
     return f"## {meaning['title']}\n\n{meaning['about']}\n\n" + "\n".join(lines)
 
@@ -227,7 +226,7 @@ def _kind(param: Any) -> list[str] | None:
 
 def completion() -> str:
     """The tree of commands that facauth/completing.py reads."""
-    root = typer.main.get_group(cli.app)
+    root = cli.program()
     tree: dict[str, Any] = {}
     for words in [(), *commands(root.commands)]:
         command: Any = root
@@ -268,7 +267,7 @@ def _sentence(command: Any) -> str:
 
 def manual() -> str:
     """facauth(1), in man's own macros."""
-    root = typer.main.get_group(cli.app)
+    root = cli.program()
     lines = [
         f'.TH FACAUTH 1 "" "facauth {__version__}" "User Commands"',
         ".SH NAME",
@@ -345,18 +344,18 @@ PARTS: dict[str, Callable[[], str]] = {
 def main(arguments: list[str]) -> int:
     """Write the pages, or say which ones are not as they should be."""
     os.environ["COLUMNS"] = str(COLUMNS)
-    old = [page for page in pages() if generated(page.read_text()) != page.read_text()]
-    for page in old:
-        print(page.relative_to(DOCS.parent))
-        if "--check" not in arguments:
-            page.write_text(generated(page.read_text()))
-    stale = [
+    stale = [  # first: the help takes a command's first sentence from completion.json
         file for file, make in FILES.items() if not file.exists() or file.read_text() != make()
     ]
     for file in stale:
         print(file.relative_to(DOCS.parent))
         if "--check" not in arguments:
             file.write_text(FILES[file]())
+    old = [page for page in pages() if generated(page.read_text()) != page.read_text()]
+    for page in old:
+        print(page.relative_to(DOCS.parent))
+        if "--check" not in arguments:
+            page.write_text(generated(page.read_text()))
     return int(bool(old or stale) and "--check" in arguments)
 
 

@@ -16,6 +16,7 @@ from facauth.errors import Conflict, Reason, SetupProblem, UsageProblem, shown
 from facauth.names import looks
 from facauth.networks import Checked, Networks
 from facauth.places import Place, file_of
+from facauth.records import LogState, PersonName, PersonRecord, PersonRow, Restored, Unlocked
 from facauth.store.faults import unfit
 from facauth.store.keys import NO_KEYS
 from facauth.store.keys import KeyAccess as KeyAccess
@@ -28,14 +29,6 @@ from facauth.store.person import unknown
 from facauth.store.sqlite.exposure import fault_of as fault_of
 from facauth.store.store import Store as Store
 from facauth.store.store import exists as exists
-from facauth.structs import (
-    LogState,
-    PersonName,
-    PersonRecord,
-    PersonRow,
-    Restored,
-    Unlocked,
-)
 
 if TYPE_CHECKING:
     from facauth.spoof.signature import CaptureSignature as CaptureSignature

@@ -19,20 +19,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from facauth import admin
+from facauth.defaults import default_key_file, default_store, weight_memory
 from facauth.errors import Reason, UsageProblem, shown
 from facauth.places import place_of
-from facauth.settings import (
-    CAMERA,
-    DEFAULT,
-    LENIENT,
-    STRICT,
-    SpoofPolicy,
-    asked_rate,
-    default_key_file,
-    default_store,
-    weight_memory,
-)
-from facauth.structs import Consent, EnrolmentTerms, PersonName, PersonRow, Terms
+from facauth.records import Consent, PersonName, PersonRow
+from facauth.settings import DEFAULT, POLICIES, SpoofPolicy, asked_rate
+from facauth.structs import EnrolmentTerms, Terms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +41,6 @@ if TYPE_CHECKING:
     Photo = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
 UNNAMED = "photo "  # begins the name of a photo that is no path
-POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
 
 
 class Facauth:

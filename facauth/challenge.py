@@ -13,16 +13,14 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import pairwise, permutations
 from secrets import SystemRandom, token_urlsafe
-from statistics import median
 from typing import TYPE_CHECKING, Self
 
 from facauth.errors import Reason, UnusableImage
 from facauth.settings import CHALLENGE
-from facauth.structs import Basis
 
 if TYPE_CHECKING:
     from facauth.settings import ChallengeRules, SpoofPolicy
-    from facauth.structs import Pose
+    from facauth.structs import Basis, Pose
 
 
 class Action(StrEnum):
@@ -118,8 +116,15 @@ def require_taken(challenge: Challenge | None) -> Challenge:
     return challenge
 
 
+NO_CLIP = Reason(
+    NOT_FOLLOWED.code, "a photo cannot answer a challenge", "give the clip of the movements"
+)
+
+
 def basis_of(poses: Sequence[Pose], asked: Challenge | None) -> Basis:
     """On what a sign-in rests. Raises UnusableImage unless a challenge that was given is met."""
+    from facauth.structs import Basis
+
     if asked is None:
         return Basis.CLIP if len(poses) > 1 else Basis.STILL
     if not followed(poses, asked):
@@ -129,6 +134,8 @@ def basis_of(poses: Sequence[Pose], asked: Challenge | None) -> Basis:
 
 def require_basis(basis: Basis, policy: SpoofPolicy) -> None:
     """Raises UnusableImage if the policy asks for a challenge and there was none."""
+    from facauth.structs import Basis
+
     if policy.challenge_required and basis is not Basis.CHALLENGE:
         raise UnusableImage(MISSING)
 
@@ -170,6 +177,8 @@ class _Rest:
     @classmethod
     def of(cls, poses: Sequence[Pose]) -> Self:
         """The median of each number."""
+        from statistics import median
+
         return cls(
             median(pose.yaw_deg for pose in poses),
             median(pose.nose_drop for pose in poses),

@@ -71,6 +71,12 @@ class Typed:
         return kinds[last] if kinds and (many or self.arguments < len(kinds)) else None
 
 
+def commands_of(group: str) -> dict[str, str]:
+    """The commands of a group, each with the first sentence of its help; "": of the program."""
+    found: dict[str, str] = json.loads(TREE.read_bytes())[group]["commands"]
+    return found
+
+
 def candidates(words: Sequence[str]) -> Iterator[Candidate]:
     """What the last word may become."""
     typed, word = Typed(json.loads(TREE.read_bytes())), words[-1] if words else ""
@@ -126,9 +132,9 @@ def _path(store: str | None) -> Path:
     """As for a command: flag, environment, settings file, default."""
     import os
 
+    from facauth.defaults import config_file, default_store
     from facauth.files import read_trusted
     from facauth.places import place_of
-    from facauth.settings import config_file, default_store
 
     named = store or os.environ.get("FACAUTH_STORE")
     settings = config_file()

@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 from facauth import pipeline
 from facauth.errors import ExitCode, FacauthError
 from facauth.networks import Checked, Networks
+from facauth.records import PersonName
 from facauth.samples import sample
 from facauth.settings import DEFAULT
 from facauth.store.store import Store
-from facauth.structs import EnrolmentTerms, PersonName, Terms
+from facauth.structs import EnrolmentTerms, Terms
 from facauth.system import System, bind
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facauth.errors import ExitCode, FacauthError, LockedOut, Reason
 from facauth.evidence import Evidence, evidence_of
-from facauth.structs import Liveness, LiveVerdict, Match, Quality, Replay
+
+if TYPE_CHECKING:
+    from facauth.structs import Liveness, Match, Quality, Replay
 
 SCHEMA = "facauth/1"
 
@@ -50,12 +52,13 @@ class Answer:
 
 
 def looked_at(evidence: Evidence) -> list[str]:
-    """Notes on a photo that was turned, or that shows several faces."""
+    """Notes on a photo or clip that was turned, or that shows several faces."""
     seen, quality, notes = evidence.sighting, evidence.quality, []
+    what = "clip" if evidence.clip else "photo"
     if seen is not None and seen.turned_deg:
-        notes.append(f"the photo was turned by {seen.turned_deg} degrees to find the face")
+        notes.append(f"the {what} was turned by {seen.turned_deg} degrees to find the face")
     if quality is not None and quality.faces > 1:
-        notes.append(f"the photo shows {quality.faces} faces; only the dominant one counts")
+        notes.append(f"the {what} shows {quality.faces} faces; only the dominant one counts")
     return notes
 
 
@@ -96,6 +99,8 @@ def envelope(answer: Answer) -> dict[str, Any]:
 
 def not_live(liveness: Liveness | None) -> bool:
     """Whether the photo was not judged live; the envelope then hides the match."""
+    from facauth.structs import LiveVerdict
+
     return liveness is not None and liveness.verdict is not LiveVerdict.LIVE
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 class Evidence:
     """The findings; None for a stage that did not run."""
 
+    clip: bool = False
     frames: int = 0  # that were judged
     basis: Basis | None = None
     sighting: Sighting | None = field(default=None, repr=False)  # of a clip, its best frame

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from facauth.challenge import Challenge
     from facauth.decision.calibration import Calibration
     from facauth.errors import FacauthError
+    from facauth.records import PersonName, PersonRow
     from facauth.settings import QualityLimits, SpoofPolicy
     from facauth.stages import Look, Stages
-    from facauth.structs import Encoding, EnrolmentTerms, Liveness, PersonName, PersonRow, Terms
+    from facauth.structs import Encoding, EnrolmentTerms, Liveness, Terms
     from facauth.system import System
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from facauth.errors import FacauthError, Reason, UsageProblem, image_name, shown
 from facauth.faces.folder import is_folder, is_photo, photos_below
 from facauth.files import read_bounded, write_private
+from facauth.records import Consent, PersonName
 from facauth.settings import IMAGE
-from facauth.structs import Consent, PersonName
 
 LAYOUT = "make NAME.jpg or NAME/*.jpg for each person"
 COLUMNS = "give the columns name and file and, if wanted, consent and purpose"

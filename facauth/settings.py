@@ -1,19 +1,16 @@
-"""Every number that can change a decision, with unit, direction and source; and default paths.
+"""Every number that can change a decision, with unit, direction and source.
 
 "measurements" is docs/measurements.md, whose sections show what a number rests on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import NamedTuple
 
-from facauth.errors import Reason, SetupProblem, UsageProblem
+from facauth.errors import Reason, UsageProblem
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLimits:
+class ImageLimits(NamedTuple):
     """Limits of image files, checked before decoding."""
 
     max_bytes: int = 64 * 2**20  # larger than any camera's JPEG or HEIC
@@ -30,8 +27,7 @@ class ImageLimits:
     max_profile_bytes: int = 4 * 2**20  # colour profiles of presses have 3 MB; more is ignored
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionLimits:
+class DetectionLimits(NamedTuple):
     """YuNet's working point."""
 
     max_side_px: int = 640  # more finds nothing more (measured on 25 full-frame photos)
@@ -53,8 +49,7 @@ class DetectionLimits:
     max_blurred_ratio: float = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class QualityLimits:
+class QualityLimits(NamedTuple):
     """A face passes a `min_` at or above it and a `max_` at or below it; see structs.Quality."""
 
     min_inter_eye_distance_px: float
@@ -68,8 +63,7 @@ class QualityLimits:
     min_face_inside: float
 
 
-@dataclass(frozen=True, slots=True)
-class LivenessLimits:
+class LivenessLimits(NamedTuple):
     """The conditions outside of which the liveness networks cannot judge.
 
     Size, sharpness and noise are those below which sign-in refuses anyway: the fine-tuned layers
@@ -83,8 +77,7 @@ class LivenessLimits:
     min_chroma: float = 5.0  # as in Quality, 0-255; nearly every grey photo looks like an attack
 
 
-@dataclass(frozen=True, slots=True)
-class SpoofPolicy:
+class SpoofPolicy(NamedTuple):
     """Which live scores pass, and whether a photo may leave one doubt; see spoof.verdict."""
 
     name: str
@@ -95,8 +88,7 @@ class SpoofPolicy:
     challenge_required: bool = False  # a photo, or a clip without a challenge, is refused
 
 
-@dataclass(frozen=True, slots=True)
-class ClipLimits:
+class ClipLimits(NamedTuple):
     """Limits of clips, and how the frames decide together (measurements, Clips)."""
 
     max_bytes: int = 64 * 2**20
@@ -119,8 +111,7 @@ class ClipLimits:
     min_link: float = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class ChallengeRules:
+class ChallengeRules(NamedTuple):
     """The prompts of a challenge, and when a movement counts as made (measurements, Challenge)."""
 
     start_s: tuple[float, float] = (0.8, 1.4)  # the first prompt comes within
@@ -142,8 +133,7 @@ class ChallengeRules:
     max_rest_nearer: float = 1.15
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayLimits:
+class ReplayLimits(NamedTuple):
     """When a photo is the enrolled picture again; see plane.Plane and replay.verdict_on.
 
     benchmarks/replay.py prints what they do, on photos they were set with and on held out ones.
@@ -170,8 +160,7 @@ class ReplayLimits:
     min_pairs: int = 80  # of frame and face; other photos 76
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptLimits:
+class AttemptLimits(NamedTuple):
     """Failures in a row before a delay, and before a stop: SP 800-63B-4, 3.2.3.3."""
 
     max_failures: int  # from here on each further try has to wait
@@ -183,8 +172,7 @@ class AttemptLimits:
     trying_s: float = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(NamedTuple):
     """The error rates that thresholds are made from; lower is stricter."""
 
     verify_fmr: float = 1e-4  # sign-in --as: a stranger passes for the named person (SP 800-63B-4)
@@ -195,8 +183,7 @@ class Rates:
     max_asked: float = 0.1  # of a sign-in; higher ones were not measured
 
 
-@dataclass(frozen=True, slots=True)
-class LearningRules:
+class LearningRules(NamedTuple):
     """The photos that sign-in --learn may add to a person, and how long they stay."""
 
     max_templates: int = 2  # with one registered photo the three that compare well (measurements)
@@ -204,8 +191,7 @@ class LearningRules:
     stricter: float = 100.0  # the sign-in's false match rate (verify_fmr at most) over learning's
 
 
-@dataclass(frozen=True, slots=True)
-class CalibrationSource:
+class CalibrationSource(NamedTuple):
     """The photos that false match rates were measured on, and the threshold of the usual rate."""
 
     name: str
@@ -228,7 +214,8 @@ CHALLENGE = ChallengeRules()
 DEFAULT = SpoofPolicy("default", 0.1, 0.6, sure_live_score=0.7, accept_doubt=True)
 STRICT = SpoofPolicy("strict", 0.1, 0.6, sure_live_score=0.7, accept_doubt=False)
 LENIENT = SpoofPolicy("lenient", 0.1, 0.3, sure_live_score=0.7, accept_doubt=True)
-CAMERA = replace(DEFAULT, name="camera", challenge_required=True)
+CAMERA = DEFAULT._replace(name="camera", challenge_required=True)
+POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
 REPLAY = ReplayLimits()
 RATES = Rates()
 LEARNED = LearningRules()
@@ -290,66 +277,3 @@ def asked_rate(rate: float | None, *, claimed: bool) -> float:
         message = f"--fmr {rate:g} is not above 0 and at most {RATES.max_asked:g}"
         raise UsageProblem(Reason("match.impossible_rate", message, "give a rate such as 1e-4"))
     return rate
-
-
-def default_store() -> Path:
-    """The platform's folder for user data, e.g. ~/.local/share/facauth/facauth.sqlite3.
-
-    Raises SetupProblem for a user without a home.
-    """
-    from platformdirs import user_data_path
-
-    folder = _folder(user_data_path)
-    if folder is None:
-        message = "this user has no folder for data"
-        raise SetupProblem(Reason("store.no_home", message, "set HOME, or name a store"))
-    return folder / "facauth.sqlite3"
-
-
-def default_key_file() -> Path | None:
-    """The default key file: not beside the store, so that a backup does not hold both."""
-    from platformdirs import user_config_path
-
-    folder = _folder(user_config_path)
-    return folder / "facauth.key" if folder else None
-
-
-def local_calibration() -> Path | None:
-    """The file of the user's own calibration, which `facauth calibrate` writes."""
-    from platformdirs import user_config_path
-
-    folder = _folder(user_config_path)
-    return folder / "calibration.json" if folder else None
-
-
-def config_file() -> Path | None:
-    """The settings file, e.g. ~/.config/facauth/config.toml."""
-    from platformdirs import user_config_path
-
-    folder = _folder(user_config_path)
-    return folder / "config.toml" if folder else None
-
-
-def default_token_file() -> Path | None:
-    """The file of the operator's token, e.g. ~/.config/facauth/operator.token."""
-    from platformdirs import user_config_path
-
-    folder = _folder(user_config_path)
-    return folder / "operator.token" if folder else None
-
-
-def weight_memory() -> Path | None:
-    """The file that remembers intact weights (networks.Checked)."""
-    from platformdirs import user_cache_path
-
-    folder = _folder(user_cache_path)
-    return folder / "weights.json" if folder else None
-
-
-def _folder(of_user: Callable[..., Path]) -> Path | None:
-    """One of platformdirs' folders; None for a user without a home."""
-    try:
-        folder = of_user("facauth", appauthor=False)
-    except RuntimeError:
-        return None
-    return folder if folder.is_absolute() else None  # older versions take "~" for a name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from facauth.challenge import basis_of
+from facauth.challenge import NO_CLIP, basis_of
 from facauth.decision.match import Crowd, Gallery
 from facauth.errors import Reason, UnusableImage
 from facauth.evidence import Evidence, carried
@@ -121,6 +121,7 @@ class Look:
             if track is None:
                 self._frames = [self._photo(limits, self._sources[0])]
             else:
+                self.evidence.clip = True
                 self._frames = best_first(usable(track, self._subject))
         best = self._frames[0]
         found.sighting, found.quality, found.frames = best.sighting, best.quality, len(self._frames)
@@ -160,6 +161,8 @@ class Look:
         them, and that counts. Otherwise he could ask until the prompts fit a clip that he has.
         """
         track = self._film()
+        if challenge and not track:
+            raise UnusableImage(NO_CLIP)
         self.evidence.basis = basis_of(track.poses if track else (), challenge)
         return self.evidence.basis
 

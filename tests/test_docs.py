@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import typer.main
 from conftest import PATIENCE_S, ROOT, TERMINAL_COLUMNS, Facauth
 
 from facauth import settings
@@ -38,7 +37,7 @@ SOURCES = {
     if path.parent.name != "weights"
 }
 MAX_README_LINES, MAX_README_WORDS = 200, 2000
-COMMANDS = typer.main.get_group(app).commands
+COMMANDS = app.commands
 CALL = r"\s*(?:\$ )?(?:[A-Z_]+=\S* )*(?:python3? -m |\S*/)?facauth (.*)"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
 import pytest
 from conftest import Facauth
 
+from facauth.cli import COMMANDS, EVALUATE, KEY, app
+from facauth.cli.evaluate import match
+from facauth.cli.options import PolicyName
+from facauth.settings import POLICIES, RATES
+
 HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition", "matplotlib"}
+STORING = {"sqlite3", "cryptography"}
+# What a call that is wrong, or asks for help, can be answered without.
+NEEDLESS = {*HEAVY, *STORING, "rich", "multiprocessing", "statistics", "platformdirs", "tomllib"}
+NEEDLESS |= {f"facauth.{room}" for room in ("settings", "structs", "stages", "networks", "admin")}
+CALLS = [
+    *(name for rows in COMMANDS.values() for name in rows),
+    *(f"key {name}" for name in KEY),
+    *(f"evaluate {name}" for name in EVALUATE),
+]
 # Runs a command as `facauth` does, then says on stderr what was loaded.
 RUN = """
 import sys
@@ -20,7 +35,7 @@ sys.exit(code)
 
 
 def loaded(facauth: Facauth, code: str, *arguments: str) -> set[str]:
-    """The top-level modules that a fresh interpreter has after `code`."""
+    """The modules and top-level packages that a fresh interpreter has after `code`."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=facauth.here,
@@ -29,7 +44,8 @@ def loaded(facauth: Facauth, code: str, *arguments: str) -> set[str]:
         text=True,
         check=True,
     )
-    return {module.split(".")[0] for module in done.stderr.split()}
+    modules = done.stderr.splitlines()[-1].split()
+    return {*modules, *(module.split(".")[0] for module in modules)}
 
 
 @pytest.mark.parametrize("module", ["facauth", "facauth.cli", "facauth.pipeline"])
@@ -58,8 +74,62 @@ def test_a_command_without_a_photo_loads_no_heavy_library(facauth: Facauth, argu
     assert modules & HEAVY == set()
 
 
-def test_what_opens_no_store_loads_no_database(facauth: Facauth) -> None:
-    assert loaded(facauth, RUN, "sign-in", "--help") & {"sqlite3", "cryptography"} == set()
+EXITED = RUN.replace("sys.exit(code)", "assert code == {}")
+
+
+def commands_in(modules: set[str]) -> set[str]:
+    """The commands' own modules among these."""
+    functions = [row[1] for rows in (*COMMANDS.values(), KEY, EVALUATE) for row in rows.values()]
+    own = {f"facauth.cli.{function.partition('.')[0]}" for function in functions}
+    return {each.removeprefix("facauth.cli.") for each in modules & own}
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "key --help", "evaluate --help"])
+def test_the_help_of_a_group_imports_no_command(facauth: Facauth, arguments: str) -> None:
+    modules = loaded(facauth, RUN, *arguments.split())
+    assert commands_in(modules) == set()
+    assert modules & NEEDLESS == set()
+
+
+@pytest.mark.parametrize("arguments", ["", "--nope", "nope", "sign", "key", "key nope"])
+def test_a_call_without_a_command_imports_none(facauth: Facauth, arguments: str) -> None:
+    modules = loaded(facauth, EXITED.format(2), *arguments.split())
+    assert commands_in(modules) == set()
+    assert modules & NEEDLESS == set()
+
+
+@pytest.mark.parametrize("option", ["--help", "--nope"])
+@pytest.mark.parametrize("command", CALLS)
+def test_a_command_imports_no_other(facauth: Facauth, command: str, option: str) -> None:
+    """Nor what it needs only when it works."""
+    code = EXITED.format(2 if option == "--nope" else 0)
+    modules = loaded(facauth, code, *command.split(), option)
+    (own,) = commands_in(modules)
+    assert own.replace("_", "-").strip("-") == command.split()[0]
+    assert modules & NEEDLESS == set()
+
+
+def test_a_list_in_a_pipe_loads_nothing_that_draws(facauth: Facauth) -> None:
+    facauth.knows_nobody()
+    modules = loaded(facauth, RUN, "list")
+    assert "sqlite3" in modules
+    assert commands_in(modules) == {"list_"}
+    assert modules & {*HEAVY, "rich", "cryptography", "facauth.structs"} == set()
+
+
+def test_a_table_on_a_terminal_is_drawn_by_rich() -> None:
+    """Otherwise the tests above would hold of nothing."""
+    from facauth.cli.tables import table
+
+    assert table(("a", "b"), [("1", "2")])
+    assert "rich" in sys.modules
+
+
+def test_options_repeat_what_settings_say() -> None:
+    """They cannot take it from there: a wrong call is told without that module."""
+    assert {each.value for each in PolicyName} == set(POLICIES)
+    assert inspect.signature(match).parameters["at_fmr"].default == RATES.verify_fmr
+    assert list(app.commands) == [call for call in CALLS if " " not in call] + ["key", "store", "evaluate"]
 
 
 def test_a_store_that_is_not_encrypted_loads_no_cryptography(facauth: Facauth) -> None:
@@ -74,7 +144,6 @@ def test_managing_people_loads_no_heavy_library(facauth: Facauth) -> None:
 
 
 def loaded_by_refusal(facauth: Facauth, *arguments: str) -> set[str]:
-    code = RUN.replace("sys.exit(code)", "assert code == 6")
-    modules = loaded(facauth, code, *arguments)
+    modules = loaded(facauth, EXITED.format(6), *arguments)
     assert "sqlite3" in modules
     return modules

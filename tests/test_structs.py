@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facauth.errors import UsageProblem
-from facauth.structs import Encoding, LiveVerdict, PersonName, Quality
+from facauth.records import PersonName
+from facauth.structs import Encoding, LiveVerdict, Quality
 
 
 def unit() -> Encoding:

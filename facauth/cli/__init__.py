@@ -11,121 +11,85 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from facauth import __version__
-from facauth.cli import evaluate, key, output, secrecy
-from facauth.cli.backup import backup
+from facauth.cli import output, secrecy
 from facauth.cli.bound import binding
-from facauth.cli.calibrate import calibrate
-from facauth.cli.challenge import challenge
-from facauth.cli.compare import compare
-from facauth.cli.completion import completion
-from facauth.cli.copy_ import copy
-from facauth.cli.demo import demo
-from facauth.cli.doctor import doctor
-from facauth.cli.enrol import enrol
-from facauth.cli.export import export
-from facauth.cli.identify import identify
-from facauth.cli.import_ import import_people
-from facauth.cli.list_ import list_people
-from facauth.cli.log import log
-from facauth.cli.migrate import migrate
-from facauth.cli.options import (
-    Command,
-    Debug,
-    Group,
-    Json,
-    KeyCommand,
-    KeyFile,
-    Quiet,
-    StoreCommand,
-    StorePlace,
-)
-from facauth.cli.purge import purge
-from facauth.cli.register import register
-from facauth.cli.remove import remove
-from facauth.cli.rename import rename
-from facauth.cli.restore import restore
-from facauth.cli.serve import serve
-from facauth.cli.show import show
-from facauth.cli.sign_in import sign_in
-from facauth.cli.spoof_check import spoof_check
-from facauth.cli.unlock import unlock
+from facauth.cli.commands import Command, Group, KeyCommand, Row, StoreCommand, group
+from facauth.cli.options import Debug, Json, KeyFile, Quiet, StorePlace
 from facauth.errors import ExitCode, Unwritten
 
 if TYPE_CHECKING:
     from facauth.system import Stages
 
-# Section of the help -> command -> its function, and the class for its shared options.
-COMMANDS: dict[str, dict[str, tuple[Callable[..., None], type[Command]]]] = {
+# Section of the help -> command -> the class for its shared options, and its function.
+COMMANDS: dict[str, dict[str, Row]] = {
     "Sign in": {
-        "sign-in": (sign_in, KeyCommand),
-        "challenge": (challenge, KeyCommand),
-        "spoof-check": (spoof_check, KeyCommand),
+        "sign-in": (KeyCommand, "sign_in.sign_in"),
+        "challenge": (KeyCommand, "challenge.challenge"),
+        "spoof-check": (KeyCommand, "spoof_check.spoof_check"),
     },
-    "Search": {"identify": (identify, KeyCommand), "compare": (compare, Command)},
+    "Search": {
+        "identify": (KeyCommand, "identify.identify"),
+        "compare": (Command, "compare.compare"),
+    },
     "People": {
-        "register": (register, KeyCommand),
-        "enrol": (enrol, KeyCommand),
-        "list": (list_people, StoreCommand),
-        "show": (show, StoreCommand),
-        "rename": (rename, KeyCommand),
-        "remove": (remove, KeyCommand),
-        "purge": (purge, KeyCommand),
-        "unlock": (unlock, KeyCommand),
-        "export": (export, KeyCommand),
-        "import": (import_people, KeyCommand),
+        "register": (KeyCommand, "register.register"),
+        "enrol": (KeyCommand, "enrol.enrol"),
+        "list": (StoreCommand, "list_.list_people"),
+        "show": (StoreCommand, "show.show"),
+        "rename": (KeyCommand, "rename.rename"),
+        "remove": (KeyCommand, "remove.remove"),
+        "purge": (KeyCommand, "purge.purge"),
+        "unlock": (KeyCommand, "unlock.unlock"),
+        "export": (KeyCommand, "export.export"),
+        "import": (KeyCommand, "import_.import_people"),
     },
     "Store": {
-        "log": (log, KeyCommand),
-        "key init": (key.init, KeyCommand),
-        "key rotate": (key.rotate, KeyCommand),
-        "key export": (key.export, KeyCommand),
-        "backup": (backup, StoreCommand),
-        "restore": (restore, StoreCommand),
-        "migrate": (migrate, KeyCommand),
-        "store copy": (copy, Command),
+        "log": (KeyCommand, "log.log"),
+        "backup": (StoreCommand, "backup.backup"),
+        "restore": (StoreCommand, "restore.restore"),
+        "migrate": (KeyCommand, "migrate.migrate"),
     },
     "Measure": {
-        "evaluate spoof": (evaluate.spoof, KeyCommand),
-        "evaluate replay": (evaluate.replay, Command),
-        "evaluate match": (evaluate.match, Command),
-        "calibrate": (calibrate, Command),
-        "doctor": (doctor, KeyCommand),
-        "demo": (demo, Command),
+        "calibrate": (Command, "calibrate.calibrate"),
+        "doctor": (KeyCommand, "doctor.doctor"),
+        "demo": (Command, "demo.demo"),
     },
-    "Shell": {"completion": (completion, Command)},
-    "Server": {"serve": (serve, KeyCommand)},
+    "Shell": {"completion": (Command, "completion.completion")},
+    "Server": {"serve": (KeyCommand, "serve.serve")},
 }
-GROUPS = {
-    "key": "Encrypt the store, change its key, copy its key.",
-    "store": "Move a store between a file and a database.",
-    "evaluate": "Measure facauth's error rates on your own photos.",
+KEY: dict[str, Row] = {
+    "init": (KeyCommand, "key.init"),
+    "rotate": (KeyCommand, "key.rotate"),
+    "export": (KeyCommand, "key.export"),
+}
+STORE: dict[str, Row] = {"copy": (Command, "copy_.copy")}
+EVALUATE: dict[str, Row] = {
+    "spoof": (KeyCommand, "evaluate.spoof"),
+    "replay": (Command, "evaluate.replay"),
+    "match": (Command, "evaluate.match"),
 }
 
 
-def program() -> typer.Typer:
-    """The command line with every command in its section."""
-    command_line = typer.Typer(
+def program() -> Group:
+    """The command line, with every command in its section."""
+    command_line = group(
+        options=root,
         name="facauth",
-        cls=Group,
         epilog="Exit code 0 means: authenticated, or done. Any other code: not authenticated.",
         no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
     )
-    command_line.callback()(root)
-    groups: dict[str, typer.Typer] = {}
     for section, commands in COMMANDS.items():
-        for words, (function, kind) in commands.items():
-            group, _, name = words.rpartition(" ")
-            if group and group not in groups:
-                groups[group] = typer.Typer(cls=Group, help=GROUPS[group], rich_markup_mode=None)
-                command_line.add_typer(groups[group], name=group, rich_help_panel=section)
-            if group:
-                groups[group].command(name, cls=kind)(function)
-            else:
-                command_line.command(name, cls=kind, rich_help_panel=section)(function)
+        command_line.add(section, commands)
+    key = group(name="key", help="Encrypt the store, change its key, copy its key.")
+    key.add("Commands", KEY)
+    command_line.add("Store", {"key": key})
+    store = group(name="store", help="Move a store between a file and a database.")
+    store.add("Commands", STORE)
+    command_line.add("Store", {"store": store})
+    evaluate = group(name="evaluate", help="Measure facauth's error rates on your own photos.")
+    evaluate.add("Commands", EVALUATE)
+    command_line.add("Measure", {"evaluate": evaluate})
     return command_line
 
 
@@ -200,5 +164,4 @@ def run(arguments: list[str], bind: Callable[..., Stages] | None = None) -> int:
 
 def command_of(arguments: list[str]) -> str | None:
     """The first argument that is the name of a command, or None."""
-    commands = typer.main.get_group(app).commands
-    return next((word for word in arguments if word in commands), None)
+    return next((word for word in arguments if word in app.commands), None)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from facauth.cli.options import Call, PolicyName
 from facauth.cli.passphrase import Passphrase
-from facauth.cli.settings_file import POLICIES, configuration
+from facauth.cli.settings_file import configuration
 from facauth.cli.spinner import spinning
 from facauth.cli.wrong import near_names
+from facauth.defaults import default_key_file, default_store, weight_memory
 from facauth.errors import Conflict
-from facauth.settings import DEFAULT, default_key_file, default_store, weight_memory
 
 if TYPE_CHECKING:
     from facauth.admin import KeyAccess, Store
@@ -139,6 +139,8 @@ def policy_of(given: PolicyName | None) -> SpoofPolicy:
 
     No flag lifts the setting that signing in takes a camera.
     """
+    from facauth.settings import DEFAULT, POLICIES
+
     found = configuration()
     policy = POLICIES[given] if given else found.spoof_policy or DEFAULT
-    return replace(policy, challenge_required=policy.challenge_required or found.camera is True)
+    return policy._replace(challenge_required=policy.challenge_required or found.camera is True)

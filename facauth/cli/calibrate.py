@@ -14,8 +14,8 @@ from facauth.cli.measuring import encoded_photos
 from facauth.cli.options import CacheFile, Call, Groups, Jobs, named
 from facauth.cli.output import answering
 from facauth.cli.tables import lines
+from facauth.defaults import local_calibration
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.settings import RATES, local_calibration
 
 if TYPE_CHECKING:
     from facauth.decision.calibration import InForce
@@ -148,6 +148,7 @@ def suspects_of(local: Local, encodings: Encodings) -> list[dict[str, Any]]:
 def result_lines(own: InForce, *, in_force: bool) -> list[str]:
     """The new thresholds beside the shipped ones, with their intervals."""
     from facauth.decision.calibration import shipped
+    from facauth.settings import RATES
 
     path = shown(own.path)
     state = f"in force from now on: {path}" if in_force else f"written to {path}, not in force"
@@ -188,6 +189,8 @@ def small(groups: dict[str, int]) -> list[str]:
 
 def at_verify_fmr(calibration: InForce) -> dict[str, Any]:
     """The point of single photos at the default rate of sign-in --as."""
+    from facauth.settings import RATES
+
     return next(
         point for _, point in listed_points(calibration, (1,)) if point["fmr"] == RATES.verify_fmr
     )
@@ -213,6 +216,8 @@ def doubts(suspects: list[dict[str, Any]], failed: int) -> list[str]:
 
 def show_calibration(answer: Answer, used: InForce) -> None:
     """Add the source, points, limits and file of a calibration."""
+    from facauth.settings import RATES
+
     answer.verdict = "shown"
     answer.more["calibration"] = fields(used)
     document = used.document

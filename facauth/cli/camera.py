@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from facauth.challenge import NOT_FOLLOWED, Action
+from facauth.cli.options import CAMERA
 from facauth.cli.screen import Cue, Screen, screen_for
-from facauth.errors import Reason, SetupProblem, UnusableImage, UsageProblem
+from facauth.errors import Reason, SetupProblem, UnusableImage
 from facauth.faces.camera import BLACK, Camera, is_black, opened
 from facauth.faces.footage import Footage, Frame
 from facauth.settings import ENROLMENT_QUALITY, SIGN_IN_QUALITY
@@ -36,20 +35,6 @@ CHECK_S = 5.0  # of a recording without prompts; see settings.CLIP.min_length_s
 # Eye distance over the frame's shorter side. Of eight clips of a head model (tests/moving.py) the
 # prompts were found followed in 0 at .032, 2 at .043, 3 at .057, 5 at .071, and 3 to 5 above.
 MIN_EYES = 0.05
-SOURCE = "camera"  # its name in messages and results
-
-UseCamera = Annotated[
-    bool, typer.Option("--camera", help="Look through the camera in place of IMAGE.")
-]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="DEVICE",
-        help="The camera, as a number or a path such as /dev/video2; default: 0. Means --camera.",
-        show_default=False,
-    ),
-]
 
 AHEAD = Cue("prompt", "look at the camera", fields={"action": "look_ahead"})
 CHECKING = Cue("checking", "checking")
@@ -69,16 +54,6 @@ AT_CAMERA = {
     "quality.noise": ["the picture is too noisy", "get more light"],
     "quality.face_inside": ["the face is cut off", "get your whole face into the picture"],
 }
-
-
-def device_of(given: object, *, camera: bool, device: str | None) -> str | None:
-    """The camera to open; None if images are given. Raises UsageProblem for both or neither."""
-    filming = camera or device is not None
-    if filming and given:
-        raise UsageProblem(Reason("usage", "an image and the camera are named", "choose one"))
-    if not filming and not given:
-        raise UsageProblem(Reason("usage", "neither an image nor --camera is given", "choose one"))
-    return (device or "0") if filming else None
 
 
 class Interrupted(SetupProblem):
@@ -223,9 +198,9 @@ class Conversation:
 
         if is_black(frame.pixels):
             return UnusableImage(BLACK)
-        still = pictured(self._stages, {SOURCE: frame})
+        still = pictured(self._stages, {CAMERA: frame})
         try:
-            found = pipeline.check_quality(still, SOURCE, limits, judged=judged)
+            found = pipeline.check_quality(still, CAMERA, limits, judged=judged)
         except UnusableImage as fault:
             return UnusableImage(*map(at_camera, fault.reasons))
         eyes_px = found.quality.inter_eye_distance_px if found.quality else 0.0
@@ -290,7 +265,7 @@ def photographed(
         with opened(device) as camera:
             frames = Conversation(camera, screen, stages).take(ENROLMENT_QUALITY, judged=judged)
         screen.tell(CHECKING)
-        photos = {f"{SOURCE} photo {number}": frame for number, frame in enumerate(frames, 1)}
+        photos = {f"{CAMERA} photo {number}": frame for number, frame in enumerate(frames, 1)}
         yield pictured(stages, photos), list(photos)
 
 

@@ -12,7 +12,6 @@ from facauth.cli.output import answering
 from facauth.cli.spinner import spinning
 from facauth.envelope import match_fields
 from facauth.errors import STDIN, ExitCode, Reason, UsageProblem
-from facauth.settings import asked_rate
 
 if TYPE_CHECKING:
     from facauth.search import Compared
@@ -41,6 +40,8 @@ def compare(call: Call, one: One, other: Other, fmr: Rate = None) -> None:
 
     Example: facauth compare passport.jpg visitor.jpg
     """
+    from facauth.settings import asked_rate
+
     with answering(call, "error_rate", "same_person", "fmr_interval", "as_alike_fmr") as answer:
         rate = asked_rate(rate_of(fmr), claimed=True)
         answer.more["error_rate"] = rate

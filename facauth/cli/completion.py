@@ -12,8 +12,8 @@ import typer
 
 from facauth.cli.options import Call
 from facauth.cli.output import answering
+from facauth.defaults import default_store
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
-from facauth.settings import default_store
 
 
 class Shell(StrEnum):

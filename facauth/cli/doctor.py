@@ -10,10 +10,8 @@ from facauth.cli.options import Call, Fmr, Policy
 from facauth.cli.output import answering
 from facauth.cli.settings_file import Configuration, configuration
 from facauth.cli.tables import lines
+from facauth.defaults import config_file, default_key_file
 from facauth.errors import ExitCode, shown
-from facauth.settings import RATES, asked_rate, config_file, default_key_file
-
-BY_DEFAULT = f"{RATES.verify_fmr:g} with --as, {RATES.identify_fpir:g} without"
 
 
 def doctor(call: Call, fmr: Fmr = None, policy: Policy = None) -> None:
@@ -64,12 +62,21 @@ class Setting:
     def text(self) -> str:
         """The value for people."""
         if self.key == "fmr":
-            return BY_DEFAULT if self.value is None else f"{self.value:g}"
+            return default_rates() if self.value is None else f"{self.value:g}"
         return str(self.value or "")
+
+
+def default_rates() -> str:
+    """The rates without a setting."""
+    from facauth.settings import RATES
+
+    return f"{RATES.verify_fmr:g} with --as, {RATES.identify_fpir:g} without"
 
 
 def settings_in_force(call: Call, fmr: Fmr, policy: Policy) -> Iterator[Setting]:
     """Every setting in force; raises UsageProblem for an impossible one."""
+    from facauth.settings import asked_rate
+
     file = configuration()
     rate = rate_of(fmr)
     yield Setting("store", shown(store_path(call)), origin(call, "store", file))

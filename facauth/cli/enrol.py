@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facauth.batch import in_order, jobs_for
 from facauth.cli.bound import ENCODERS, LIVENESS, policy_of, ready, stages, store_path, unlocked
 from facauth.cli.enrolment_options import (
     AcceptSpoof,
@@ -26,13 +24,14 @@ from facauth.cli.output import answering, progress
 from facauth.cli.tables import lines
 from facauth.cli.wording import counted, counted_people
 from facauth.errors import ExitCode, FacauthError, Reason, image_name, shown
-from facauth.structs import Consent, EnrolmentTerms
+from facauth.records import Consent
 
 if TYPE_CHECKING:
     from facauth.admin import Store
     from facauth.bulk import Arrivals, Candidate, Examined, Judged
     from facauth.envelope import Answer
     from facauth.roster import Roster, Unfit
+    from facauth.structs import EnrolmentTerms
     from facauth.system import System
 
 NAMED_DOUBTS = 5  # so many photos a note names
@@ -87,6 +86,7 @@ def enrol(
     Example: facauth enrol staff/ --failed failed.csv
     """
     from facauth import roster
+    from facauth.structs import EnrolmentTerms
 
     with answering(call, "people", "photos", "results") as answer:
         note_unchecked(answer, policy, accept_spoof)
@@ -176,6 +176,8 @@ def bound_store(call: Call, answer: Answer, *, dry_run: bool) -> Iterator[System
     A dry run without a store uses an empty one that is deleted afterwards.
     """
     pipeline_stages, calibration = ready()
+    from tempfile import TemporaryDirectory
+
     from facauth import admin
     from facauth.system import System
 
@@ -224,6 +226,7 @@ def examined(
     call: Call, store: Store, read: Roster, asked: EnrolmentTerms, jobs: int | None
 ) -> Iterator[Examined]:
     """What several processes find on the photos, person by person."""
+    from facauth.batch import in_order, jobs_for
     from facauth.bulk import Examine, tasks
 
     files = [file for entry in read.people for file in entry.files]

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facauth.cli import measured
 from facauth.cli.bound import ENCODERS, LIVENESS, key_access, policy_of, stages
 from facauth.cli.measuring import encoded_photos, found_on
 from facauth.cli.options import CacheFile, Call, Groups, Jobs, Plot, Policy, named
 from facauth.cli.output import answering
 from facauth.errors import ExitCode, Reason
 from facauth.explain import require_picture
-from facauth.settings import RATES
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer
@@ -148,6 +146,7 @@ def spoof(
     Example: facauth evaluate spoof photos/ --max-apcer 0.05
     """
     with answering(call, "evaluation") as answer:
+        from facauth.cli import measured
         from facauth.measure import folders, gates, plots
         from facauth.measure import spoof as pad
 
@@ -188,6 +187,7 @@ def replay(
     Example: facauth evaluate replay recaptures/ --max-apcer 0.1
     """
     with answering(call, "evaluation") as answer:
+        from facauth.cli import measured
         from facauth.measure import folders, gates
         from facauth.measure import replay as again
 
@@ -205,7 +205,7 @@ def match(
     folder: People,
     photos: Photos = 1,
     gallery: GallerySize = None,
-    at_fmr: AtFmr = RATES.verify_fmr,
+    at_fmr: AtFmr = 1e-4,
     max_fnmr: MaxFnmr = None,
     groups: Groups = None,
     count_fta: CountFta = False,

@@ -14,7 +14,7 @@ from facauth.cli.output import answering
 from facauth.cli.transferred import STREAM, export_passphrase, numbers, summary
 from facauth.cli.wording import UNREACHED
 from facauth.errors import Reason, UsageProblem
-from facauth.structs import PersonName
+from facauth.records import PersonName
 
 NameAndOut = Annotated[
     list[str],

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facauth.batch import in_order, jobs_for, photos_in
 from facauth.cli.bound import ENCODERS, bound, rate_of, stages
 from facauth.cli.options import Call, Jobs, named
 from facauth.cli.output import answering, progress
@@ -20,7 +19,6 @@ from facauth.cli.wording import counted
 from facauth.envelope import match_fields
 from facauth.errors import ExitCode, Reason, UsageProblem, image_name, shown
 from facauth.explain import png, write_privately
-from facauth.settings import asked_rate
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer
@@ -93,6 +91,9 @@ def identify(
 
     Example: facauth identify holiday/ --format csv > found.csv
     """
+    from facauth.batch import photos_in
+    from facauth.settings import asked_rate
+
     with answering(call, "error_rate", "results") as answer:
         rate = asked_rate(rate_of(fmr), claimed=False)
         answer.more["error_rate"] = rate
@@ -156,6 +157,7 @@ def searched(
     call: Call, system: System, pictures: Sequence[str], rate: float, jobs: int | None
 ) -> Iterator[Result]:
     """The result for each picture, in order; several processes find the faces."""
+    from facauth.batch import in_order, jobs_for
     from facauth.search import Known, See
 
     known = Known(system, rate)

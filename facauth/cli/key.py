@@ -17,8 +17,8 @@ from facauth.cli.bound import (
 from facauth.cli.options import Call, named
 from facauth.cli.output import answering
 from facauth.cli.passphrase import asked_passphrase
+from facauth.defaults import default_key_file
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.settings import default_key_file
 
 if TYPE_CHECKING:
     from facauth.admin import KeyAccess, KeyKind, Lock

@@ -17,7 +17,7 @@ from facauth.cli.wording import local_time
 from facauth.errors import shown
 
 if TYPE_CHECKING:
-    from facauth.structs import PersonRow
+    from facauth.records import PersonRow
 
 
 class ListFormat(StrEnum):

@@ -18,7 +18,7 @@ from facauth.cli.output import answering, complain, confirm, say, say_json
 from facauth.cli.tables import lines, on_terminal
 from facauth.cli.wording import counted, local_time
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.structs import PersonName
+from facauth.records import PersonName
 
 if TYPE_CHECKING:
     from facauth.admin import Event, Store

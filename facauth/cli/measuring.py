@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from facauth.batch import in_order, jobs_for
 from facauth.cli.output import progress
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ def found_on(
     jobs: int | None,
 ) -> Iterator[Found]:
     """The result for each photo, in order; a bar shows the progress."""
+    from facauth.batch import in_order, jobs_for
+
     processes = jobs_for([photo.path for photo in photos], jobs)
     with progress(len(photos), wanted=call.shows_progress) as advance:
         for result in in_order(make, photos, processes):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from os.path import expanduser
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, cast
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
-from facauth.errors import UsageProblem
+from facauth.errors import Reason, UsageProblem
 from facauth.places import Place, place_of
-from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT
 
 
 class Call(typer.Context):
@@ -62,84 +60,6 @@ class Call(typer.Context):
         return self.find_root().params[option]
 
 
-class Command(TyperCommand):
-    """A command that takes the program's shared options before or after its name."""
-
-    context_class = Call
-    shared: ClassVar[tuple[str, ...]] = ("as_json", "quiet", "debug")
-
-    def _shared(self, context: Any) -> list[Any]:
-        options = context.find_root().command.params
-        return [option for option in options if option.name in self.shared]
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """The command's own options, and the shared ones."""
-        return [*super().get_params(ctx), *self._shared(ctx)]
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse; an option after the command replaces the same option before it."""
-        try:
-            rest = super().parse_args(ctx, args)
-        except typer.TyperException as error:
-            if getattr(error, "ctx", ctx) is None:  # wrong.explained tells the usage by it
-                error.ctx = ctx  # type: ignore[attr-defined]
-            raise
-        root = ctx.find_root()
-        for name in {"store", "key_file"}.difference(self.shared):
-            source = root.get_parameter_source(name)
-            if source is not None and source.name == "COMMANDLINE":
-                option = f"--{name.replace('_', '-')}"
-                raise typer.BadParameter(f"{option} does not apply to {ctx.info_name}")
-        for option in self._shared(ctx):
-            value, source = ctx.params.pop(option.name), ctx.get_parameter_source(option.name)
-            if source.name == "COMMANDLINE":
-                root.params[option.name] = value
-                root.set_parameter_source(option.name, source)
-        return rest
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Describe the command's own options; list the shared ones by name."""
-        shared = self._shared(ctx)
-        for title, kind in (("Arguments", "argument"), ("Options", "option")):
-            own = [option for option in self.get_params(ctx) if option not in shared]
-            rows = [option.get_help_record(ctx) for option in own if option.param_type_name == kind]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
-        names = ", ".join(option.opts[0] for option in shared)
-        formatter.write_paragraph()
-        formatter.write_text(f"Also: {names}; see facauth --help.")
-
-
-class StoreCommand(Command):
-    """A command that works on a store and needs no key."""
-
-    shared: ClassVar[tuple[str, ...]] = ("store", *Command.shared)
-
-
-class KeyCommand(Command):
-    """A command that may need the key of an encrypted store."""
-
-    shared: ClassVar[tuple[str, ...]] = ("store", "key_file", *Command.shared)
-
-
-class Group(TyperGroup):
-    """Commands in sections, each with the first sentence of its help."""
-
-    context_class = Call
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """A section for each panel, in the order of the commands."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            title = getattr(command, "rich_help_panel", None) or "Commands"
-            sentence = (command.help or "").partition("\n\n")[0]
-            sections.setdefault(title, []).append((name, sentence.replace("\n", " ")))
-        for title, rows in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(rows)
-
-
 def named(text: str) -> Path:
     """Expand `~` and `~user` to home folders, also without a shell. Raises typer.BadParameter.
 
@@ -159,6 +79,16 @@ def placed(text: str) -> Place:
         (reason,) = refusal.reasons
         raise typer.BadParameter(f"{reason.message}; {reason.advice}") from None
     return named(text) if isinstance(place, Path) else place
+
+
+def device_of(given: object, *, camera: bool, device: str | None) -> str | None:
+    """The camera to open; None if images are given. Raises UsageProblem for both or neither."""
+    filming = camera or device is not None
+    if filming and given:
+        raise UsageProblem(Reason("usage", "an image and the camera are named", "choose one"))
+    if not filming and not given:
+        raise UsageProblem(Reason("usage", "neither an image nor --camera is given", "choose one"))
+    return (device or "0") if filming else None
 
 
 # ---- options of every command, declared at the root
@@ -194,12 +124,12 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an i
 
 
 class PolicyName(StrEnum):
-    """The spoof policies by name."""
+    """The spoof policies of settings.py by name: a wrong option is told without that module."""
 
-    STRICT = STRICT.name
-    DEFAULT = DEFAULT.name
-    LENIENT = LENIENT.name
-    CAMERA = CAMERA.name
+    STRICT = "strict"
+    DEFAULT = "default"
+    LENIENT = "lenient"
+    CAMERA = "camera"
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
@@ -207,6 +137,19 @@ Images = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[IMAGE]...", help="Photos or clips, or - for stdin.", show_default=False
+    ),
+]
+CAMERA = "camera"  # its name in messages and results
+UseCamera = Annotated[
+    bool, typer.Option("--camera", help="Look through the camera in place of IMAGE.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="The camera, as a number or a path such as /dev/video2; default: 0. Means --camera.",
+        show_default=False,
     ),
 ]
 Fmr = Annotated[

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from facauth.cli import spinner
+from facauth.cli.tables import console
 from facauth.cli.wrong import explained
 from facauth.envelope import Answer, envelope
 from facauth.errors import ExitCode, FacauthError, Reason, Unwritten, UsageProblem
@@ -206,11 +207,10 @@ def progress(total: int, *, wanted: bool) -> Iterator[Callable[[], None]]:
     if not (wanted and total > 1 and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"):
         yield lambda: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("photos", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("photos", total=total)
         yield lambda: bar.advance(task)
 

@@ -14,7 +14,7 @@ from facauth.cli.tables import lines
 from facauth.errors import shown
 
 if TYPE_CHECKING:
-    from facauth.structs import PersonRow
+    from facauth.records import PersonRow
 
 UnusedFor = Annotated[
     str,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of
-from facauth.cli.camera import Device, UseCamera, device_of, photographed
 from facauth.cli.enrolment_options import (
     AcceptSpoof,
     ConsentText,
@@ -19,12 +18,21 @@ from facauth.cli.enrolment_options import (
     Purpose,
     note_unchecked,
 )
-from facauth.cli.options import AllowDuplicate, Call, Images, Name, Policy
+from facauth.cli.options import (
+    AllowDuplicate,
+    Call,
+    Device,
+    Images,
+    Name,
+    Policy,
+    UseCamera,
+    device_of,
+)
 from facauth.cli.output import answering
 from facauth.cli.wording import counted, more_photos
 from facauth.envelope import doubted
 from facauth.errors import ExitCode, FacauthError, image_name
-from facauth.structs import Consent, EnrolmentTerms, PersonName
+from facauth.records import Consent, PersonName
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer
@@ -56,7 +64,7 @@ def register(
 
     Example: facauth register "Ada Lovelace" monday.jpg tuesday.jpg friday.jpg
     """
-    from facauth import admin
+    from facauth.structs import EnrolmentTerms
 
     with answering(call, "photos", "results") as answer:
         filming = device_of(images, camera=camera, device=device)
@@ -75,7 +83,7 @@ def register(
             photos_of(call, system, images, filming, judged=not accept_spoof) as (seen, photos),
             results_of(answer, photos),
         ):
-            from facauth import pipeline
+            from facauth import admin, pipeline
 
             done = pipeline.register(seen, person, photos, asked)
             answer.notes += admin.lookalikes(system.store, done.person)
@@ -96,6 +104,8 @@ def photos_of(
     if device is None:
         yield system, images or []
         return
+    from facauth.cli.camera import photographed
+
     with photographed(call, system.stages, device, judged=judged) as (stages, photos):
         yield dataclasses.replace(system, stages=stages), photos
 

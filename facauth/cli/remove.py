@@ -5,7 +5,7 @@ from __future__ import annotations
 from facauth.cli.bound import unlocked
 from facauth.cli.options import Call, Name, Yes
 from facauth.cli.output import answering, confirm
-from facauth.structs import PersonName
+from facauth.records import PersonName
 
 
 def remove(call: Call, name: Name, yes: Yes = False) -> None:

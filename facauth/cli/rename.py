@@ -9,7 +9,7 @@ import typer
 from facauth.cli.bound import unlocked
 from facauth.cli.options import Call
 from facauth.cli.output import answering
-from facauth.structs import PersonName
+from facauth.records import PersonName
 
 Old = Annotated[str, typer.Argument(metavar="OLD", help="The current name.", show_default=False)]
 New = Annotated[str, typer.Argument(metavar="NEW", help="The new name.", show_default=False)]

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from facauth.cli.tables import console
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.live import Live
@@ -75,9 +77,7 @@ def screen_for(*, as_json: bool, quiet: bool) -> Screen:
         return JsonLines()
     if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return Lines()
-    from rich.console import Console
-
-    return Drawn(Console(stderr=True))
+    return Drawn(console(stderr=True))
 
 
 class Lines:
@@ -128,7 +128,7 @@ class Drawn:
         self._picture: HalfBlocks | None = None
         self._ready_s = float("-inf")
         self._utf8 = console.encoding.startswith("utf")
-        self._colours = console.color_system in ("256", "truecolor") and not console.no_color
+        self._colours = console.color_system in ("256", "truecolor")
         self._cue = Cue("waiting", "")
         self._live: Live | None = None
 

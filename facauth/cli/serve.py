@@ -14,8 +14,8 @@ import typer
 from facauth.cli.bound import key_access, policy_of, rate_of, store_path
 from facauth.cli.options import Call, Fmr, Policy, named
 from facauth.cli.output import answering, complain
+from facauth.defaults import default_token_file, weight_memory
 from facauth.errors import ExitCode, Reason, SetupProblem, UsageProblem
-from facauth.settings import asked_rate, default_token_file, weight_memory
 
 if TYPE_CHECKING:
     from facauth.envelope import Answer
@@ -139,6 +139,8 @@ def serve(
 
 def prepared(fmr: float | None) -> float | None:
     """The asked rate. Raises SetupProblem, and UsageProblem for an impossible one."""
+    from facauth.settings import asked_rate
+
     require_extra()
     rate = rate_of(fmr)
     asked_rate(rate, claimed=False)

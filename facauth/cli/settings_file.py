@@ -7,17 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer import BadParameter
 
 from facauth.cli.options import named, placed
+from facauth.defaults import config_file
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
 from facauth.places import Place
-from facauth.settings import CAMERA, DEFAULT, LENIENT, STRICT, SpoofPolicy, asked_rate, config_file
 
-POLICIES = {policy.name: policy for policy in (DEFAULT, STRICT, LENIENT, CAMERA)}
+if TYPE_CHECKING:
+    from facauth.settings import SpoofPolicy
+
 CAMERAS = {"preferred": False, "required": True}
 MAX_BYTES = 2**20  # a larger file is not a settings file
 
@@ -111,7 +113,15 @@ def _place(value: Any) -> Place:
 def _rate(value: Any) -> float:
     if isinstance(value, bool | str):
         raise TypeError
+    from facauth.settings import asked_rate
+
     return asked_rate(float(value), claimed=True)
+
+
+def _policy(value: Any) -> SpoofPolicy:
+    from facauth.settings import POLICIES
+
+    return POLICIES[value]
 
 
 PATH = "give a path in quotes that begins with / or ~"
@@ -121,6 +131,6 @@ KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "key_file": (_path, PATH),
     "fmr": (_rate, "give the share of strangers that may pass, such as 1e-4"),
     "camera": (CAMERAS.__getitem__, f"give one of {', '.join(CAMERAS)}"),
-    "spoof_policy": (POLICIES.__getitem__, f"give one of {', '.join(POLICIES)}"),
+    "spoof_policy": (_policy, "give one of default, strict, lenient, camera"),
 }
 IMPOSSIBLE = (UsageProblem, BadParameter, ValueError, TypeError, KeyError, OverflowError)

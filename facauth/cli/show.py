@@ -9,7 +9,7 @@ from facauth.cli.options import Call, Name
 from facauth.cli.output import answering
 from facauth.cli.tables import lines, on_terminal
 from facauth.cli.wording import field_text, local_time
-from facauth.structs import PersonName
+from facauth.records import PersonName
 
 
 def show(call: Call, name: Name) -> None:

@@ -10,22 +10,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facauth.cli.bound import ENCODERS, LIVENESS, bound, policy_of, rate_of
-from facauth.cli.camera import SOURCE, Device, UseCamera, challenged, device_of
-from facauth.cli.options import Call, Explain, Fmr, Images, Policy
+from facauth.cli.options import (
+    CAMERA,
+    Call,
+    Device,
+    Explain,
+    Fmr,
+    Images,
+    Policy,
+    UseCamera,
+    device_of,
+)
 from facauth.cli.output import answering
-from facauth.cli.watch import watch as watch_door
 from facauth.cli.wording import counted, not_compared, rests_on
 from facauth.errors import FacauthError, Reason, UsageProblem
 from facauth.evidence import Evidence, evidence_of
 from facauth.explain import explain, require_picture
-from facauth.settings import asked_rate
-from facauth.structs import NOTHING_COMPARED, PersonName, Terms
+from facauth.records import PersonName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from facauth.admin import Store
     from facauth.envelope import Answer
+    from facauth.structs import Terms
     from facauth.system import System
 
 Claimed = Annotated[
@@ -84,6 +92,9 @@ def sign_in(
 
     Example: facauth sign-in photo.jpg --as "Ada Lovelace"
     """
+    from facauth.settings import asked_rate
+    from facauth.structs import Terms
+
     with answering(call, "error_rate", "basis", "retry_after_s", "learned") as answer:
         rate = asked_rate(rate_of(fmr), claimed=claimed is not None)
         answer.more["error_rate"] = rate
@@ -95,10 +106,14 @@ def sign_in(
             if filming is None:
                 judge(answer, system, images or [], asked, explanation)
             elif watch:
+                from facauth.cli.watch import watch as watch_door
+
                 watch_door(call, system, filming, asked, at_door, answer)
             else:
+                from facauth.cli.camera import challenged
+
                 with challenged(call, system, filming, asked) as (filmed, answering_it):
-                    judge(answer, filmed, SOURCE, answering_it, explanation)
+                    judge(answer, filmed, CAMERA, answering_it, explanation)
 
 
 def require_unasked(device: str | None, challenge: str | None) -> None:
@@ -117,7 +132,7 @@ def require_explainable(target: Path | None, images: Sequence[str] | None, *, wa
 
 def at_door(answer: Answer, system: System, asked: Terms) -> None:
     """One sign-in of --watch."""
-    judge(answer, system, SOURCE, asked, None)
+    judge(answer, system, CAMERA, asked, None)
 
 
 def judge(
@@ -129,6 +144,7 @@ def judge(
 ) -> None:
     """Sign in, and let the answer say who it is."""
     from facauth import pipeline
+    from facauth.structs import NOTHING_COMPARED
 
     with explaining_match(explanation, answer, system.store):
         done = pipeline.sign_in(system, source, asked)

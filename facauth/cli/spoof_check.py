@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facauth.batch import in_order, jobs_for, photos_in
 from facauth.cli.bound import LIVENESS, policy_of, stages, unlocked
-from facauth.cli.camera import SOURCE, Device, UseCamera, device_of, recorded
-from facauth.cli.options import Call, Explain, Jobs, Policy
+from facauth.cli.options import CAMERA, Call, Device, Explain, Jobs, Policy, UseCamera, device_of
 from facauth.cli.output import answering, progress
 from facauth.cli.tables import on_terminal, table
 from facauth.cli.wording import not_compared
@@ -21,18 +19,19 @@ from facauth.envelope import liveness_fields, looked_at, quality_fields, replay_
 from facauth.errors import ExitCode, Reason, UnusableImage, UsageProblem, image_name
 from facauth.evidence import evidence_of
 from facauth.explain import explain, require_picture
-from facauth.structs import Liveness, LiveVerdict, PersonName, Quality, Replay
+from facauth.records import PersonName
 
 if TYPE_CHECKING:
     from facauth.admin import CaptureSignature
     from facauth.envelope import Answer
     from facauth.settings import SpoofPolicy
+    from facauth.structs import Liveness, LiveVerdict, Quality, Replay
     from facauth.system import Stages
 
-VERDICT_CODES = {
-    LiveVerdict.LIVE: ExitCode.OK,
-    LiveVerdict.ATTACK: ExitCode.ATTACK,
-    LiveVerdict.CANNOT_JUDGE: ExitCode.UNUSABLE_IMAGE,
+VERDICT_CODES = {  # of structs.LiveVerdict
+    "live": ExitCode.OK,
+    "attack": ExitCode.ATTACK,
+    "cannot_judge": ExitCode.UNUSABLE_IMAGE,
 }
 # The worst of several images decides. From best to worst: live, a photo that cannot be judged, a
 # path that does not exist, an attack.
@@ -71,10 +70,13 @@ def spoof_check(
 
     Example: facauth spoof-check photo.jpg --against "Ada Lovelace"
     """
+    from facauth.batch import in_order, jobs_for, photos_in
+    from facauth.cli.camera import recorded
+
     with answering(call, "results") as answer:
         chosen = policy_of(policy)
         filming = device_of(images, camera=camera, device=device)
-        photos = photos_in(images or []) if filming is None else [SOURCE]
+        photos = photos_in(images or []) if filming is None else [CAMERA]
         require_explainable(explanation, photos, against)
         enrolled = None if against is None else signatures(call, answer, against)
         with (
@@ -157,6 +159,7 @@ class Check:
     def __call__(self, image: str) -> ImageResult:
         """The result for one image; without a usable face it cannot be judged."""
         from facauth import pipeline
+        from facauth.structs import LiveVerdict
 
         try:
             spoof = pipeline.spoof_check(self._stages, image, self._policy, self._enrolled)

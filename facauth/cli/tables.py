@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 Row = Sequence[str]
@@ -50,9 +51,15 @@ def csv_lines(rows: Sequence[Row]) -> list[str]:
     return text.getvalue().splitlines()
 
 
-def table(columns: Row, rows: Sequence[Row]) -> str:
-    """A table for a terminal, coloured unless NO_COLOR is set."""
+def console(*, stderr: bool = False) -> Console:
+    """What draws on a terminal; without colours and bold letters where NO_COLOR is set."""
     from rich.console import Console
+
+    return Console(stderr=stderr, color_system=None if os.environ.get("NO_COLOR") else "auto")
+
+
+def table(columns: Row, rows: Sequence[Row]) -> str:
+    """A table for a terminal."""
     from rich.table import Table
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
@@ -60,7 +67,7 @@ def table(columns: Row, rows: Sequence[Row]) -> str:
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*map(_plain, row))
-    return _drawn(Console(), drawn)
+    return _drawn(console(), drawn)
 
 
 def _plain(text: str) -> Any:

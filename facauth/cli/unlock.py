@@ -11,7 +11,7 @@ from facauth.cli.options import Call
 from facauth.cli.output import answering
 from facauth.cli.wording import counted
 from facauth.errors import shown
-from facauth.structs import PersonName
+from facauth.records import PersonName
 
 Locked = Annotated[
     str | None,

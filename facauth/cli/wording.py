@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from facauth.errors import shown
-from facauth.settings import FNMR_WITH_PHOTOS
-from facauth.structs import Basis
+
+if TYPE_CHECKING:
+    from facauth.structs import Basis
 
 
 def counted(number: int, one: str = "photo", several: str = "photos") -> str:
@@ -41,6 +43,8 @@ def more_photos(photos: int) -> list[str]:
     """A note on the benefit of more photos."""
     if photos not in (1, 2):
         return []
+    from facauth.settings import FNMR_WITH_PHOTOS
+
     now, then = (f"{FNMR_WITH_PHOTOS[count]:.2%}".replace("%", " %") for count in (photos, 3))
     failing = f"{then} of the person's own sign-ins fail instead of {now}"
     return [f"with three photos of different days, {failing}"]
@@ -48,6 +52,8 @@ def more_photos(photos: int) -> list[str]:
 
 def rests_on(basis: Basis | None) -> list[str]:
     """A note on a sign-in by more than a photo."""
+    from facauth.structs import Basis
+
     frames = {Basis.CLIP: "a clip without a challenge", Basis.CHALLENGE: "a challenge"}
     return [f"the sign-in rests on {frames[basis]}"] if basis in frames else []
 

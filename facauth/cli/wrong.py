@@ -12,7 +12,7 @@ from facauth.names import near
 if TYPE_CHECKING:
     import typer
 
-    from facauth.structs import PersonRow
+    from facauth.records import PersonRow
 
 # Commands and options of facauth 0.1: command, start of Typer's message, advice.
 MOVED = (

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from facauth.decision.space import AS_STORED, Space
+from facauth.defaults import local_calibration
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
 from facauth.networks import require_calibration
-from facauth.settings import RATES, local_calibration
+from facauth.settings import RATES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -132,6 +132,9 @@ def open_device(name: str) -> Device:
             _refuse("camera.wrong_device", message, "give 0 or 1")
         return _Captured(number, backend)
     path = name if number is None else f"/dev/video{number}"
+    if number is None and "/" not in name and not os.path.lexists(name):
+        message = f"{shown(name)} is neither the number nor the path of a camera"
+        _refuse("camera.wrong_device", message, _others())
     _require_camera(path)
     return _Captured(path, backend)
 

@@ -14,7 +14,7 @@ import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facauth import pipeline
@@ -64,7 +64,7 @@ def at_threshold(policy: SpoofPolicy, threshold: float | None) -> SpoofPolicy:
     """The policy of a sign-in, with one threshold and nothing unsure if one is given."""
     if threshold is None:
         return policy
-    return replace(policy, min_unsure_score=threshold, min_live_score=threshold)
+    return policy._replace(min_unsure_score=threshold, min_live_score=threshold)
 
 
 def require_enrolled(place: Place, keys: KeyAccess) -> None:

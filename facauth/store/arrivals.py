@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 
+from facauth.records import Consent, PersonName
 from facauth.store import means
 from facauth.store.engine import Writer
 from facauth.store.sealing import SealedPerson, Template, new_key, seal_template, wrap_key
 from facauth.store.vault import Vault
-from facauth.structs import Consent, PersonName
 
 
 @dataclass(frozen=True, slots=True, eq=False)

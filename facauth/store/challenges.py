@@ -16,10 +16,10 @@ from facauth.settings import CHALLENGE
 from facauth.store import limits
 
 if TYPE_CHECKING:
+    from facauth.records import PersonName
     from facauth.settings import AttemptLimits
     from facauth.store.clock import Clock
     from facauth.store.engine import Writer
-    from facauth.structs import PersonName
 
 
 def drawn(

@@ -13,13 +13,13 @@ from facauth.store.sealing import SealedPerson, new_key, seal_template, wrap_key
 
 if TYPE_CHECKING:
     from facauth.challenge import Challenge
+    from facauth.records import PersonName
     from facauth.settings import AttemptLimits
     from facauth.store.arrivals import Sealed
     from facauth.store.engine import Writer
     from facauth.store.keys import Lock
     from facauth.store.opened import Opened
     from facauth.store.vault import Vault
-    from facauth.structs import PersonName
 
 
 class Change:

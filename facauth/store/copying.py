@@ -21,9 +21,9 @@ from facauth.store.store import engine_at, exists
 
 if TYPE_CHECKING:
     from facauth.places import Place
+    from facauth.records import PersonRow
     from facauth.store.engine import Engine, Row, Writer
     from facauth.store.sealing import SealedPerson
-    from facauth.structs import PersonRow
 
 ENDS: tuple[Literal["head"], Literal["start"]] = ("head", "start")
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facauth.places import Place
+    from facauth.records import PersonRow
     from facauth.store.clock import Clock
     from facauth.store.sealing import SealedPerson, Template
-    from facauth.structs import PersonRow
 
 Row = tuple[Any, ...]
 Mark = tuple[int, bytes, bytes | None]  # entries, hash of the last of them, anchor of both

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facauth.structs import Locked
+from facauth.records import Locked
 
 if TYPE_CHECKING:
     from facauth.store.person import Person

@@ -17,7 +17,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from facauth.errors import Reason, SetupProblem, shown
-from facauth.structs import Broken
+from facauth.records import Broken
 
 if TYPE_CHECKING:
     from facauth.store.engine import Engine, Mark, Writer

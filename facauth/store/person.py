@@ -13,9 +13,9 @@ from facauth.store import limits, means
 from facauth.store.sealing import SealedPerson, Template, new_key, seal_template
 
 if TYPE_CHECKING:
+    from facauth.records import Consent, PersonName
     from facauth.store.change import Change
     from facauth.store.opened import Opened
-    from facauth.structs import Consent, PersonName
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from facauth.records import PersonRow
 from facauth.store.engine import End, Mark, Row
 from facauth.store.log import FIELDS
 from facauth.store.sealing import SealedPerson, Template
-from facauth.structs import PersonRow
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from facauth.challenge import require_taken
 from facauth.errors import FacauthError, LockedOut
 from facauth.places import Place
+from facauth.records import Broken, PersonName, PersonRow
 from facauth.settings import LIMITS
 from facauth.store import limits, log, means
 from facauth.store.attempt import Attempt, codes, worth_an_event
@@ -24,7 +25,6 @@ from facauth.store.opened import Opened, not_encrypted
 from facauth.store.person import Person
 from facauth.store.sqlite.engine import SqliteEngine
 from facauth.store.vault import Vault
-from facauth.structs import Broken, PersonName, PersonRow
 
 if TYPE_CHECKING:
     from facauth.challenge import Challenge

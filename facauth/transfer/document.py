@@ -26,6 +26,7 @@ from typing import Any, NoReturn, Self
 
 from facauth.decision.enrolment import Newcomer
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
+from facauth.records import MAX_CONSENT_CHARACTERS, Consent, PersonName, PersonRow
 from facauth.spoof.signature import CaptureSignature
 from facauth.store.arrivals import Arrival
 from facauth.store.keys import (
@@ -40,7 +41,7 @@ from facauth.store.keys import (
 )
 from facauth.store.sealing import Template
 from facauth.store.vault import SealBroken, seal, unseal
-from facauth.structs import MAX_CONSENT_CHARACTERS, Consent, Encoding, PersonName, PersonRow
+from facauth.structs import Encoding
 
 Ask = Callable[[str], str | None]  # prompt -> passphrase
 Kdf = dict[str, object]

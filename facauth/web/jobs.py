@@ -13,8 +13,9 @@ from facauth import admin, pipeline
 from facauth.envelope import Answer, doubted
 from facauth.errors import Conflict, NoMatch, Reason, UnusableImage
 from facauth.evidence import evidence_of
+from facauth.records import Consent, PersonName
 from facauth.settings import ENROLMENT_QUALITY, SIGN_IN_QUALITY
-from facauth.structs import Consent, EnrolmentTerms, PersonName, Terms
+from facauth.structs import EnrolmentTerms, Terms
 from facauth.system import System
 from facauth.web.answers import Reply, reply_to
 from facauth.web.form import Form

@@ -22,9 +22,10 @@ from facauth.decision.calibration import (
     in_force,
     shipped,
 )
+from facauth.defaults import local_calibration
 from facauth.errors import ExitCode, SetupProblem, UsageProblem
 from facauth.networks import Checked, Networks
-from facauth.settings import CALIBRATION, RATES, local_calibration
+from facauth.settings import CALIBRATION, RATES
 
 DOCUMENT: dict[str, Any] = json.loads(FILE.read_text())
 ROWS: list[dict[str, Any]] = DOCUMENT["rows"]

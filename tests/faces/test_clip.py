@@ -6,7 +6,6 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +95,7 @@ def test_what_comes_after_half_a_minute_is_not_looked_at(tmp_path: Path) -> None
 
 
 def test_a_clip_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip, "CLIP", replace(CLIP, max_decode_s=0.0))
+    monkeypatch.setattr(clip, "CLIP", CLIP._replace(max_decode_s=0.0))
     with pytest.raises(UnusableImage) as refusal:
         list(frames_in(made(tmp_path), "clip.mp4"))
     assert refusal.value.reasons[0].code == "clip.damaged"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -330,7 +329,7 @@ def test_a_face_is_what_scores_high_enough(
     detector: cv2.FaceDetectorYN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A photo that has to be turned needs a surer face than one that does not."""
-    limits = replace(DETECTION, min_score_turned=0.999)
+    limits = DETECTION._replace(min_score_turned=0.999)
     monkeypatch.setattr("facauth.faces.detect.DETECTION", limits)
     upright = sample("hopper_1984.jpg")
     assert len(sight(upright, detector).faces) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ MUTATIONS = 400  # of each seed
 def small_limit() -> Iterator[None]:
     """A mutated header may ask for the largest image allowed, which would take seconds each."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("facauth.faces.image.IMAGE", replace(IMAGE, max_pixels=250_000))
+        patch.setattr("facauth.faces.image.IMAGE", IMAGE._replace(max_pixels=250_000))
         patch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # decode sets it
         yield
 

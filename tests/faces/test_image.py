@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -493,7 +492,7 @@ def test_a_broken_profile_is_ignored(case: str, name: str) -> None:
 
 @contextmanager
 def limits(monkeypatch: pytest.MonkeyPatch, **values: int) -> Iterator[None]:
-    monkeypatch.setattr("facauth.faces.image.IMAGE", replace(IMAGE, **values))
+    monkeypatch.setattr("facauth.faces.image.IMAGE", IMAGE._replace(**values))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # decode sets it
     yield
     monkeypatch.undo()

@@ -272,7 +272,7 @@ def test_landmarks_in_one_place_are_refused(points: NDArray[Any]) -> None:
 
 # --- judging -------------------------------------------------------------------------------------
 
-JUDGED = {field.name for field in fields(QualityLimits)}
+JUDGED = set(QualityLimits._fields)
 UNJUDGED = {"head_pose_roll_deg", "centrality", "chroma", "faces"}  # shown, and judged elsewhere
 
 
@@ -316,7 +316,7 @@ def test_a_number_that_is_none_refuses(limits: QualityLimits, name: str) -> None
 
 @pytest.mark.parametrize("name", sorted(JUDGED))
 def test_a_limit_that_is_not_a_number_refuses(name: str) -> None:
-    broken = replace(SIGN_IN_QUALITY, **{name: math.nan})
+    broken = SIGN_IN_QUALITY._replace(**{name: math.nan})
     with pytest.raises(UnusableImage):
         require_quality(perfect(), broken)
 

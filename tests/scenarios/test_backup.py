@@ -22,7 +22,7 @@ import numpy as np
 from pathlib import Path
 from facauth.store.sealing import Template
 from facauth.store.store import Store
-from facauth.structs import PersonName
+from facauth.records import PersonName
 path, first, count, end = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 store = Store.open(path)
 for number in range(first, first + count):

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from plain import PLAIN
 
 from facauth.decision.calibration import FILE, in_force, shipped
+from facauth.defaults import local_calibration
 from facauth.files import read_trusted
-from facauth.settings import local_calibration
 from facauth.structs import Encoding
 
 LFW = ROOT.parent / "shared" / "data" / "lfw"

@@ -348,6 +348,7 @@ def test_who_leaves_at_the_prompts_has_failed(
     [
         ("63", "there is no camera /dev/video63; connect one, or name another with --device ("),
         ("/dev/null", "/dev/null is not a camera; name another with --device ("),
+        ("foo", "foo is neither the number nor the path of a camera; name another with --device ("),
         ("clip.avi", "clip.avi is not a camera; name another with --device ("),
     ],
 )

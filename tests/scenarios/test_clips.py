@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from conftest import SAMPLES, Facauth, Photo, tree
 from moving import REST, Head, Movement, Pixels
 
 from facauth.challenge import Action, Challenge
+from facauth.faces.quality import measure
 from facauth.store.clock import Clock, binding
 from facauth.structs import LiveVerdict
 
@@ -111,6 +113,12 @@ def test_a_clip_is_checked_without_a_store(facauth: Facauth, clip: Clip, head: H
         "clip.too_short"
         in facauth("spoof-check", clip(nodding(head, 1)), "--json", exit_code=4).codes
     )
+
+
+def test_a_note_on_a_clip_calls_it_so(facauth: Facauth, clip: Clip, head: Head) -> None:
+    facauth.bind(measure=lambda *shown: replace(measure(*shown), faces=2))
+    said = facauth("spoof-check", clip(nodding(head, 5))).stderr
+    assert said == "facauth: the clip shows 2 faces; only the dominant one counts\n"
 
 
 def test_somebody_else_in_a_clip_is_nobody(enrolled: Facauth, clip: Clip) -> None:
@@ -260,6 +268,7 @@ def test_a_photo_follows_no_prompt(enrolled: Facauth, photo: Photo) -> None:
         "sign-in", photo(OTHER_DAY), "--challenge", challenge.id, "--json", exit_code=4
     )
     assert result.codes == ["challenge.not_followed"]
+    assert result.json["reasons"][0]["message"] == "a photo cannot answer a challenge"
 
 
 Imitation = Callable[[Head, Sequence[Movement]], list[Pixels]]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
-import typer
 from conftest import Facauth, Photo
 
 from facauth.cli import app
@@ -18,13 +17,11 @@ from facauth.cli.options import named
 FIRST, AGAIN = "obama_2009.jpg", "obama_2010.jpg"
 
 
-def callbacks(group: typer.Typer) -> Iterator[Any]:
-    yield from (command.callback for command in group.registered_commands)
-    if group.registered_callback:
-        yield group.registered_callback.callback
-    for inner in group.registered_groups:
-        assert inner.typer_instance
-        yield from callbacks(inner.typer_instance)
+def callbacks(command: Any) -> Iterator[Any]:
+    if command.callback:
+        yield inspect.unwrap(command.callback)
+    for inner in getattr(command, "commands", {}).values():
+        yield from callbacks(inner)
 
 
 def paths() -> Iterator[tuple[str, Any]]:

@@ -22,12 +22,13 @@ from simulator import SAMPLES, Medium, recapture
 from facauth.decision.calibration import Calibration
 from facauth.decision.match import Gallery, compare
 from facauth.networks import Checked, Networks
+from facauth.records import PersonName
 from facauth.store.change import Change
 from facauth.store.clock import Clock, binding
 from facauth.store.person import Person
 from facauth.store.sealing import Template
 from facauth.store.store import Store
-from facauth.structs import Encoding, Match, PersonName
+from facauth.structs import Encoding, Match
 
 FIRST, AGAIN, ANOTHER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
 SHOWN = "simulated_recapture.jpg"  # shows ANOTHER

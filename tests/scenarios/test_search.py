@@ -10,7 +10,7 @@ import pytest
 from conftest import Facauth
 from tampering import encrypt
 
-from facauth.settings import default_key_file
+from facauth.defaults import default_key_file
 from facauth.store import means
 from facauth.store.keys import KeyAccess
 from facauth.store.sealing import Template

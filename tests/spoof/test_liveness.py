@@ -56,10 +56,10 @@ def sighting() -> Sighting:
 def good() -> Quality:
     """Passes every condition by far, whichever there are."""
     values: dict[str, Any] = {field.name: 0.0 for field in fields(Quality)}
-    for name in fields(LIVENESS):
-        measure = measure_of(name.name)
-        if name.name.startswith("min_") and measure in values:
-            values[measure] = getattr(LIVENESS, name.name) + 100.0
+    for name in LIVENESS._fields:
+        measure = measure_of(name)
+        if name.startswith("min_") and measure in values:
+            values[measure] = getattr(LIVENESS, name) + 100.0
     return Quality(**{**values, "faces": 1})
 
 
@@ -163,15 +163,15 @@ def test_not_a_number_is_never_live(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_limit_that_is_not_a_number_lets_nobody_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_limit = replace(DEFAULT, min_live_score=math.nan)
+    no_limit = DEFAULT._replace(min_live_score=math.nan)
     assert verdict(good(), 1.0, monkeypatch, no_limit).verdict is not LiveVerdict.LIVE
-    no_limits = replace(no_limit, min_unsure_score=math.nan)
+    no_limits = no_limit._replace(min_unsure_score=math.nan)
     assert verdict(good(), 1.0, monkeypatch, no_limits).verdict is LiveVerdict.ATTACK
-    nowhere_sure = replace(DEFAULT, sure_live_score=math.nan)
+    nowhere_sure = DEFAULT._replace(sure_live_score=math.nan)
     assert not verdict(good(), 1.0, monkeypatch, nowhere_sure).sure
 
 
-CONDITIONS = [field.name for field in fields(LIVENESS)]
+CONDITIONS = list(LIVENESS._fields)
 
 
 def measure_of(limit: str) -> str:
@@ -193,7 +193,7 @@ def test_outside_of_a_condition_it_cannot_judge(
     monkeypatch: pytest.MonkeyPatch, name: str, score: float
 ) -> None:
     out_of_reach = math.inf if name.startswith("min_") else -math.inf
-    monkeypatch.setattr(liveness, "LIVENESS", replace(LIVENESS, **{name: out_of_reach}))
+    monkeypatch.setattr(liveness, "LIVENESS", LIVENESS._replace(**{name: out_of_reach}))
     found = verdict(good(), score, monkeypatch)
     assert found.verdict is LiveVerdict.CANNOT_JUDGE
     (reason,) = found.reasons
@@ -214,7 +214,7 @@ def test_a_measure_that_is_not_a_number_meets_nothing(name: str) -> None:
 
 def test_every_condition_has_its_own_words() -> None:
     limits = {name: math.inf if name.startswith("min_") else -math.inf for name in CONDITIONS}
-    reasons = unmet(100.0, good(), replace(LIVENESS, **limits))
+    reasons = unmet(100.0, good(), LIVENESS._replace(**limits))
     assert len(reasons) == len({reason.code for reason in reasons}) == len(CONDITIONS)
     for reason in reasons:
         assert reason.message

@@ -17,6 +17,7 @@ from older import make_older
 
 from facauth.admin import remove
 from facauth.errors import SetupProblem
+from facauth.records import PersonName
 from facauth.store import rekey
 from facauth.store.keys import KeyAccess, KeyKind
 from facauth.store.limits import GRAVEST
@@ -26,7 +27,6 @@ from facauth.store.sqlite.backup import discard_backups
 from facauth.store.sqlite.database import Database
 from facauth.store.sqlite.upgrade import migrate
 from facauth.store.store import Store
-from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
 CONTRACT = "test/1"
@@ -365,7 +365,7 @@ from facauth.errors import SetupProblem
 from facauth.store.keys import KeyAccess
 from facauth.store.sealing import Template
 from facauth.store.store import Store
-from facauth.structs import PersonName
+from facauth.records import PersonName
 keys, worker = KeyAccess(default_key_file=Path(sys.argv[2])), int(sys.argv[3])
 done, refused = [], []
 for seed in range(worker, worker + 40):

@@ -16,13 +16,13 @@ from raw import database
 
 from facauth import admin
 from facauth.errors import SetupProblem
+from facauth.records import PersonName
 from facauth.store import rekey
 from facauth.store.keys import KeyAccess, KeyKind
 from facauth.store.sealing import Template
 from facauth.store.sqlite.schema import MIGRATIONS
 from facauth.store.sqlite.upgrade import migrate
 from facauth.store.store import Store
-from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
 CONTRACT = "test/1"
@@ -289,7 +289,7 @@ from facauth.store import rekey
 from facauth.store.sqlite.database import Database
 from facauth.store.keys import KeyAccess, KeyKind
 from facauth.store.store import Store
-from facauth.structs import PersonName
+from facauth.records import PersonName
 Database.empty_log = lambda self: os._exit(9)
 path = Path(sys.argv[1])
 access = KeyAccess(None, path.parent / "keys" / "key", None)

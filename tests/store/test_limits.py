@@ -6,7 +6,7 @@ import math
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,6 +28,7 @@ from facauth.errors import (
     UnusableImage,
     UsageProblem,
 )
+from facauth.records import PersonName
 from facauth.settings import LIMITS, AttemptLimits
 from facauth.store import limits
 from facauth.store.attempt import Attempt
@@ -35,7 +36,6 @@ from facauth.store.clock import Clock
 from facauth.store.limits import Tries, delay_s, passed_s, spoken, weight
 from facauth.store.sealing import Template
 from facauth.store.store import Store
-from facauth.structs import PersonName
 
 ADA, BOB = PersonName.parse("Ada"), PersonName.parse("Bob")
 PHOTO = Template(b"x" * 1024, None, accepted_spoof=False)
@@ -126,7 +126,7 @@ def test_the_delay_doubles_from_half_a_minute_to_an_hour() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "stop"), [(LIMITS, 100), (replace(LIMITS, stop_failures=50), 50)]
+    ("rules", "stop"), [(LIMITS, 100), (LIMITS._replace(stop_failures=50), 50)]
 )
 def test_at_last_there_is_a_stop(rules: AttemptLimits, stop: int) -> None:
     assert delay_s(stop - 1, rules) == 3600

@@ -18,13 +18,13 @@ from conftest import change_types
 from tampering import ENTRIES, Row, encrypt
 
 from facauth.errors import SetupProblem
+from facauth.records import Broken, PersonName
 from facauth.store.keys import KeyAccess
 from facauth.store.log import GENESIS
 from facauth.store.rekey import rotate
 from facauth.store.sqlite import schema
 from facauth.store.sqlite.upgrade import migrate
 from facauth.store.store import Store
-from facauth.structs import Broken, PersonName
 
 BOTH = pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
 

@@ -19,13 +19,14 @@ from facauth import admin
 from facauth.decision.match import Crowd, Gallery, compare, require_match
 from facauth.decision.space import Space
 from facauth.errors import FacauthError, NoMatch, SetupProblem
+from facauth.records import PersonName
 from facauth.store import means, rekey
 from facauth.store.keys import KeyAccess, KeyKind
 from facauth.store.means import BLOCK_PEOPLE, NUMBERS, SCALE, Block, Memory
 from facauth.store.sealing import Template
 from facauth.store.sqlite.database import Database
 from facauth.store.store import Store
-from facauth.structs import Encoding, Match, PersonName
+from facauth.structs import Encoding, Match
 
 CONTRACT = "test/1"
 OTHER = "test/2"

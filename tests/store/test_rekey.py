@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from facauth.errors import Conflict, FacauthError, SetupProblem
+from facauth.records import PersonName
 from facauth.store import rekey
 from facauth.store.keys import KeyAccess, KeyKind, Lock
 from facauth.store.sealing import Template
 from facauth.store.store import Store
-from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
 CONTRACT = "test/1"
@@ -158,7 +158,7 @@ from facauth.errors import FacauthError
 from facauth.store import rekey
 from facauth.store.keys import KeyAccess, KeyKind, Lock
 from facauth.store.store import Store
-from facauth.structs import PersonName
+from facauth.records import PersonName
 path = Path(sys.argv[1])
 access = KeyAccess(None, path.parent / "keys" / "key", None)
 print("ready", flush=True)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facauth.errors import SetupProblem
+from facauth.records import PersonName
 from facauth.store import rekey
 from facauth.store.change import Change
 from facauth.store.keys import KeyAccess, KeyKind
@@ -29,7 +30,6 @@ from facauth.store.sealing import (
 )
 from facauth.store.store import Store
 from facauth.store.vault import NONCE_BYTES, SealBroken, Vault
-from facauth.structs import PersonName
 
 CONTRACT = "test/1"
 PEOPLE = {"Ada": (1, 2), "Bob": (3, 4), "Eve": (5,)}

@@ -14,11 +14,11 @@ import pytest
 from raw import database
 
 from facauth.errors import Conflict, FacauthError, SetupProblem
+from facauth.records import PersonName
 from facauth.store.sealing import Template
 from facauth.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from facauth.store.sqlite.upgrade import migrate
 from facauth.store.store import Store
-from facauth.structs import PersonName
 
 CONTRACT = "test/1"
 ADA = PersonName.parse("Ada")

@@ -25,11 +25,11 @@ from older import make_older
 
 from facauth.decision.match import Gallery
 from facauth.errors import FacauthError, SetupProblem
+from facauth.records import PersonName
 from facauth.store.sealing import Template
 from facauth.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from facauth.store.sqlite.upgrade import migrate
 from facauth.store.store import Store
-from facauth.structs import PersonName
 
 TOP = Path(__file__).parents[2]
 CONTRACT = "test/1"

@@ -34,7 +34,7 @@ from facauth.store.sqlite import schema as module
 from facauth.store.sqlite.schema import MIGRATIONS
 from facauth.store.sealing import Template
 from facauth.store.store import Store
-from facauth.structs import PersonName
+from facauth.records import PersonName
 path, who = Path(sys.argv[1]), sys.argv[2]
 PHOTO = Template(b"x" * 1024, None, False)
 print("ready", flush=True)

@@ -23,6 +23,7 @@ from facauth.admin import export, import_
 from facauth.decision.calibration import Calibration
 from facauth.errors import Conflict, ExitCode, FacauthError, SetupProblem, UsageProblem
 from facauth.networks import Checked, Networks
+from facauth.records import Consent, PersonName
 from facauth.spoof.signature import CaptureSignature, Part
 from facauth.store.keys import SCRYPT_N, KeyAccess, KeyKind
 from facauth.store.rekey import encrypt
@@ -30,7 +31,6 @@ from facauth.store.sealing import Template
 from facauth.store.sqlite.database import Database
 from facauth.store.store import Store
 from facauth.store.vault import seal
-from facauth.structs import Consent, PersonName
 from facauth.system import System, bind
 from facauth.transfer import document
 from facauth.transfer.document import PersonCopy, Photo, Unsound, new_lock, read, write
