@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from facauth.places import Place
 
 LOST = ("store.lost", "does not answer: its connection was lost", "try again when it is back")
+READ_ONLY = ("store.read_only", "cannot be written", "name the server that can be written")
 RIGHTS = "give this role the rights that docs/how-to/servers.md names"
 NEW = "facauth key init creates it"
 BUSY = ("store.busy", "is held by another process", "try again")
 # SQLSTATE, or its first two characters (PostgreSQL's manual, appendix A) -> code, what, advice.
 FAULTS = {
     "08": LOST,
-    "25006": ("store.read_only", "cannot be written", "name the server that can be written"),
+    "0A000": READ_ONLY,  # BEGIN READ WRITE on a standby
+    "25006": READ_ONLY,
     "25P03": ("store.busy", "waited too long for this command", "try again"),
     "28": ("store.rights", "does not let this role in", "check the role and its password"),
     "3D000": ("store.missing", "does not exist", "create the database first"),
