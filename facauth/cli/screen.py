@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from facauth.cli.tables import console
-
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.live import Live
@@ -77,7 +75,10 @@ def screen_for(*, as_json: bool, quiet: bool) -> Screen:
         return JsonLines()
     if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return Lines()
-    return Drawn(console(stderr=True))
+    from rich.console import Console
+
+    plain = os.environ.get("NO_COLOR")  # and without bold letters
+    return Drawn(Console(stderr=True, color_system=None if plain else "auto"))
 
 
 class Lines:

@@ -134,7 +134,7 @@ def open_device(name: str) -> Device:
     path = name if number is None else f"/dev/video{number}"
     if number is None and "/" not in name and not os.path.lexists(name):
         message = f"{shown(name)} is neither the number nor the path of a camera"
-        _refuse("camera.wrong_device", message, _others())
+        _refuse("camera.absent", message, _others())
     _require_camera(path)
     return _Captured(path, backend)
 

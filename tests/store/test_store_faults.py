@@ -107,7 +107,7 @@ def in_child(
         "from facauth.store.sqlite.schema import MIGRATIONS\n"
         "from facauth.store.sealing import Template\n"
         "from facauth.store.store import Store\n"
-        "from facauth.structs import PersonName\n"
+        "from facauth.records import PersonName\n"
     )
     return subprocess.run(
         [sys.executable, "-c", head + settle + "\n" + script, *map(str, arguments)],
