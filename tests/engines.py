@@ -8,12 +8,12 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Protocol
 
+from facauth.places import Address, Place
 from facauth.store.keys import KeyAccess, KeyKind
 
 if TYPE_CHECKING:
     from postgres import Cluster, Database
 
-    from facauth.places import Place
 
 Rows = list[tuple[Any, ...]]
 KEY_FILE = Path("config", "facauth", "facauth.key")  # in the home of a scenario
@@ -22,9 +22,12 @@ KEY_FILE = Path("config", "facauth", "facauth.key")  # in the home of a scenario
 class Keeping(Protocol):
     """The store of one scenario, past facauth."""
 
-    place: Place
     address: str  # as FACAUTH_STORE has it
     missing: str  # what every command says while there is none
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
 
     def prepare(self) -> None:
         """Before the first command."""
@@ -55,37 +58,41 @@ class InFile:
     """A SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        self.place = path
+        self._path = path
         self.address = str(path)
         self.missing = f"there is no store at {path}; facauth register creates it"
+
+    @property
+    def place(self) -> Path:
+        return self._path
 
     def prepare(self) -> None:
         """Whoever registers the first person makes the store."""
 
     def rows(self, query: str) -> Rows:
-        if not self.place.exists():
+        if not self._path.exists():
             return []
-        with closing(sqlite3.connect(f"file:{self.place}?immutable=1", uri=True)) as db:
+        with closing(sqlite3.connect(f"file:{self._path}?immutable=1", uri=True)) as db:
             return db.execute(query).fetchall()
 
     def change(self, statement: str) -> None:
-        with closing(sqlite3.connect(self.place)) as db, db:
+        with closing(sqlite3.connect(self._path)) as db, db:
             db.execute(statement)
 
     def remove(self) -> None:
         """There is none yet."""
-        assert not self.place.exists()
+        assert not self._path.exists()
 
     def is_there(self) -> bool:
-        return self.place.parent.exists()
+        return self._path.parent.exists()
 
     def keep(self) -> bytes:
-        return self.place.read_bytes()
+        return self._path.read_bytes()
 
     def put(self, kept: bytes) -> None:
-        self.place.parent.mkdir(mode=0o700)
-        self.place.touch(mode=0o600)
-        self.place.write_bytes(kept)
+        self._path.parent.mkdir(mode=0o700)
+        self._path.touch(mode=0o600)
+        self._path.write_bytes(kept)
 
     def close(self) -> None:
         """Its folder is pytest's."""
@@ -95,15 +102,17 @@ class InDatabase:
     """A database, which holds an empty store from the start: only `key init` makes one."""
 
     def __init__(self, template: Template, home: Path) -> None:
-        from facauth.places import Address
-
         self._template = template
         self._key = home / KEY_FILE
         self._database: Database = template.cluster.named()
         self._made = False
         self.address = self._database.address
-        self.place = Address(self.address)
-        self.missing = f"there is no store at {self.place}; facauth key init creates it"
+        self._place = Address(self.address)
+        self.missing = f"{self._place} holds no store; facauth key init creates it"
+
+    @property
+    def place(self) -> Address:
+        return self._place
 
     def prepare(self) -> None:
         if not self._made:
@@ -148,7 +157,6 @@ class Template:
     """An empty store with its key, of which each scenario gets a copy."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
-        from facauth.places import Address
         from facauth.store import rekey
         from facauth.store.postgres.engine import PostgresEngine
 

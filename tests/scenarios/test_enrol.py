@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Facauth, Photo
+from engines import InFile
 
 from facauth.store.spool import Spool
 
