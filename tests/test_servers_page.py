@@ -16,7 +16,8 @@ import numpy as np
 import psycopg
 import pytest
 from conftest import SAMPLES, Facauth
-from many import APP, DATABASE, GRANT, LOOPBACK, PAGE, STORE_OWNER, Faces, block
+from many import APP, DATABASE, GRANT, PAGE, STORE_OWNER, Faces, block
+from postgres import LOOPBACK
 from psycopg.errors import InsufficientPrivilege
 
 from facauth.cli import app as command_line
@@ -38,15 +39,17 @@ def rights() -> list[tuple[str, str]]:
     """Each right that the page gives, and its table."""
     found = []
     for given, where in re.findall(r"(?s)GRANT ([^;]+?) ON ([^;]+?) TO facauth_app;", GRANT):
+        right, _, columns = given.rstrip(")").partition(" (")
         tables = re.split(r",\s+", where)
         if where == "ALL TABLES IN SCHEMA facauth":
             tables = [f"facauth.{table}" for table in sorted(TABLES)]
-        if "(" in given:
-            right, columns = given.rstrip(")").split(" (")
-            found += [(f"{right} ({column})", *tables) for column in columns.split(", ")]
+        if columns:
+            each = [f"{right} ({column})" for column in columns.split(", ")]
         else:
-            found += [(right, table) for right in given.split(", ") for table in tables]
-    return [each for each in found if not each[1].startswith("SCHEMA")]
+            each = right.split(", ")
+        found += [(right, table) for right in each for table in tables]
+    assert found.pop(0) == ("USAGE", "SCHEMA facauth")
+    return found
 
 
 RIGHTS = rights()
