@@ -28,15 +28,18 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from engines import KEY_FILE, InDatabase, InFile, Keeping, Template
 from hypothesis import HealthCheck, settings
 
 from facauth.cli import run
 
 if TYPE_CHECKING:
     from PIL import Image
+    from postgres import Cluster, Database
     from serving import Served
 
     from facauth.networks import Networks
+    from facauth.store.store import Store
     from facauth.structs import Face, Liveness, Pixels, Sighting
     from facauth.system import Stages
 
@@ -54,18 +57,36 @@ PATIENCE_S = 60  # for one process on a busy machine; none takes a tenth of it
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--once", action="store_true", help="Run one case of each test.")
+    parser.addoption(
+        "--engine",
+        choices=("sqlite", "postgres"),
+        default="sqlite",
+        help="Where the store is. With postgres only tests that have one, in any engine, run.",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --once the first case of each."""
+    """With --once the first case of each; with --engine=postgres what has a store in it."""
     if config.getoption("once"):
         items[:] = {item.nodeid.partition("[")[0]: item for item in reversed(items)}.values()
+    if config.getoption("engine") == "postgres":
+        chosen = [item for item in items if runs_in_postgres(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
 
 
+def runs_in_postgres(item: pytest.Item) -> bool:
+    """Whether it has a store where the option says, and is not about a SQLite file."""
+    return "new_store" in getattr(item, "fixturenames", ()) and not item.get_closest_marker(
+        "sqlite"
+    )
+
+
+NewStore = Callable[[Path], Keeping]
 Photo = Callable[[str], str]
 Altered = Callable[[str, "Callable[[Image.Image], Image.Image]"], str]
 Tree = dict[str, tuple[str, str]]
-Known = dict[tuple[tuple[str, str], ...], bytes]  # name and photo of each person -> their store
+Known = dict[tuple[tuple[str, str], ...], Any]  # name and photo of each person -> their store
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +116,7 @@ class Facauth:
     def __init__(
         self,
         folder: Path,
+        keeping: Keeping,
         stages: Stages,
         known: Known,
         monkeypatch: pytest.MonkeyPatch,
@@ -102,7 +124,7 @@ class Facauth:
     ) -> None:
         self.home = folder / "home"
         self.here = folder / "here"
-        self.store = folder / "data" / "store.sqlite3"
+        self.keeping = keeping
         self._real = stages
         self._known = known
         self._monkeypatch = monkeypatch
@@ -126,7 +148,7 @@ class Facauth:
             "XDG_CACHE_HOME": str(self.home / "cache"),
             "XDG_CONFIG_HOME": str(self.home / "config"),
             "XDG_STATE_HOME": str(self.home / "state"),
-            "FACAUTH_STORE": str(self.store),
+            "FACAUTH_STORE": self.keeping.address,
             "COLUMNS": str(TERMINAL_COLUMNS),
             "TERM": "xterm-256color",
             "LC_ALL": "C.UTF-8",
@@ -150,26 +172,36 @@ class Facauth:
                 patch.setattr(self, "_stages", {})
                 for name, image in people:
                     self("register", name, image)
-            self._known[people] = self.store.read_bytes()
+            self._known[people] = self.keeping.keep()
         else:
-            self.store.parent.mkdir(mode=0o700)
-            self.store.touch(mode=0o600)
-            self.store.write_bytes(self._known[people])
+            self.keeping.put(self._known[people])
 
     def knows_nobody(self) -> None:
         """A store without people."""
+        self.opened(create=True).close()
+
+    def opened(self, *, create: bool = False) -> Store:
+        """The store; use it as a context manager."""
+        from facauth.store.keys import KeyAccess
         from facauth.store.store import Store
 
-        Store.open(self.store, create=True).close()
+        self.keeping.prepare()
+        keys = KeyAccess(default_key_file=self.home / KEY_FILE)
+        return Store.open(self.keeping.place, keys, create=create)
 
     def lacks_store(self, *arguments: str) -> None:
         """The command refuses a store that is not there, and makes none."""
+        self.keeping.remove()
         result = self(*arguments, exit_code=7)
         assert result.stdout == ""
-        assert result.stderr == (
-            f"facauth: there is no store at {self.store}; facauth register creates it\n"
-        )
-        assert not self.store.parent.exists()
+        assert result.stderr == f"facauth: {self.keeping.missing}\n"
+        assert not self.keeping.is_there()
+
+    @property
+    def store(self) -> Path:
+        """The path of the store in a file."""
+        assert isinstance(self.keeping, InFile), "mark this test: pytest.mark.sqlite"
+        return self.keeping.place
 
     def __call__(self, *arguments: str, exit_code: int = 0, stdin: bytes | None = None) -> Result:
         given = io.TextIOWrapper(io.BytesIO(stdin or b""))
@@ -181,6 +213,7 @@ class Facauth:
 
     def code_of(self, *arguments: str) -> int:
         """The exit code alone; what was said stays where it was said."""
+        self.keeping.prepare()
         return run(list(arguments), self._bound)
 
     def process(
@@ -263,21 +296,18 @@ class Facauth:
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Of a process: nothing of the machine's but where its programs are."""
+        self.keeping.prepare()
         path = os.environ["PATH"]
         python = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         return {"PATH": path, **python, **self._environment(), **(more or {})}
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What is in the store, past facauth; nothing if there is no store."""
-        if not self.store.exists():
-            return []
-        with closing(sqlite3.connect(f"file:{self.store}?immutable=1", uri=True)) as db:
-            return db.execute(query).fetchall()
+        return self.keeping.rows(query)
 
     def change(self, statement: str) -> None:
         """Do to the store what facauth never would."""
-        with closing(sqlite3.connect(self.store)) as db, db:
-            db.execute(statement)
+        self.keeping.change(statement)
 
     def enrolled(self) -> list[tuple[Any, ...]]:
         """Every person (but when they last signed in) and template, byte for byte."""
@@ -456,16 +486,51 @@ def known() -> Known:
     return {}
 
 
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The PostgreSQL server of all processes of this run."""
+    from postgres import shared_cluster
+
+    base = tmp_path_factory.getbasetemp()
+    with shared_cluster(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) as started:
+        yield started
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[Database]:
+    """An empty database."""
+    with cluster.database() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def template(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """An empty store in PostgreSQL."""
+    return Template(cluster, tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def new_store(request: pytest.FixtureRequest) -> NewStore:
+    """Makes the place of a store in a folder, where --engine says."""
+    if request.config.getoption("engine") == "sqlite":
+        return lambda folder: InFile(folder / "data" / "store.sqlite3")
+    template: Template = request.getfixturevalue("template")
+    return lambda folder: InDatabase(template, folder / "home")
+
+
 @pytest.fixture
 def facauth(
     tmp_path: Path,
+    new_store: NewStore,
     stages: Stages,
     known: Known,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Facauth:
-    """The command line, with a fresh home and no store yet."""
-    return Facauth(tmp_path, stages, known, monkeypatch, capsys)
+) -> Iterator[Facauth]:
+    """The command line, with a fresh home and nobody enrolled yet."""
+    keeping = new_store(tmp_path)
+    yield Facauth(tmp_path, keeping, stages, known, monkeypatch, capsys)
+    keeping.close()
 
 
 @pytest.fixture(scope="session")

@@ -160,7 +160,9 @@ PROJECT = PYPROJECT["project"]
 ROOTS = {
     RELEASE: PROJECT["dependencies"],
     BUILD: PYPROJECT["dependency-groups"]["build"],
-    SERVE: PROJECT["dependencies"] + PROJECT["optional-dependencies"]["web"],
+    SERVE: PROJECT["dependencies"]
+    + PROJECT["optional-dependencies"]["web"]
+    + PROJECT["optional-dependencies"]["postgres"],
 }
 
 

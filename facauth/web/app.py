@@ -263,6 +263,8 @@ class Handlers:
         """Have a worker run a job."""
         bound_job, client = partial(job, self._site), self._guard.client(request)
         reply = await self._workers.run(bound_job, client, preview=preview)
+        if reply.status == 503:  # clients wait, and the operator learns for what
+            request.scope[PROBLEM] = " ".join(reason["code"] for reason in reply.body["reasons"])
         return self._response(request, reply)
 
     def _csrf_token(self, request: Request) -> str | None:

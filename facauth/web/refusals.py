@@ -69,6 +69,10 @@ STATUS_OF_REASON = {
     "match.unsupported_rate": 500,  # the operator chose it, not the client
     "store.busy": 503,
     "store.changed": 503,
+    # A database that fails over is back soon; another server may reach it now.
+    "store.lost": 503,
+    "store.read_only": 503,
+    "store.unreachable": 503,
 }
 # Overrides for sign-in: no face as in the demo that facauth is based on; removed, as no match.
 SIGN_IN_STATUS = {"face.none": 401, "name.changed": 401}
@@ -86,6 +90,9 @@ CLIENT_TEXTS = {
     "match.needs_new_photo": ("the enrolled photos can no longer be compared", "register again"),
     "store.busy": ("the store is in use", "try again"),
     "store.changed": ("the store was changed", "try again"),
+    "store.lost": ("the store does not answer", "try again"),
+    "store.read_only": ("the store cannot be written now", "try again"),
+    "store.unreachable": ("the store does not answer", "try again"),
     "name.changed": (None, "ask the operator whether you are still enrolled"),
     "name.needs_new_photo": (None, "ask the operator to replace them on the command line"),
     "name.unknown": (None, "look at the list of enrolled people"),

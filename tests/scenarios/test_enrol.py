@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Facauth, Photo
+from engines import InFile
 
 from facauth.store.spool import Spool
 
@@ -62,6 +63,7 @@ def test_the_enrolled_people_sign_in(facauth: Facauth, staff: Path, photo: Photo
     assert reused.codes == ["replay.enrolled_picture"]
 
 
+@pytest.mark.sqlite("its bytes are sealed in every other store")
 def test_it_enrols_the_same_bytes_as_register(
     facauth: Facauth, staff: Path, photo: Photo, tmp_path: Path
 ) -> None:
@@ -69,7 +71,7 @@ def test_it_enrols_the_same_bytes_as_register(
     sql = "SELECT p.name, t.encoding, t.signature, t.accepted_spoof FROM templates t JOIN people p"
     sql += " ON p.id = t.person_id ORDER BY p.name, t.id"
     at_once = facauth.rows(sql)
-    facauth.store = tmp_path / "data" / "other.sqlite3"
+    facauth.keeping = InFile(tmp_path / "data" / "other.sqlite3")
     shared = ("--store", str(facauth.store))
     facauth("register", "Barack", photo(BARACK[0]), photo(BARACK[1]), *shared)
     facauth("register", "Eileen", photo(EILEEN), *shared)

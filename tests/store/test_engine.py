@@ -1,6 +1,6 @@
 """What every engine of a store must do; an engine that passes this can stand in SQLite's place.
 
-To try another one, add how it is opened to ENGINES. A place is a path in an empty folder.
+To try another one, add how it is opened to ENGINES, and where a new one can be to `place`.
 """
 
 from __future__ import annotations
@@ -8,41 +8,53 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import pytest
 
 from facauth.errors import SetupProblem
+from facauth.places import Address, Place
 from facauth.store.engine import Engine, Row, Writer
+from facauth.store.postgres.engine import PostgresEngine
 from facauth.store.sealing import SealedPerson, Template
 from facauth.store.sqlite.engine import SqliteEngine
 
-Open = Callable[[Path], Engine]  # makes the store if there is none
+Open = Callable[[Any], Engine]  # makes the store if there is none
 
-ENGINES: dict[str, Open] = {"sqlite": lambda place: SqliteEngine.open(place, create=True)}
+ENGINES: dict[str, Open] = {
+    "sqlite": lambda place: SqliteEngine.open(place, create=True),
+    "postgres": lambda place: PostgresEngine.open(place, create=True),
+}
 CONTRACT, OTHER, AT = "test/1", "other/1", "2026-11-21T22:59:59+00:00"
 
 
-@pytest.fixture(params=list(ENGINES.values()), ids=list(ENGINES))
-def opens(request: pytest.FixtureRequest) -> Open:
-    opens: Open = request.param
-    return opens
+@pytest.fixture(params=ENGINES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    return tmp_path / "store"
+def opens(kind: str) -> Open:
+    return ENGINES[kind]
 
 
 @pytest.fixture
-def engine(opens: Open, place: Path) -> Iterator[Engine]:
+def place(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Place:
+    if kind == "sqlite":
+        return tmp_path / "store"
+    return Address(request.getfixturevalue("database").address)
+
+
+@pytest.fixture
+def engine(opens: Open, place: Place) -> Iterator[Engine]:
     opened = opens(place)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def another(opens: Open, place: Path, engine: Engine) -> Iterator[Engine]:
+def another(opens: Open, place: Place, engine: Engine) -> Iterator[Engine]:
     """A connection of its own to the same store."""
     assert engine.place == place
     opened = opens(place)
@@ -70,7 +82,7 @@ def event(number: int, command: str, verdict: str, subject: str | None = None) -
 # --- people --------------------------------------------------------------------------------------
 
 
-def test_a_new_store_holds_nothing(engine: Engine, place: Path) -> None:
+def test_a_new_store_holds_nothing(engine: Engine, place: Place) -> None:
     assert engine.place == place
     assert (engine.people(None), engine.everybody(), engine.encodings(None)) == ([], [], [])
     assert (engine.entries(), engine.events(0), engine.learned()) == ([], [], [])
@@ -239,7 +251,7 @@ def test_who_does_not_wait_is_refused_as_busy(engine: Engine, another: Engine) -
         added(writer, "Bob")
 
 
-def test_who_waits_reads_what_was_written(opens: Open, engine: Engine, place: Path) -> None:
+def test_who_waits_reads_what_was_written(opens: Open, engine: Engine, place: Place) -> None:
     counted, begun = [], Event()
 
     def second() -> None:
@@ -323,8 +335,11 @@ def test_people_and_photos_have_a_state_that_sign_ins_do_not_change(engine: Engi
     assert engine.state() == states[-1]
 
 
-def test_what_was_deleted_is_in_no_file(engine: Engine, place: Path) -> None:
-    """Where an engine keeps no files beside its place, this shows nothing."""
+def test_what_was_deleted_is_in_no_file(engine: Engine, place: Place) -> None:
+    """Of a database this cannot be promised: all that is written there is sealed."""
+    assert engine.keeps_deleted is not isinstance(place, Path)
+    if not isinstance(place, Path):
+        return
     secret = bytes(range(60, 120)) * 20
     with engine.transaction() as writer:
         ada = added(writer, "Ada", Template(secret, None, accepted_spoof=False))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from actor import can_follow, poses
 from chromium import scene
+from following import Act, actor, drawn, send
 from PIL import Image
 from serving import BARACK, BARACK_AGAIN, JOE, Served, command, sent, serving
 from signed import checked
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from facauth.networks import Networks
 
 CALLER = "https://example.org/done"
-FRAME_S = 0.125
 
 
 @pytest.fixture(scope="module")
@@ -35,54 +33,8 @@ def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def act(networks: Networks) -> Callable[[dict[str, Any] | None], tuple[list[bytes], str]]:
-    """Frames of a face that follows a challenge, and their times; None: it sits still."""
-    shown_as = poses(networks)
-
-    def frames(challenge: dict[str, Any] | None) -> tuple[list[bytes], str]:
-        length_s = challenge["length_s"] if challenge else 6
-        times = [round(number * FRAME_S, 3) for number in range(int(length_s / FRAME_S) + 1)]
-        shown = [shown_as[action_at(challenge, time)] for time in times]
-        return shaken(shown), ",".join(str(round(time * 1000)) for time in times)
-
-    return frames
-
-
-def action_at(challenge: dict[str, Any] | None, time_s: float) -> str:
-    """What a person does who needs a moment, and goes back in time."""
-    for prompt in challenge["prompts"] if challenge else ():
-        if prompt["from_s"] + 0.3 <= time_s <= prompt["to_s"] - 0.2:
-            return str(prompt["action"])
-    return ""
-
-
-def shaken(pictures: Sequence[Image.Image]) -> list[bytes]:
-    """JPEGs, each a little elsewhere: no hand holds a camera still."""
-    dice, jpegs = random.Random(1), []
-    for picture in pictures:
-        left, top = dice.choice([(0, 0), (1, 0), (2, 1), (1, 2), (0, 1)])
-        wider = picture.resize((picture.width + 2, picture.height + 2))
-        made = io.BytesIO()
-        wider.crop((left, top, left + picture.width, top + picture.height)).save(
-            made, "JPEG", quality=80
-        )
-        jpegs.append(made.getvalue())
-    return jpegs
-
-
-def drawn(server: Served, **fields: str) -> dict[str, Any]:
-    """A challenge that the actor can follow."""
-    while True:
-        answer = server.call("POST", "/challenge/", data=fields or {"name": ""})
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()["challenge"]
-        if can_follow({prompt["action"] for prompt in found["prompts"]}):
-            return found
-
-
-def send(server: Served, frames: Sequence[bytes], times_ms: str, **fields: str) -> httpx.Response:
-    files = [("frame", (f"{number}.jpg", frame)) for number, frame in enumerate(frames)]
-    return server.call("POST", "/sign-in/", data={"times_ms": times_ms, **fields}, files=files)
+def act(networks: Networks) -> Act:
+    return actor(networks)
 
 
 def codes(response: httpx.Response) -> list[str]:

@@ -1,0 +1,165 @@
+"""The database of docs/how-to/servers.md: made by the SQL of that page, with its two roles."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from conftest import PATIENCE_S, ROOT
+from postgres import LOOPBACK, OWNER, QUICK, Cluster, required_programs
+
+from facauth.places import Address
+from facauth.store.keys import KeyAccess
+from facauth.store.store import Store
+
+PAGE = (ROOT / "docs/how-to/servers.md").read_text()
+ADMINISTRATOR, STORE_OWNER, APP = OWNER, "facauth_owner", "facauth_app"
+HOST, DATABASE, PASSWORD = "db.example.org", "faces", "THE-PASSWORD"
+# As the page has it, but without TLS, for which this server was not built. The first line counts.
+HBA = f"""
+host  all         {ADMINISTRATOR}         {LOOPBACK}/32  trust
+host  {DATABASE}  {STORE_OWNER},{APP}     {LOOPBACK}/32  scram-sha-256
+"""
+
+
+def block(heading: str, language: str, number: int = 0) -> str:
+    """The code below a heading of the page."""
+    (section,) = re.findall(rf"(?ms)^## {heading}\n(.*?)(?=^## |\Z)", PAGE)
+    blocks: list[str] = re.findall(rf"(?ms)^```{language}\n(.*?)^```", section)
+    return blocks[number]
+
+
+CREATE = block("Create the database", "sql")
+GRANT = block("Make the store", "sql")
+PASSFILE = block("Connect", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The store of the page, with its key in a file."""
+
+    cluster: Cluster
+    folder: Path
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "facauth.key"
+
+    def address(self, role: str, parameters: str = "") -> str:
+        return f"postgresql://{role}@{LOOPBACK}:{self.cluster.port}/{DATABASE}{parameters}"
+
+    def environment(self, role: str) -> dict[str, str]:
+        """What a command needs that runs as this role."""
+        return {
+            "FACAUTH_STORE": self.address(role),
+            "FACAUTH_KEY_FILE": str(self.key),
+            "PGPASSFILE": str(self.folder / role),
+        }
+
+    def psql(self, script: str, role: str, database: str = DATABASE) -> None:
+        """Run a script of the page, statement by statement, as somebody types it."""
+        program = required_programs() / "psql"
+        address = f"postgresql://{role}@{LOOPBACK}:{self.cluster.port}/{database}"
+        done = subprocess.run(
+            [program, "-X", "-q", "-v", "ON_ERROR_STOP=1", address],
+            input=script,
+            env={"PGPASSFILE": str(self.folder / role)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def command(self, role: str, *arguments: str, exit_code: int = 0) -> str:
+        """What a command as this role prints, in a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "facauth", *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT),
+                "HOME": str(self.folder),
+                **self.environment(role),
+            },
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == exit_code, done.stderr
+        return done.stdout
+
+    @contextmanager
+    def connected(self, role: str) -> Iterator[psycopg.Connection]:
+        """A session of a role; each statement is a transaction."""
+        passfile = str(self.folder / role)
+        with closing(
+            psycopg.connect(self.address(role), passfile=passfile, autocommit=True)
+        ) as session:
+            yield session
+
+    def opened(self, role: str) -> Store:
+        """The store as a role; use it as a context manager."""
+        address = Address(self.address(role, f"?passfile={self.folder / role}"))
+        return Store.open(address, KeyAccess(self.key))
+
+    def change(self, statement: str) -> None:
+        """Do what only the administrator may."""
+        with self.connected(ADMINISTRATOR) as session:
+            session.execute(statement.encode())
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with self.connected(ADMINISTRATOR) as session:
+            return session.execute(query.encode()).fetchall()
+
+    def set_password(self, role: str) -> None:
+        """As `\\password` does, and the line of the page for the file of passwords."""
+        password = secrets.token_urlsafe()
+        self.change(f"ALTER ROLE {role} PASSWORD '{password}'")
+        path = self.folder / role
+        path.touch(mode=0o600)
+        path.write_text(written(PASSFILE, self.cluster.port, role, password))
+
+
+def written(line: str, port: int, role: str, password: str) -> str:
+    """A line of the page with values of a test."""
+    values = {HOST: LOOPBACK, ":5432:": f":{port}:", APP: role, PASSWORD: password}
+    for before, after in values.items():
+        assert before in line
+        line = line.replace(before, after)
+    return line
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[Faces]:
+    """The database and its roles, as in the first section; there is no store yet."""
+    required_programs()
+    cluster = Cluster.made()
+    try:
+        (cluster.data / "pg_hba.conf").write_text(HBA)
+        cluster.start(**QUICK)
+        made = Faces(cluster, folder)
+        made.psql(CREATE, ADMINISTRATOR, "postgres")
+        for role in (STORE_OWNER, APP):
+            made.set_password(role)
+        yield made
+    finally:
+        cluster.remove()
+
+
+@contextmanager
+def store(folder: Path) -> Iterator[Faces]:
+    """The store, with the rights that the page gives."""
+    with database(folder) as made:
+        made.command(STORE_OWNER, "key", "init")
+        made.psql(GRANT, STORE_OWNER)
+        yield made
