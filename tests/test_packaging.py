@@ -79,14 +79,17 @@ def hashes(lock: str) -> dict[str, set[str]]:
 def with_transitive(lines: list[str]) -> Iterator[str]:
     """The names of all that pip installs for `lines` on this platform."""
     seen: set[str] = set()
-    while lines:
-        requirement = Requirement(lines[0])
+    waiting = [(line, {""}) for line in lines]
+    while waiting:
+        line, extras = waiting.pop(0)
+        requirement = Requirement(line)
         name = canonicalize_name(requirement.name)
-        lines = lines[1:]
-        if name in seen or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+        marker = requirement.marker
+        wanted = not marker or any(marker.evaluate({"extra": extra}) for extra in extras)
+        if name in seen or not wanted:
             continue
         seen.add(name)
-        lines += requires(name) or []
+        waiting += [(each, {"", *requirement.extras}) for each in requires(name) or []]
         yield name
 
 
