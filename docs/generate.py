@@ -26,6 +26,7 @@ from typing import Any
 
 from facauth import __version__, cli, settings
 from facauth.store.keys import KeyAccess
+from facauth.store.postgres import schema as postgres
 from facauth.store.sqlite import schema
 from facauth.web.app import make_app
 from facauth.web.site import Site, WebLimits
@@ -143,6 +144,16 @@ def tables() -> str:
         made = db.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")
         statements = [re.sub(r"(?m)^ {8}", "", sql) for (sql,) in made]
     return "```sql\n" + ";\n\n".join(statements) + ";\n```"
+
+
+def database_tables() -> str:
+    """The statements that make a store in PostgreSQL."""
+    statements = [statement for version in postgres.MIGRATIONS for statement in version]
+    made = [f"CREATE SCHEMA {postgres.SCHEMA}", f"SET search_path = {postgres.SCHEMA}"]
+    for statement in statements:
+        margin = re.search(r"\n( *)\S.*\Z", statement)
+        made.append(statement.replace(f"\n{margin[1]}", "\n") if margin else statement)
+    return "```sql\n" + ";\n\n".join(made) + ";\n```"
 
 
 def routes() -> str:
@@ -337,6 +348,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "limits": limits,
     "rooms": rooms,
     "tables": tables,
+    "database-tables": database_tables,
     "routes": routes,
 }
 

@@ -14,7 +14,8 @@ import many
 import pytest
 import yaml
 from conftest import PATIENCE_S, ROOT, Facauth
-from many import APP, LOOPBACK, STORE_OWNER
+from many import APP, STORE_OWNER
+from postgres import LOOPBACK
 from test_containerfile import STATE, all_of, one
 
 from facauth.places import Address

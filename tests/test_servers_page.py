@@ -15,7 +15,7 @@ import many
 import numpy as np
 import psycopg
 import pytest
-from conftest import SAMPLES, Facauth
+from conftest import ROOT, SAMPLES, Facauth
 from many import APP, DATABASE, GRANT, PAGE, STORE_OWNER, Faces, block
 from postgres import LOOPBACK
 from psycopg.errors import InsufficientPrivilege
@@ -337,6 +337,21 @@ def test_a_server_needs_the_key_in_a_file_of_its_own(
     as_app("--key-file", str(tmp_path / "none"), "sign-in", BARACK_LATER, exit_code=7)
     copy.chmod(0o640)
     as_app("--key-file", str(copy), "sign-in", BARACK_LATER, exit_code=7)
+
+
+# --- the reference -------------------------------------------------------------------------------
+
+
+def test_the_reference_shows_the_tables_that_key_init_makes(faces: Faces) -> None:
+    page = (ROOT / "docs/reference/store.md").read_text()
+    (script,) = re.findall(r"(?ms)^```sql\n(CREATE SCHEMA facauth;.*?)^```", page)
+    query = """SELECT table_name, column_name, data_type, is_nullable, collation_name, is_identity
+        FROM information_schema.columns WHERE table_schema = 'facauth' ORDER BY 1, 2"""
+    faces.change("CREATE DATABASE shown")
+    faces.psql(script, many.ADMINISTRATOR, "shown")
+    shown = psycopg.connect(faces.address(many.ADMINISTRATOR).replace(f"/{DATABASE}", "/shown"))
+    with shown:
+        assert shown.execute(query).fetchall() == faces.rows(query)
 
 
 # --- from a file and back ------------------------------------------------------------------------

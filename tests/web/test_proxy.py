@@ -38,7 +38,7 @@ def proxied(folder: Path, ports: Sequence[int]) -> Iterator[str]:
     port, closed = free_port(), folder / "closed"
     closed.mkdir(mode=0o500)  # where nothing can be written
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-    made += ["-subj", "/CN=localhost", "-keyout", folder / "key", "-out", folder / "chain"]
+    made += ["-subj", "/CN=localhost", "-keyout", f"{folder}/key", "-out", f"{folder}/chain"]
     subprocess.run(made, check=True, capture_output=True)
     changes = {
         "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
@@ -57,8 +57,8 @@ def proxied(folder: Path, ports: Sequence[int]) -> Iterator[str]:
         assert text.count(before) == 1, before
         text = text.replace(before, after)
     (folder / "nginx.conf").write_text(text)
-    command = [program, "-p", folder, "-c", folder / "nginx.conf"]
-    command += ["-e", folder / "errors", "-g", f"daemon off; pid {folder / 'pid'};"]
+    command = [program, "-p", f"{folder}", "-c", f"{folder}/nginx.conf"]
+    command += ["-e", f"{folder}/errors", "-g", f"daemon off; pid {folder}/pid;"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process, killing(process):
         try:
             _wait(process, port)
