@@ -141,7 +141,9 @@ class Searched:
 
     def _hits(self, words: NDArray[np.uint64]) -> list[int]:
         likely = np.flatnonzero(self._likely[words.view("<u2")[::4]])
-        hits: list[int] = likely[np.isin(words[likely], self._heads)].tolist()
+        chosen = words[likely]
+        nearest = np.minimum(np.searchsorted(self._heads, chosen), len(self._heads) - 1)
+        hits: list[int] = likely[self._heads[nearest] == chosen].tolist()
         return hits
 
 
