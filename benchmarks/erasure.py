@@ -42,12 +42,12 @@ from facauth import admin
 from facauth.decision.calibration import shipped
 from facauth.decision.match import Gallery
 from facauth.places import Address
+from facauth.records import PersonName
 from facauth.store import means, rekey, sealing, vault
 from facauth.store.keys import KeyAccess, KeyKind
 from facauth.store.sealing import Template
 from facauth.store.store import Store
 from facauth.store.vault import KEY_BYTES, NONCE_BYTES, TAG_BYTES, Bound, SealBroken, Vault
-from facauth.structs import PersonName
 
 # As a server is by default, where tests turn it off.
 DURABLE = {
