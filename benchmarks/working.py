@@ -132,7 +132,9 @@ def _tried(kept: Kept, operation: str, name: str, locked: set[str]) -> tuple[str
         return NOT, refusal.reasons[0].code
     except FacauthError as refusal:
         code = refusal.reasons[0].code
-        if code == "store.unknown":
+        # In a file, a removal is done and then refused if readers keep what was deleted in the log.
+        unsure = code == "store.busy" and operation == "remove" and isinstance(kept.place, Path)
+        if code == "store.unknown" or unsure:
             return UNKNOWN, None
         return (NOT if code.startswith("store.") else "wrong"), code
     except Exception as error:  # noqa: BLE001 - whatever it is, no client may see it
