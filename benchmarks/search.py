@@ -46,6 +46,7 @@ from facauth.store import rekey
 from facauth.store.keys import KeyAccess, KeyKind
 from facauth.store.sealing import SealedPerson, Template, new_key, seal_template, wrap_key
 from facauth.store.store import Store
+from facauth.store.vault import Vault
 from facauth.structs import Encoding
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
@@ -121,10 +122,11 @@ def crowd(people: int) -> Iterator[NDArray[np.float32]]:
         yield vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def fill(store: Store, contract: str, people: int, signature_bytes: int = 0) -> None:
-    """So many people more, as `Person.add` writes them."""
-    number, vault = 1_000_000, store.vault()
-    signature = os.urandom(signature_bytes) if signature_bytes else None
+def sealed_crowd(
+    vault: Vault | None, contract: str, people: int, signature_bytes: int = 0
+) -> Iterator[list[tuple[SealedPerson, Template]]]:
+    """So many people with one template each, as `Person.add` seals them, in portions."""
+    number, signature = 1_000_000, os.urandom(signature_bytes) if signature_bytes else None
     for vectors in crowd(people):
         rows = []
         for vector in vectors:
@@ -134,6 +136,12 @@ def fill(store: Store, contract: str, people: int, signature_bytes: int = 0) -> 
             sealed = seal_template(key, uid, contract, template)
             wrapped = wrap_key(vault, key, SealedPerson(0, uid, name, None), [sealed.encoding])
             rows.append((SealedPerson(0, uid, name, wrapped), sealed))
+        yield rows
+
+
+def fill(store: Store, contract: str, people: int, signature_bytes: int = 0) -> None:
+    """So many people more."""
+    for rows in sealed_crowd(store.vault(), contract, people, signature_bytes):
         with store.transaction() as change:
             for person, sealed in rows:
                 folded = PersonName.parse(person.name).key

@@ -1,13 +1,15 @@
 """How many attempts pass the limits when many processes run them in parallel.
 
-    python benchmarks/tries.py [--tries 2000] [--processes 8] [--kills 20] [--json]
+    python benchmarks/tries.py [--engine sqlite|postgres] [--tries 2000] [--processes 8]
+                               [--kills 20] [--json]
 
 Processes try to sign in as one person, all on one store, and never succeed. Of the tries that are
 let through every fourth ends by SIGKILL, before it is settled; the others fail a little later.
 So many processes more are killed by SIGKILL wherever they happen to be. For each that dies another
 goes on; a killed try stays counted as two failures. The first run keeps to the clock: after the
 tenth failure there is a delay of 30 s, so ten tries are let through, or fewer. In the second both
-clocks run 72,000 times as fast: all the delays pass, and the 100th failure is the last.
+clocks run 72,000 times as fast: all the delays pass, and the 100th failure is the last. A file has
+the clocks of this machine, a database that of its server.
 
 A try got past the limit if fewer than the seconds of the delay lie between it and the one before,
 or if it is the 101st: failures and delays are counted anew from what the processes say, each of
@@ -30,6 +32,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from stores import ENGINES, Kept, kept
 
 from facauth.errors import LockedOut, NoMatch, Reason
 from facauth.settings import LIMITS, AttemptLimits
@@ -57,15 +61,18 @@ class Tally:
     counted: int  # failures in the store at the end
 
 
-def hammer(path: Path, processes: int, tries: int, kills: int, speed: float) -> Tally:
-    """Make a store at `path`, and at least so many tries on it."""
-    with Store.open(path, create=True) as store, store.transaction() as change:
+def hammer(on: Kept, processes: int, tries: int, kills: int, speed: float) -> Tally:
+    """At least so many tries on an empty store."""
+    with on.open() as store, store.transaction() as change:
         store.person(NAME).add(change, "test/1", [Template(b"x" * 1024, None, False)])
+        origin_s = counted_s(store)
     draw = random.Random(SEED)
     said, killed, begun, seed = [], 0, 0, 0
     while begun < tries:
         each = max(1, (tries - begun) // processes)
-        running = [_started(path, each, speed, seed + number) for number in range(processes)]
+        running = [
+            _started(on, each, speed, origin_s, seed + number) for number in range(processes)
+        ]
         seed += processes
         victims = draw.sample(running, min(kills, processes // 2))
         kills -= len(victims)
@@ -79,7 +86,7 @@ def hammer(path: Path, processes: int, tries: int, kills: int, speed: float) -> 
         said += [line.split() for line in lines if line != "try"]
     times = [float(at) for word, at in said if word == "in"]
     within = sum(word == "killed" for word, _ in said)
-    with Store.open(path) as store:
+    with on.open() as store:
         counted, broken = store.person(NAME).failures(), store.verify_log()[1]
     if broken or counted < len(times):
         raise SystemExit(f"the store is wrong: {broken}, {counted} failures of {len(times)}")
@@ -97,27 +104,35 @@ def past_the_limit(times_s: Sequence[float], rules: AttemptLimits) -> int:
     )
 
 
-def _started(path: Path, tries: int, speed: float, seed: int) -> subprocess.Popen[str]:
-    arguments = ("--child", str(path), str(tries), str(speed), str(seed))
+def counted_s(store: Store) -> float:
+    """The time by which the store's engine counts delays."""
+    clock = store._opened.engine.clock
+    return clock.boot_s()
+
+
+def _started(
+    on: Kept, tries: int, speed: float, origin_s: float, seed: int
+) -> subprocess.Popen[str]:
+    given = (on.address, on.key_file, tries, speed, origin_s, seed)
     return subprocess.Popen(
-        [sys.executable, __file__, *arguments],
+        [sys.executable, __file__, "--child", *map(str, given)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
 
 
-def child(path: Path, tries: int, speed: float, seed: int) -> None:
+def child(on: Kept, tries: int, speed: float, origin_s: float, seed: int) -> None:
     """So many tries in a row; what becomes of each is written before it can be killed."""
-    machine, began = Clock(), [0.0]
-
-    def fast_s() -> float:
-        began[0] = speed * machine.boot_s()  # by what the store counts, and what is checked
-        return began[0]
-
-    clock = Clock(fast_s, fast_s)
+    began = [0.0]
     draw, no_match = random.Random(seed), NoMatch(Reason("match.none", "no", "no"))
-    with Store.open(path, clock=clock) as store:
+    with on.open() as store:
+
+        def fast_s() -> float:
+            began[0] = speed * (counted_s(store) - origin_s)  # by what the store counts
+            return began[0]
+
+        store._opened.clock = Clock(fast_s, fast_s)
         for _ in range(tries):
             os.write(1, b"try\n")
             try:
@@ -135,10 +150,12 @@ def child(path: Path, tries: int, speed: float, seed: int) -> None:
 def main() -> None:
     """Both runs."""
     if sys.argv[1:2] == ["--child"]:
-        store, tries, speed, seed = sys.argv[2:]
-        child(Path(store), int(tries), float(speed), int(seed))
+        address, key_file, tries, *numbers, seed = sys.argv[2:]
+        speed, origin_s = map(float, numbers)
+        child(Kept(address, Path(key_file)), int(tries), speed, origin_s, int(seed))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--engine", choices=ENGINES, default="sqlite")
     parser.add_argument("--tries", type=int, default=2000, help="of each run, at least")
     parser.add_argument("--processes", type=int, default=8, help="at once")
     parser.add_argument("--kills", type=int, default=20, help="from outside, in each run")
@@ -147,15 +164,14 @@ def main() -> None:
     if not options.json:
         print(
             f"{platform.machine()}, {os.cpu_count()} processors, Python "
-            f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+            f"{platform.python_version()}, {options.engine}, SQLite {sqlite3.sqlite_version}"
         )
         print(
             "clock\tprocesses\tkilled\ttries\tlet through\tkilled within\tcounted\tpast the limit"
         )
     for times in (1.0, FAST):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "store.sqlite3"
-            tally = hammer(path, options.processes, options.tries, options.kills, times)
+        with tempfile.TemporaryDirectory() as folder, kept(options.engine, Path(folder)) as store:
+            tally = hammer(store, options.processes, options.tries, options.kills, times)
         if options.json:
             print(json.dumps({"speed": times, **asdict(tally)}))
         else:

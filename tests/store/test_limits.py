@@ -15,7 +15,9 @@ import tries as benchmark
 from conftest import change_types
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from postgres import required_programs
 from raw import database
+from stores import ENGINES, kept
 
 from facauth.errors import (
     Attack,
@@ -672,12 +674,16 @@ def uid(path: Path, name: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("speed", "least", "most"), [(1.0, 5, 11), (benchmark.FAST, 11, 101)])
 def test_no_try_of_many_processes_gets_past_the_limit(
-    tmp_path: Path, speed: float, least: int, most: int
+    tmp_path: Path, engine: str, speed: float, least: int, most: int
 ) -> None:
     """A smaller run of benchmarks/tries.py, with processes killed by SIGKILL in between."""
-    tally = benchmark.hammer(tmp_path / "store.sqlite3", 8, 200, 3, speed)
+    if engine == "postgres":
+        required_programs()
+    with kept(engine, tmp_path) as store:
+        tally = benchmark.hammer(store, 8, 200, 3, speed)
     assert tally.past_the_limit == 0
     assert tally.begun >= 200
     assert tally.killed >= 3
