@@ -81,25 +81,26 @@ class Comparison:
         return self.frame.pairs + self.face.pairs
 
 
-def compare(probe: CaptureSignature, enrolled: CaptureSignature) -> Comparison:
-    """How far the probe shows the enrolled picture, or its mirror image; never refuses."""
+def compare(
+    probe: CaptureSignature, enrolled: CaptureSignature, least_detail: float = -1.0
+) -> Comparison:
+    """How far the probe shows the enrolled picture, or its mirror image; never refuses.
+
+    least_detail: lower fine detail is estimated, below it too.
+    """
     found, known = _compare(probe, enrolled, mirrored=False), enrolled
     if _inliers(found) < NOT_MIRRORED:
         other = mirror(enrolled)
         turned = _compare(probe, other, mirrored=True)
         if (_inliers(turned), turned.pairs) > (_inliers(found), found.pairs):
             found, known = turned, other
-    return replace(found, detail=_detail(found, probe.aligned, known.aligned))
+    if found.face.pairs < MIN_ALIKE or probe.aligned is None or known.aligned is None:
+        return found
+    return replace(found, detail=fine_detail(probe.aligned, known.aligned, least_detail))
 
 
 def _inliers(comparison: Comparison) -> int:
     return comparison.frame.inliers + comparison.face.inliers
-
-
-def _detail(found: Comparison, probe: Grey | None, enrolled: Grey | None) -> float:
-    if probe is None or enrolled is None or found.face.pairs < MIN_ALIKE:
-        return math.nan
-    return fine_detail(probe, enrolled)
 
 
 def mirror(known: CaptureSignature) -> CaptureSignature:
