@@ -63,7 +63,7 @@ TURNS = {
     7: (True, -1, -1),
     8: (True, 1, -1),
 }
-BAND_PX = 2_000_000  # converted at a time, so that memory never holds three copies
+BAND_PX = 100_000  # converted at a time, so that memory never holds three copies, and caches do
 # What Pillow's decoders raise on files made to break them.
 DECODER_FAULTS = (
     OSError,
