@@ -153,7 +153,7 @@ def stage_medians(photo: str, others: Sequence[str], threads: int, rounds: int) 
     itself = [capture(stages, photo)] * len(enrolled)
     runs: list[dict[str, float]] = []
     for _ in range(rounds + 1):
-        look, found = Look(stages, photo), Look(stages, photo)
+        look, found = Look(stages, [photo]), Look(stages, [photo])
         cv2.setNumThreads(threads)
         run_stages(look, enrolled)
         found.replay(itself[:1], itself)
