@@ -11,7 +11,6 @@ import math
 from typing import TYPE_CHECKING
 
 from facauth.errors import Reason, UnusableImage
-from facauth.geometry import reduced
 from facauth.structs import Quality
 
 if TYPE_CHECKING:
@@ -65,10 +64,8 @@ def small_face(pixels: Pixels, face: Face) -> Pixels:
     left, top = min(max(0, round(x)), width - 1), min(max(0, round(y)), height - 1)
     right, bottom = min(width, round(x + w)), min(height, round(y + h))
     crop = pixels[top : max(top + 1, bottom), left : max(left + 1, right)]
-    size = (FACE_PX, FACE_PX)
-    if min(crop.shape[:2]) > FACE_PX:
-        return reduced(crop, size)
-    return np.asarray(cv2.resize(crop, size), dtype=np.uint8)
+    way = cv2.INTER_AREA if min(crop.shape[:2]) > FACE_PX else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(crop, (FACE_PX, FACE_PX), interpolation=way), dtype=np.uint8)
 
 
 def grey_of(small: Pixels) -> NDArray[np.uint8]:
