@@ -37,7 +37,8 @@ from PIL import Image
 from facauth.faces.detect import sight
 from facauth.faces.encode import encode
 from facauth.faces.image import decode, read_image
-from facauth.networks import THREADS, Checked, Networks, keep_memory, opencv
+from facauth.memory import keep_memory
+from facauth.networks import THREADS, Checked, Networks, opencv
 from facauth.settings import DEFAULT
 from facauth.system import Look, Stages, bind
 

@@ -1,4 +1,4 @@
-"""The geometry that detection, alignment and replay signatures share."""
+"""The geometry that alignment and replay signatures share."""
 
 from __future__ import annotations
 
@@ -23,6 +23,23 @@ SFACE_TEMPLATE = (
 )
 
 
+def reduced(pixels: Picture, size: tuple[int, int]) -> Picture:
+    """The picture at a smaller width and height; a pixel is the mean of those that it covers.
+
+    A much larger picture is halved before, which takes an eighth of the time; an odd last row or
+    column is left out. What follows still reduces MAX_TIMES / 2 times, so the result is nearly the
+    same.
+    """
+    import cv2
+    import numpy as np
+
+    while max(pixels.shape[:2]) >= MAX_TIMES * max(size) and min(pixels.shape[:2]) > 1:
+        half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
+        even = pixels[: 2 * half[1], : 2 * half[0]]
+        pixels = np.asarray(cv2.resize(even, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def similarity_transform(
     source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]
 ) -> NDArray[np.float64]:
@@ -39,20 +56,3 @@ def similarity_transform(
     turn = np.vdot(from_plane, to_plane) / np.vdot(from_plane, from_plane)
     matrix = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
     return np.column_stack([matrix, target_mean - matrix @ source_mean])
-
-
-def reduced(pixels: Picture, size: tuple[int, int]) -> Picture:
-    """The picture at a smaller width and height; a pixel is the mean of those that it covers.
-
-    A much larger picture is halved before, which takes an eighth of the time; an odd last row or
-    column is left out. What follows still reduces MAX_TIMES / 2 times, so the result is nearly the
-    same.
-    """
-    import cv2
-    import numpy as np
-
-    while max(pixels.shape[:2]) >= MAX_TIMES * max(size) and min(pixels.shape[:2]) > 1:
-        half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
-        even = pixels[: 2 * half[1], : 2 * half[0]]
-        pixels = np.asarray(cv2.resize(even, half, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -229,37 +229,19 @@ class Networks:
         return f"dlib+sface/{PREPROCESSING}/{digest.hexdigest()[:12]}"
 
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
-KEPT_BYTES = 2**27  # a photo of 12 megapixels takes 84 MB while it is decoded
-LARGEST_BYTES = 2**25  # the most that glibc takes for M_MMAP_THRESHOLD
-
-
-def keep_memory() -> None:
-    """Have glibc keep some freed memory for the next photo, in a process that stays.
-
-    Fresh memory is slow: a photo of 12 megapixels takes 15 % less time without it, one of 1
-    megapixel 1 %. Threads share an arena, since only one of the process's own size can keep it.
-    """
-    _share_memory_arena()
-    _malloc_option(M_TRIM_THRESHOLD, KEPT_BYTES)
-    _malloc_option(M_MMAP_THRESHOLD, LARGEST_BYTES)
+M_ARENA_MAX = -8  # of mallopt(3)
 
 
 def _share_memory_arena() -> None:
     """Have glibc give all threads memory from one arena: 5 % less memory and 10 % less time.
 
     Another arena for the loading thread is filled with what its networks are read from, and
-    never reused.
+    never reused. Other C libraries have no arenas.
     """
-    _malloc_option(M_ARENA_MAX, 1)
-
-
-def _malloc_option(name: int, value: int) -> None:
-    """Set it in glibc; other C libraries have no such options."""
     import ctypes
 
     with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).mallopt(name, value)
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 THREADS = 2  # with one, finding and encoding a face takes 1.4 times as long (measurements, Speed)

@@ -125,7 +125,8 @@ def load(memory: Path | None) -> Networks:
 
     memory: the file that remembers which weights were found intact; None hashes them all.
     """
-    from facauth.networks import Checked, Networks, keep_memory
+    from facauth.memory import keep_memory
+    from facauth.networks import Checked, Networks
 
     keep_memory()
     networks = Networks(Checked(memory))

@@ -8,7 +8,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -436,27 +435,3 @@ def test_the_contract_tells_weights_and_geometry_apart(
     (folder / "manifest.json").write_text(json.dumps({"weights": rows}))
     monkeypatch.setattr(networks, "PREPROCESSING", networks.PREPROCESSING + 1)
     assert Networks(Checked(None), folder).contract not in contracts
-
-
-FAULTS = """
-import resource
-import numpy as np
-from facauth.networks import keep_memory
-
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    parts = [np.ones(12_000_000, np.uint8) for _ in range(4)]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-keep_memory()
-first, *_, last = (faults() for _ in range(4))
-print(first, last)
-"""
-
-
-@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", ()), reason="glibc")
-def test_a_process_that_stays_takes_no_fresh_memory_for_each_photo() -> None:
-    run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
-    first, last = map(int, run.stdout.split())
-    assert first > 100
-    assert last < first / 10
