@@ -125,8 +125,10 @@ def load(memory: Path | None) -> Networks:
 
     memory: the file that remembers which weights were found intact; None hashes them all.
     """
+    from facauth.memory import keep_memory
     from facauth.networks import Checked, Networks
 
+    keep_memory()
     networks = Networks(Checked(memory))
     networks.load()
     return networks

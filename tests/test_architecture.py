@@ -19,7 +19,7 @@ MAX_PIPELINE_LINES = 150
 # Every import goes to a lower floor, or stays within its own package.
 FLOORS = (
     {"facauth", "facauth.errors", "facauth.extras", "facauth.geometry", "facauth.names"},
-    {"facauth.files", "facauth.places"},
+    {"facauth.files", "facauth.memory", "facauth.places"},
     {"facauth.defaults", "facauth.records", "facauth.samples", "facauth.settings"},
     {"facauth.structs"},
     {"facauth.challenge", "facauth.networks"},

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from facauth.errors import Reason, UnusableImage
 from facauth.faces.quality import centrality, grey_of, sharpness, small_face
+from facauth.geometry import reduced
 from facauth.settings import DETECTION
 from facauth.structs import Face, Sighting
 
@@ -80,8 +81,10 @@ def _search_scaled(crop: Pixels, by: float, detector: cv2.FaceDetectorYN) -> tup
     import numpy as np
 
     size = (max(1, round(crop.shape[1] * by)), max(1, round(crop.shape[0] * by)))
-    way = cv2.INTER_AREA if by < 1 else cv2.INTER_CUBIC
-    look = np.asarray(cv2.resize(crop, size, interpolation=way), dtype=np.uint8)
+    if by < 1:
+        look = reduced(crop, size)
+    else:
+        look = np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
     return _search(look, detector, _scales(crop, look, 0))
 
 
@@ -133,15 +136,12 @@ def find_faces(
 
 def _shrunk(pixels: Pixels, max_side_px: float) -> Pixels:
     """A copy of at most `max_side_px` a side; the photo itself if it is no larger."""
-    import cv2
-    import numpy as np
-
     height, width = pixels.shape[:2]
     scale = min(1.0, max_side_px / max(height, width))
     if scale == 1:
         return pixels
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return reduced(pixels, size)
 
 
 def _scales(pixels: Pixels, small: Pixels, quarter_turns: int) -> tuple[float, float]:

@@ -52,18 +52,19 @@ HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"
 CMS_MODES = ("RGB", "RGBA", "CMYK", "L")
 # Their decoders hold the picture four times: half the pixels fit, as for TIFF of 16 bits.
 HUNGRY = ("WEBP", "AVIF")
-# EXIF orientation -> the upright picture as a view of the stored one: whether rows become columns,
-# and both steps. ImageOps.exif_transpose writes the EXIF again, which fails on odd values.
+# EXIF orientation -> Pillow's name of the turn, whether rows become columns, and whether the first
+# ones come last. ImageOps.exif_transpose writes the EXIF again, which fails on odd values.
 TURNS = {
-    2: (False, 1, -1),
-    3: (False, -1, -1),
-    4: (False, -1, 1),
-    5: (True, 1, 1),
-    6: (True, -1, 1),
-    7: (True, -1, -1),
-    8: (True, 1, -1),
+    2: ("FLIP_LEFT_RIGHT", False, False),
+    3: ("ROTATE_180", False, True),
+    4: ("FLIP_TOP_BOTTOM", False, True),
+    5: ("TRANSPOSE", True, False),
+    6: ("ROTATE_270", True, True),
+    7: ("TRANSVERSE", True, True),
+    8: ("ROTATE_90", True, False),
 }
-BAND_PX = 2_000_000  # converted at a time, so that memory never holds three copies
+BAND_PX = 50_000  # converted at a time: fits into caches, and memory never holds three copies
+TURNED_BANDS = 6  # so many more where rows become columns, which are written in short runs
 # What Pillow's decoders raise on files made to break them.
 DECODER_FAULTS = (
     OSError,
@@ -254,20 +255,25 @@ def _too_many_pixels(source: str, limit: int) -> UnusableImage:
 def _upright_srgb(image: Image.Image) -> Pixels:
     """Convert band by band: a copy of 64 megapixels in Pillow takes 256 MB."""
     import numpy as np
+    from PIL import Image
 
     image.seek(0)
     profile = image.info.get("icc_profile")
     image.load()  # this turns a TIFF upright, and removes the tag
-    swapped, down, along = TURNS.get(_orientation(image), (False, 1, 1))
+    turn, swapped, backwards = TURNS.get(_orientation(image), (None, False, False))
     width, height = image.size
     upright = np.empty((width, height, 3) if swapped else (height, width, 3), np.uint8)
-    as_stored = (upright.swapaxes(0, 1) if swapped else upright)[::down, ::along]
+    by_rows = upright.swapaxes(0, 1) if swapped else upright
     convert = _conversion(image, profile)
-    rows = max(1, BAND_PX // width)
+    rows = max(1, BAND_PX * (TURNED_BANDS if swapped else 1) // width)
     for top in range(0, height, rows):
-        all_of_it = rows >= height
-        band = image if all_of_it else image.crop((0, top, width, min(height, top + rows)))
-        as_stored[top : top + rows] = np.asarray(convert(band))
+        end = min(height, top + rows)
+        band = convert(image if rows >= height else image.crop((0, top, width, end)))
+        if turn:
+            band = band.transpose(Image.Transpose[turn])
+        place = slice(height - end, height - top) if backwards else slice(top, end)
+        pixels = np.asarray(band)
+        by_rows[place] = pixels.swapaxes(0, 1) if swapped else pixels
     return upright
 
 

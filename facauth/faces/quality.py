@@ -40,7 +40,7 @@ def measure(sighting: Sighting, face: Face) -> Quality:
         inter_eye_distance_px=_distance_px(face.landmarks_px[0], face.landmarks_px[1]),
         sharpness=sharpness(grey),
         noise=noise(grey),
-        chroma=float((small.max(axis=2) - small.min(axis=2)).mean()),
+        chroma=chroma(small),
         luminance_mean=float(grey.mean()) / 255,
         under_exposure=float((grey < 26).mean()),
         over_exposure=float((grey > 247).mean()),
@@ -74,6 +74,16 @@ def grey_of(small: Pixels) -> NDArray[np.uint8]:
     import numpy as np
 
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def chroma(small: Pixels) -> float:
+    """Mean of the largest less the smallest of the three channels."""
+    import numpy as np
+
+    red, green, blue = (small[..., channel] for channel in range(3))
+    most = np.maximum(np.maximum(red, green), blue)
+    least = np.minimum(np.minimum(red, green), blue)
+    return float((most - least).mean())
 
 
 def sharpness(grey: NDArray[np.uint8]) -> float:

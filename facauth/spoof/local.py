@@ -27,15 +27,18 @@ MARGIN_PX = 8  # that the wider blur reaches
 SHARE = 90  # percentile of the cells: the best one or two decide
 
 
-def fine_detail(probe: Grey, enrolled: Grey) -> float:
+def fine_detail(probe: Grey, enrolled: Grey, least: float = -1.0) -> float:
     """In [-1, 1]: correlation of the best cells, independent of light, contrast and place.
 
-    Both are (ALIGNED_PX, ALIGNED_PX). The mean of the flow from one to the other and back.
+    Both are (ALIGNED_PX, ALIGNED_PX). The mean of the flow from one to the other and back; of the
+    first alone where the mean is below `least` whatever the second is, as that is half of the work.
     """
     import numpy as np
 
-    both = (_cells(probe, enrolled), _cells(enrolled, probe))
-    return float(np.mean([np.percentile(each, SHARE) for each in both]))
+    there = float(np.percentile(_cells(probe, enrolled), SHARE))
+    if (there + 1) / 2 < least:
+        return there
+    return (there + float(np.percentile(_cells(enrolled, probe), SHARE))) / 2
 
 
 def _cells(still: Grey, moved: Grey) -> Floats:

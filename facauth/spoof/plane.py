@@ -81,25 +81,26 @@ class Comparison:
         return self.frame.pairs + self.face.pairs
 
 
-def compare(probe: CaptureSignature, enrolled: CaptureSignature) -> Comparison:
-    """How far the probe shows the enrolled picture, or its mirror image; never refuses."""
+def compare(
+    probe: CaptureSignature, enrolled: CaptureSignature, least_detail: float = -1.0
+) -> Comparison:
+    """How far the probe shows the enrolled picture, or its mirror image; never refuses.
+
+    least_detail: lower fine detail is estimated, below it too.
+    """
     found, known = _compare(probe, enrolled, mirrored=False), enrolled
     if _inliers(found) < NOT_MIRRORED:
         other = mirror(enrolled)
         turned = _compare(probe, other, mirrored=True)
         if (_inliers(turned), turned.pairs) > (_inliers(found), found.pairs):
             found, known = turned, other
-    return replace(found, detail=_detail(found, probe.aligned, known.aligned))
+    if found.face.pairs < MIN_ALIKE or probe.aligned is None or known.aligned is None:
+        return found
+    return replace(found, detail=fine_detail(probe.aligned, known.aligned, least_detail))
 
 
 def _inliers(comparison: Comparison) -> int:
     return comparison.frame.inliers + comparison.face.inliers
-
-
-def _detail(found: Comparison, probe: Grey | None, enrolled: Grey | None) -> float:
-    if probe is None or enrolled is None or found.face.pairs < MIN_ALIKE:
-        return math.nan
-    return fine_detail(probe, enrolled)
 
 
 def mirror(known: CaptureSignature) -> CaptureSignature:
@@ -152,11 +153,14 @@ def alike(probe: NDArray[np.uint8], enrolled: NDArray[np.uint8]) -> Pairs:
 
     Both are (n, 128). Distances are those of unit vectors: sqrt(2 - 2 cos).
     """
+    import cv2
     import numpy as np
 
     if min(len(probe), len(enrolled)) < 2:
         return np.zeros((0, 2), np.int64)
-    cosines = _unit(probe) @ _unit(enrolled).T
+    # numpy's BLAS keeps every processor busy for so small a product, unless a command tells it.
+    product = cv2.gemm(_unit(probe), _unit(enrolled), 1, None, 0, flags=cv2.GEMM_2_T)  # type: ignore[call-overload]  # None adds nothing
+    cosines = np.asarray(product, np.float32)
     best, back = cosines.argmax(axis=1), cosines.argmax(axis=0)
     rows = np.arange(len(probe))
     near = 2 - 2 * cosines[rows, best]

@@ -42,7 +42,9 @@ def judge(
     probe: CaptureSignature, enrolled: Sequence[CaptureSignature], limits: ReplayLimits = REPLAY
 ) -> Replay:
     """The gravest verdict over all of a person's signatures; never refuses by itself."""
-    found = [_replay(compare(probe, signature), len(enrolled), limits) for signature in enrolled]
+    least = min(limits.min_moved_detail, limits.min_same_detail)  # see `edited`
+    compared = [compare(probe, signature, least) for signature in enrolled]
+    found = [_replay(each, len(enrolled), limits) for each in compared]
     gravest = max(found, key=gravity, default=NOTHING_COMPARED)
     return replace(gravest, older=sum(signature.aligned is None for signature in enrolled))
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from facauth.errors import Reason, SetupProblem
-from facauth.geometry import SFACE_CHIP_PX, SFACE_TEMPLATE, similarity_transform
+from facauth.geometry import SFACE_CHIP_PX, SFACE_TEMPLATE, reduced, similarity_transform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -241,8 +241,7 @@ def _resized(grey: Grey, scale: float) -> Grey:
     import numpy as np
 
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(grey, size, interpolation=method), np.uint8)
+    return reduced(grey, size) if scale < 1 else np.asarray(cv2.resize(grey, size), np.uint8)
 
 
 def features(grey: Grey) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:

@@ -19,7 +19,13 @@ from facauth.faces.align import (
     sface_chip,
 )
 from facauth.faces.detect import find_faces
-from facauth.geometry import SFACE_CHIP_PX, SFACE_TEMPLATE, similarity_transform
+from facauth.geometry import (
+    MAX_TIMES,
+    SFACE_CHIP_PX,
+    SFACE_TEMPLATE,
+    reduced,
+    similarity_transform,
+)
 from facauth.networks import WEIGHTS, Checked, Networks
 from facauth.structs import Face
 
@@ -195,3 +201,36 @@ def test_dlibs_chip_is_upright_and_aligned() -> None:
     lit = np.argwhere(chip[..., 0] > 128)
     assert np.ptp(lit[:, 0]) < 10
     assert np.ptp(lit[:, 1]) > 40
+
+
+# --- reducing ------------------------------------------------------------------------------------
+
+
+def texture(height: int, width: int, *channels: int) -> Pixels:
+    """Detail of every size."""
+    noise = np.random.default_rng(0).normal(0, 1, (height, width, *channels))
+    layers = [cv2.GaussianBlur(noise, (0, 0), sigma) * sigma for sigma in (1, 4, 16)]
+    return np.asarray(np.clip(128 + 40 * np.sum(layers, axis=0), 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+@pytest.mark.parametrize("times", [1.5, MAX_TIMES - 0.1, MAX_TIMES, 2.5 * MAX_TIMES])
+def test_a_reduced_picture_is_that_of_opencv(channels: tuple[int, ...], times: float) -> None:
+    """To the pixel below MAX_TIMES; beyond it, only where halves are rounded and edges are odd."""
+    size = (40, 31)
+    picture = texture(round(size[1] * times) | 1, round(size[0] * times) | 1, *channels)
+    expected = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(int)
+    off = np.abs(reduced(picture, size) - expected)
+    if max(picture.shape) < MAX_TIMES * max(size):
+        assert off.max() == 0
+    else:
+        assert off.max() > 0
+        assert off.mean() < 2.5
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (3, 5000, 3), (4097, 2)])
+def test_a_picture_of_any_shape_is_reduced(shape: tuple[int, ...]) -> None:
+    plain = np.full(shape, 77, np.uint8)
+    small = reduced(plain, (20, 10))
+    assert small.shape == (10, 20, *shape[2:])
+    assert (small == 77).all()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from facauth.errors import UnusableImage
 from facauth.faces.detect import _search, area_px, find_faces, only_face, sight
+from facauth.geometry import MAX_TIMES
 from facauth.networks import Checked, Networks
 from facauth.settings import DETECTION
 from facauth.structs import Face, Sighting
@@ -97,6 +98,19 @@ def test_places_scale_with_the_photo(detector: cv2.FaceDetectorYN, name: str, by
         0.9,
     )
     require_same_place(the_face(scaled(pixels, by), detector), expected)
+
+
+def test_places_in_a_photo_of_a_phone(detector: cv2.FaceDetectorYN) -> None:
+    """So many pixels are halved before they are searched."""
+    pixels = sample("obama_2012.jpg")
+    large = scaled(pixels, 4033 / max(pixels.shape))
+    assert max(large.shape) > MAX_TIMES * DETECTION.max_side_px
+    expected, found = the_face(pixels, detector), the_face(large, detector)
+    by = max(large.shape) / max(pixels.shape)
+    np.testing.assert_allclose(
+        np.array(found.box_px) / by, expected.box_px, atol=0.01 * expected.box_px[2]
+    )
+    assert np.abs(found.landmarks_px / by - expected.landmarks_px).max() < 1.5
 
 
 def test_the_two_sides_have_scales_of_their_own(detector: cv2.FaceDetectorYN) -> None:

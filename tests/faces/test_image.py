@@ -327,6 +327,20 @@ def test_every_orientation_ends_upright(name: str, orientation: int) -> None:
     require_close(pixels, [RED, GREEN, BLUE, GREY], LOSSY)
 
 
+@pytest.mark.parametrize("band_px", [1, 31 * 5, 50_000])
+@pytest.mark.parametrize("orientation", TURNED)
+def test_every_orientation_is_pillows_to_the_pixel(
+    orientation: int, band_px: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bands of one row, of some rows, and at once."""
+    monkeypatch.setattr("facauth.faces.image.BAND_PX", band_px)
+    noise = np.random.default_rng(3).integers(0, 256, (47, 31, 3)).astype(np.uint8)
+    data = saved(Image.fromarray(noise), "PNG", exif=exif(orientation))
+    with Image.open(io.BytesIO(data)) as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored))
+    np.testing.assert_array_equal(decode(data, "photo"), expected)
+
+
 def test_an_orientation_and_a_profile_and_a_palette() -> None:
     stored = scene().transpose(Image.Transpose.ROTATE_90)
     data = saved(stored, "JPEG", quality=95, exif=exif(6), icc_profile=red_is_blue())

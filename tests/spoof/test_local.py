@@ -73,3 +73,13 @@ def test_threads_of_a_server_compare_as_one_does() -> None:
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda pair: fine_detail(*pair), pairs * 16))
     assert together == alone * 16
+
+
+@pytest.mark.parametrize("least", [0.5, 0.8, 0.9, 0.955, 0.9875, 1.0])
+def test_half_of_the_work_never_changes_on_which_side_of_a_limit_a_pair_is(least: float) -> None:
+    """A face turns into another one: from 0, the same, to 1."""
+    mixed = [cv2.addWeighted(face(1), 1 - part, face(2), part, 0) for part in np.linspace(0, 1, 21)]
+    pairs = [(warped(np.asarray(each, np.uint8), 2), face(1)) for each in mixed]
+    pairs += [(enrolled, probe) for probe, enrolled in pairs]
+    whole = [fine_detail(*pair) >= least for pair in pairs]
+    assert [fine_detail(*pair, least) >= least for pair in pairs] == whole

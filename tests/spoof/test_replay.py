@@ -169,6 +169,20 @@ def test_an_edit_is_missed_without_the_aligned_face_alone() -> None:
     assert judge(probe, [replace(known, aligned=None)]).verdict is ReplayVerdict.SAME_SITTING
 
 
+@pytest.mark.parametrize("probe", [OBAMAS[2], "collins.png"])
+@pytest.mark.parametrize("attack", [*COPIES, "warp_1", "glasses_warp"])
+def test_what_is_screened_out_changes_no_verdict(probe: str, attack: str) -> None:
+    """The fine detail of most pairs is estimated (plane.compare); here it is measured in full."""
+    pixels = read(SAMPLES / probe)
+    if attack in COPIES:
+        seen = of(COPIES[attack](pixels))
+    else:
+        seen = of(Studio([], []).edited(Subject(SAMPLES / probe, pixels, face_of(probe)), attack))
+    for enrolled in map(sample, PORTRAITS):
+        in_full = compare(seen, enrolled)
+        assert judge(seen, [enrolled]).verdict is verdict_on(in_full, REPLAY)
+
+
 def face_of(name: str) -> Face:
     return sight(read(SAMPLES / name), networks().detector).faces[0]
 
