@@ -18,15 +18,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from facauth.errors import Reason, SetupProblem, shown
 from facauth.files import make_folders, read_trusted, write_private
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import cv2
     import numpy as np
     from numpy.typing import NDArray
+
+One, Other = TypeVar("One"), TypeVar("Other")
 
 MAX_MEMORY_BYTES = 2**20
 WEIGHTS = Path(__file__).parent / "weights"
@@ -197,6 +201,8 @@ class Networks:
         with suppress(Exception):  # the first use of the network raises the same error
             for role in roles:
                 self._load(role)
+                if role == "landmarks":
+                    import dlib  # noqa: F401 - it cuts the chip of these landmarks
 
     def load(self) -> None:
         """Load all networks now, for a long-running process; raises SetupProblem."""
@@ -285,6 +291,20 @@ def _share_memory_arena() -> None:
 
 THREADS = 2  # with one, finding and encoding a face takes 1.4 times as long (measurements, Speed)
 PREPROCESSING = 1  # raise it when detection, alignment or fusion change encodings
+
+
+def side_by_side(one: Callable[[], One], other: Callable[[], Other]) -> tuple[One, Other]:
+    """What both return, run in a thread each if networks have more than one.
+
+    OpenCV shares out a layer only where that is large: SFace and liveness gain nothing by it.
+    """
+    if THREADS == 1:
+        return one(), other()
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        meanwhile = pool.submit(other)
+        return one(), meanwhile.result()
 
 
 def opencv() -> Any:

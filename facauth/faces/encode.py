@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from facauth.faces.align import dlib_box_px, dlib_chip, sface_chip
 from facauth.faces.landmarks import find_landmarks
+from facauth.networks import side_by_side
 from facauth.settings import DLIB_WEIGHT
 from facauth.structs import Encoding
 
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
 def encode(sighting: Sighting, face: Face, *, networks: Networks) -> Encoding:
     """The fused encoding: the dot product of two is
     DLIB_WEIGHT x dlib's cosine + (1 - DLIB_WEIGHT) x SFace's cosine."""
-    by_dlib = dlib_half(sighting.pixels, face, networks)
-    by_sface = sface_half(sighting.pixels, face, networks)
-    return Encoding(networks.contract, fuse(by_dlib, by_sface))
+    halves = side_by_side(
+        partial(dlib_half, sighting.pixels, face, networks),
+        partial(sface_half, sighting.pixels, face, networks),
+    )
+    return Encoding(networks.contract, fuse(*halves))
 
 
 def dlib_half(pixels: Pixels, face: Face, networks: Networks) -> NDArray[np.float32]:
