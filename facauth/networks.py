@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-One, Other = TypeVar("One"), TypeVar("Other")
+One = TypeVar("One")
+Other = TypeVar("Other")
 
 MAX_MEMORY_BYTES = 2**20
 WEIGHTS = Path(__file__).parent / "weights"
@@ -201,8 +202,6 @@ class Networks:
         with suppress(Exception):  # the first use of the network raises the same error
             for role in roles:
                 self._load(role)
-                if role == "landmarks":
-                    import dlib  # noqa: F401 - it cuts the chip of these landmarks
 
     def load(self) -> None:
         """Load all networks now, for a long-running process; raises SetupProblem."""

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING
 from facauth.geometry import SFACE_CHIP_PX, SFACE_TEMPLATE, similarity_transform
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from facauth.structs import Face, Pixels
-
-DLIB_CHIP_PX = 150
-DLIB_CHIP_PADDING = 0.25  # of the chip, on each side; as the network was trained
 
 
 def dlib_box_px(face: Face) -> tuple[int, int, int, int]:
@@ -35,16 +29,6 @@ def dlib_box_px(face: Face) -> tuple[int, int, int, int]:
         round(centre_x + half),
         round(centre_y + half),
     )
-
-
-def dlib_chip(pixels: Pixels, face: Face, landmarks_px: NDArray[np.int64]) -> Pixels:
-    """(150, 150, 3) RGB, aligned by dlib's five landmarks (faces/landmarks.py), cut by dlib."""
-    import dlib
-
-    points = [dlib.point(x, y) for x, y in landmarks_px.tolist()]
-    shape = dlib.full_object_detection(dlib.rectangle(*dlib_box_px(face)), points)
-    chip: Pixels = dlib.get_face_chip(pixels, shape, DLIB_CHIP_PX, DLIB_CHIP_PADDING)
-    return chip
 
 
 def sface_chip(pixels: Pixels, face: Face) -> Pixels:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from facauth.faces.align import dlib_box_px, dlib_chip, sface_chip
+from facauth.faces.align import dlib_box_px, sface_chip
+from facauth.faces.chip import cut
 from facauth.faces.landmarks import find_landmarks
 from facauth.networks import side_by_side
 from facauth.settings import DLIB_WEIGHT
@@ -33,7 +34,7 @@ def encode(sighting: Sighting, face: Face, *, networks: Networks) -> Encoding:
 def dlib_half(pixels: Pixels, face: Face, networks: Networks) -> NDArray[np.float32]:
     """(128,), equal to face_recognition's for the same face box, to 1e-5."""
     points_px = find_landmarks(pixels, dlib_box_px(face), networks.landmarks)
-    return encode_dlib(dlib_chip(pixels, face, points_px), networks.encode_dlib)
+    return encode_dlib(cut(pixels, points_px), networks.encode_dlib)
 
 
 def sface_half(pixels: Pixels, face: Face, networks: Networks) -> NDArray[np.float32]:

@@ -12,12 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facauth.faces.align import (
-    DLIB_CHIP_PX,
-    dlib_box_px,
-    dlib_chip,
-    sface_chip,
-)
+from facauth.faces.align import dlib_box_px, sface_chip
+from facauth.faces.chip import CHIP_PX, cut
 from facauth.faces.detect import find_faces
 from facauth.geometry import SFACE_CHIP_PX, SFACE_TEMPLATE, similarity_transform
 from facauth.networks import WEIGHTS, Checked, Networks
@@ -189,8 +185,8 @@ def test_dlibs_chip_is_upright_and_aligned() -> None:
     points_px = np.rint(moved(head, movement(20, 1, 200, 180))).astype(np.int64)
     for x, y in points_px[:4]:
         cv2.circle(picture, (int(x), int(y)), 3, (255, 255, 255), -1)
-    chip = dlib_chip(picture, boxed(120, 100, 160, 160), points_px)
-    assert chip.shape == (DLIB_CHIP_PX, DLIB_CHIP_PX, 3)
+    chip = cut(picture, points_px)
+    assert chip.shape == (CHIP_PX, CHIP_PX, 3)
     assert chip.dtype == np.uint8
     lit = np.argwhere(chip[..., 0] > 128)
     assert np.ptp(lit[:, 0]) < 10
