@@ -127,7 +127,7 @@ def report(rows: dict[str, list[Run]]) -> None:
         f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, ",
         end="",
     )
-    packages = ("opencv-python-headless", "dlib-bin", "cryptography", "typer")
+    packages = ("opencv-python-headless", "face_recognition", "cryptography", "typer")
     print(", ".join(f"{name} {metadata.version(name)}" for name in packages))
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     print(f"{len(rows[PLAIN])} alternating runs on {PROBE.name}; medians; load {load}\n")

@@ -10,7 +10,6 @@ PACKAGES = (
     "rich",
     "numpy",
     "opencv-python-headless",
-    "dlib-bin",
     "pillow",
     "platformdirs",
     "cryptography",
