@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
+import os
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,7 @@ from facauth.errors import Reason, SetupProblem, shown
 from facauth.files import make_folders, read_trusted, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import cv2
     import numpy as np
@@ -292,18 +293,56 @@ THREADS = 2  # with one, finding and encoding a face takes 1.4 times as long (me
 PREPROCESSING = 1  # raise it when detection, alignment or fusion change encodings
 
 
+class Processors:
+    """How many processors nobody calculates on, by what this process does."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._lock = Lock()
+
+    @contextmanager
+    def occupied(self) -> Iterator[None]:
+        """One is in use, free or not."""
+        self._count(-1)
+        try:
+            yield
+        finally:
+            self._count(1)
+
+    def take(self) -> bool:
+        """Whether one was free; it is in use then, until it is given back."""
+        with self._lock:
+            free = self._free > 0
+            self._free -= free
+            return free
+
+    def give_back(self) -> None:
+        """After `take`."""
+        self._count(1)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self._free += more
+
+
+processors = Processors(min(THREADS, os.cpu_count() or 1) - 1)  # beside the one that asks
+
+
 def side_by_side(one: Callable[[], One], other: Callable[[], Other]) -> tuple[One, Other]:
-    """What both return, run in a thread each if networks have more than one.
+    """What both return, at the same time if a processor is free.
 
     OpenCV shares out a layer only where that is large: SFace and liveness gain nothing by it.
     """
-    if THREADS == 1:
+    if not processors.take():
         return one(), other()
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(1) as pool:
-        meanwhile = pool.submit(other)
-        return one(), meanwhile.result()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            meanwhile = pool.submit(other)
+            return one(), meanwhile.result()
+    finally:
+        processors.give_back()
 
 
 def opencv() -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier, get_ident
 from typing import Any
 
 import pytest
@@ -451,3 +452,45 @@ SAME_AS_BEFORE = {
     "encode_sface_2021dec_int8.onnx": "cfd695f839eb9208",
     "encode_sface_2021dec_last.npz": "e20cd51f491114dd",
 }
+
+
+# --- side by side --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> networks.Processors:
+    """One beside the one that asks."""
+    processors = networks.Processors(1)
+    monkeypatch.setattr(networks, "processors", processors)
+    return processors
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_both_run_at_the_same_time_where_a_processor_is_free() -> None:
+    both = Barrier(2, timeout=20)  # passed by two threads that wait for each other
+    assert networks.side_by_side(lambda: (both.wait(), 1)[1], lambda: (both.wait(), 2)[1]) == (1, 2)
+
+
+def test_one_runs_after_the_other_where_none_is_free(two_processors: networks.Processors) -> None:
+    here = get_ident()
+    with two_processors.occupied():
+        assert networks.side_by_side(get_ident, get_ident) == (here, here)
+    assert networks.side_by_side(get_ident, get_ident)[1] != here
+
+
+def test_a_processor_is_free_again_after_an_error(two_processors: networks.Processors) -> None:
+    def fail() -> int:
+        raise ValueError("the one")
+
+    for work in ((fail, get_ident), (get_ident, fail)):
+        with pytest.raises(ValueError, match="the one"):
+            networks.side_by_side(*work)
+        assert two_processors.take()
+        two_processors.give_back()
+
+
+def test_more_photos_than_processors_leave_none(two_processors: networks.Processors) -> None:
+    with two_processors.occupied(), two_processors.occupied():
+        assert not two_processors.take()
+    assert two_processors.take()
+    assert not two_processors.take()

@@ -26,8 +26,9 @@ from facauth.faces.encode import (
     sface_half,
 )
 from facauth.faces.image import decode, read_image
-from facauth.networks import Checked, Networks
+from facauth.networks import Checked, Networks, Processors
 from facauth.settings import DLIB_WEIGHT
+from facauth.spoof.liveness import live_score
 from facauth.structs import Encoding, Face, Sighting
 
 Pixels = NDArray[np.uint8]
@@ -242,3 +243,19 @@ def test_what_a_broken_network_gives_is_no_encoding(broken: NDArray[np.float64])
         for halves in ((vector, some(1)), (some(1), vector)):
             with pytest.raises(ValueError, match="unit length"):
                 Encoding("test/1", fuse(*halves))
+
+
+# --- side by side --------------------------------------------------------------------------------
+
+
+def test_an_encoding_is_the_same_with_one_processor_and_with_two(
+    networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit; the live score too."""
+    found = []
+    for free in (0, 1):
+        monkeypatch.setattr("facauth.networks.processors", Processors(free))
+        sighting, face = one(photo("obama_2012.jpg"), networks)
+        encoding = encode(sighting, face, networks=networks)
+        found.append((encoding.as_bytes(), live_score(sighting.pixels, face, networks)))
+    assert found[0] == found[1]
