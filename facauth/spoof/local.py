@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from facauth.geometry import quantile
 from facauth.spoof.signature import ALIGNED_PX
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ CELL_PX = 16
 CELLS = 4  # along the middle of the face, which is what a face swap leaves of it
 FINE_PX, COARSE_PX = 1.0, 2.0  # standard deviations: finer detail is noise, coarser everybody's
 MARGIN_PX = 8  # that the wider blur reaches
-SHARE = 90  # percentile of the cells: the best one or two decide
+SHARE = 0.9  # quantile of the cells: the best one or two decide
 
 
 def fine_detail(probe: Grey, enrolled: Grey) -> float:
@@ -35,7 +36,7 @@ def fine_detail(probe: Grey, enrolled: Grey) -> float:
     import numpy as np
 
     both = (_cells(probe, enrolled), _cells(enrolled, probe))
-    return float(np.mean([np.percentile(each, SHARE) for each in both]))
+    return float(np.mean([quantile(each, SHARE) for each in both]))
 
 
 def _cells(still: Grey, moved: Grey) -> Floats:

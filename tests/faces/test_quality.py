@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from facauth.errors import UnusableImage
 from facauth.faces.detect import find_faces
 from facauth.faces.quality import (
-    _lower_quartile,
     head_pose_deg,
     judgements,
     measure,
@@ -76,13 +75,6 @@ def test_noise_raises_noise(hopper: tuple[Pixels, Face]) -> None:
         for sigma in (0, 10, 20, 40)
     ]
     assert all(before < after for before, after in pairwise(noisy))
-
-
-@given(st.integers(1, 169), st.integers(0, 2**32 - 1))
-@settings(derandomize=True, deadline=None, database=None)
-def test_the_lower_quartile_is_numpys(blocks: int, seed: int) -> None:
-    values = np.random.default_rng(seed).random(blocks).astype(np.float32) * 30
-    assert _lower_quartile(values) == float(np.quantile(values, 0.25))
 
 
 def test_stubble_is_not_noise(hopper: tuple[Pixels, Face]) -> None:
