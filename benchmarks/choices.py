@@ -1,14 +1,11 @@
-"""Benefit and cost of faster choices: threads, onnxruntime, a resident process.
+"""Benefit and cost of faster choices: threads, a resident process. networks.py has onnxruntime.
 
-    python benchmarks/choices.py [--rounds N]
-
-onnxruntime is not a dependency of facauth; without it, its rows are left out.
+python benchmarks/choices.py [--rounds N]
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import platform
 import statistics
@@ -20,9 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import numpy as np
 
-from facauth.networks import WEIGHTS, Checked, Networks, opencv
+from facauth.networks import Checked, Networks, opencv
 from facauth.pipeline import register, sign_in
 from facauth.records import PersonName
 from facauth.settings import DEFAULT
@@ -32,10 +28,6 @@ from facauth.system import System, bind
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 ENROLLED, PROBE = str(SAMPLES / "obama_2009.jpg"), str(SAMPLES / "obama_2012.jpg")
-ENCODERS = {
-    "encode_dlib_resnet_v1.onnx": (1, 3, 150, 150),
-    "encode_sface_2021dec_int8.onnx": (1, 3, 112, 112),
-}
 
 
 def main() -> None:
@@ -50,7 +42,6 @@ def main() -> None:
     print(f"OpenCV {cv2.__version__}; medians of {rounds}, in ms\n")
     with tempfile.TemporaryDirectory() as folder:
         sign_ins(Path(folder) / "store.sqlite3", rounds)
-    engines(rounds)
 
 
 def median_ms(work: Callable[[], object], rounds: int) -> float:
@@ -90,62 +81,6 @@ def sign_ins(path: Path, rounds: int) -> None:
             resident()
             title = f"sign-in, resident process, {threads} thread(s)"
             print(f"{title:44} {median_ms(resident, rounds):8.0f}")
-
-
-def engines(rounds: int) -> None:
-    """Loading and running both encoders by cv2.dnn and by onnxruntime, one thread each."""
-    opencv().setNumThreads(1)
-    for file, shape in ENCODERS.items():
-        image = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
-        path = str(WEIGHTS / file)
-        report("cv2.dnn", file, lambda path=path: by_opencv(path), image, rounds)  # type: ignore[misc]
-        if importlib.util.find_spec("onnxruntime"):
-            report("onnxruntime", file, lambda path=path: by_onnxruntime(path), image, rounds)  # type: ignore[misc]
-    if importlib.util.find_spec("onnxruntime"):
-        command = [sys.executable, "-c", "import numpy, onnxruntime"]
-        without = [sys.executable, "-c", "import numpy"]
-        cost = median_ms(lambda: subprocess.run(command, check=True), rounds) - median_ms(
-            lambda: subprocess.run(without, check=True), rounds
-        )
-        print(f"{'import onnxruntime, beyond numpy':44} {cost:8.0f}")
-
-
-Runner = Callable[[np.ndarray], object]
-
-
-def by_opencv(path: str) -> Runner:
-    """The network, loaded by OpenCV."""
-    network = cv2.dnn.readNetFromONNX(path)
-
-    def run(image: np.ndarray) -> object:
-        network.setInput(image)
-        return network.forward()
-
-    return run
-
-
-def by_onnxruntime(path: str) -> Runner:
-    """The network, loaded by onnxruntime."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    (first,) = session.get_inputs()
-    return lambda image: session.run(None, {first.name: image})
-
-
-def report(
-    engine: str, file: str, load: Callable[[], Runner], image: np.ndarray, rounds: int
-) -> None:
-    """One line for loading, one for running."""
-    loading = median_ms(load, rounds)
-    run = load()
-    run(image)
-    running = median_ms(lambda: run(image), rounds)
-    name = file.removesuffix(".onnx")
-    print(f"{f'{name}, {engine}: load':44} {loading:8.0f}")
-    print(f"{f'{name}, {engine}: run':44} {running:8.1f}")
 
 
 if __name__ == "__main__":

@@ -109,6 +109,7 @@ def _begin(make: Callable[[], Callable[[Any], object]]) -> None:
     _make = make
     threading.Thread(target=_end_with_parent, daemon=True).start()
     networks.THREADS = 1  # the other processors have workers of their own
+    networks.processors = networks.Processors(0)
 
 
 def _end_with_parent() -> None:

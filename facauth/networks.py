@@ -13,25 +13,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
+import os
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from facauth.errors import Reason, SetupProblem, shown
 from facauth.files import make_folders, read_trusted, write_private
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import cv2
     import numpy as np
     from numpy.typing import NDArray
 
+One = TypeVar("One")
+Other = TypeVar("Other")
+
 MAX_MEMORY_BYTES = 2**20
 WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"
-ROLES = {"detect", "landmarks", "encode_dlib", "encode_sface", "live_2_7", "live_4_0"}
+NETS = ("encode_dlib", "encode_sface", "live_2_7", "live_4_0")  # run by cv2.dnn as they are
+ARRAYS = ("landmarks", "encode_sface_last")  # run by faces.landmarks and faces.encode
+BESIDE = {"encode_dlib": "encode_dlib_data"}  # what OpenCV reads with the file of a network
+ROLES = {"detect", *NETS, *ARRAYS, *BESIDE.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,8 @@ class Weight:
     path: Path
     sha256: str
     licence: str
+    # The hash that stands for it in the contract: its own, or that of a file that encodes the same.
+    encodes_as: str
 
     def identity(self) -> list[int]:
         """What the file system changes whenever the file changes."""
@@ -73,12 +84,15 @@ def read_manifest(folder: Path = WEIGHTS) -> dict[str, Weight]:
     path = folder / MANIFEST
     try:
         rows = json.loads(path.read_bytes())["weights"]
-        return {
-            row["role"]: Weight(row["role"], folder / row["file"], row["sha256"], row["licence"])
-            for row in rows
-        }
+        return {row["role"]: _weight(row, folder) for row in rows}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unfit(path, "is missing or damaged") from error
+
+
+def _weight(row: dict[str, str], folder: Path) -> Weight:
+    sha256 = row["sha256"]
+    encodes_as = row.get("encodes_as", sha256)
+    return Weight(row["role"], folder / row["file"], sha256, row["licence"], encodes_as)
 
 
 def require_calibration(data: bytes, path: Path, folder: Path = WEIGHTS) -> None:
@@ -106,6 +120,19 @@ class LandmarkForests:
     second: NDArray[np.uint16]  # (c, t, n), ... brighter than this one ...
     brighter_by: NDArray[np.float32]  # (c, t, n), ... by more than this, to go left
     leaves: NDArray[np.float32]  # (c, t, n + 1, 10), what a tree adds to the shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockLayer:
+    """A fully connected layer of o outputs, quantised in b blocks of n inputs each.
+
+    The weights of a block and an output are (weights - zero) * scale.
+    """
+
+    weights: NDArray[np.int8]  # (b, o, n)
+    scales: NDArray[np.float32]  # (b, o)
+    zeros: NDArray[np.int8]  # (b, o)
+    bias: NDArray[np.float32]  # (o,)
 
 
 class Checked:
@@ -145,24 +172,27 @@ class Checked:
 
 
 class Networks:
-    """The six networks, each checked and loaded at its first use."""
+    """The networks, each checked and loaded at its first use."""
 
     def __init__(self, checked: Checked, folder: Path = WEIGHTS) -> None:
         self._checked = checked
         self._weights = read_manifest(folder)
         if not self._weights.keys() >= ROLES:
             raise _unfit(folder / MANIFEST, "does not name every network")
-        self._nets: dict[str, cv2.dnn.Net] = {}
+        self._loaded: dict[str, Any] = {}  # by role
         self._turns = {role: Lock() for role in self._weights}
 
     def _path(self, role: str) -> str:
+        if role in BESIDE:
+            self._path(BESIDE[role])
         return str(self._checked.require(self._weights[role]))
 
-    def _dnn(self, role: str) -> cv2.dnn.Net:
+    def _load(self, role: str) -> Any:
         with self._turns[role]:
-            if role not in self._nets:
-                self._nets[role] = opencv().dnn.readNetFromONNX(self._path(role))
-            return self._nets[role]
+            if role not in self._loaded:
+                read = _read_arrays if role in ARRAYS else _read_net
+                self._loaded[role] = read(self._path(role))
+            return self._loaded[role]
 
     def load_ahead(self, *roles: str) -> None:
         """Load networks in the background: the photo is decoded and searched meanwhile.
@@ -170,18 +200,20 @@ class Networks:
         Most of a cold sign-in is loading, and OpenCV loads without holding the interpreter.
         """
         _share_memory_arena()
-        Thread(target=self._load_all, args=roles, name="load ahead").start()
+        Thread(target=self._load_quietly, args=roles, name="load ahead").start()
 
-    def _load_all(self, *roles: str) -> None:
+    def _load_quietly(self, *roles: str) -> None:
         with suppress(Exception):  # the first use of the network raises the same error
             for role in roles:
-                self._dnn(role)
+                self._load(role)
+                if role == "landmarks":
+                    import dlib  # noqa: F401 - it cuts the chip of these landmarks
 
     def load(self) -> None:
         """Load all networks now, for a long-running process; raises SetupProblem."""
-        for role in sorted(self._weights.keys() - {"detect", "landmarks"}):
-            self._dnn(role)
-        _ = self.detector, self.landmarks
+        for role in (*NETS, *ARRAYS):
+            self._load(role)
+        _ = self.detector
 
     @cached_property
     def detector(self) -> cv2.FaceDetectorYN:
@@ -193,40 +225,60 @@ class Networks:
         )
         return detector
 
-    @cached_property
+    @property
     def landmarks(self) -> LandmarkForests:
         """dlib's five-point predictor."""
-        import numpy as np
-
-        with np.load(self._path("landmarks")) as arrays:
-            return LandmarkForests(**arrays)
+        return LandmarkForests(**self._load("landmarks"))
 
     @property
     def encode_dlib(self) -> cv2.dnn.Net:
         """N x 3 x 150 x 150 RGB, 0-255 -> N x 128."""
-        return self._dnn("encode_dlib")
+        network: cv2.dnn.Net = self._load("encode_dlib")
+        return network
 
     @property
     def encode_sface(self) -> cv2.dnn.Net:
-        """N x 3 x 112 x 112 RGB, 0-255 -> N x 128."""
-        return self._dnn("encode_sface")
+        """N x 3 x 112 x 112 RGB, 0-255 -> N x 50176, the inputs of its last layer."""
+        network: cv2.dnn.Net = self._load("encode_sface")
+        return network
+
+    @property
+    def encode_sface_last(self) -> BlockLayer:
+        """N x 50176 -> N x 128; cv2.dnn would keep 26 MB of floats of it."""
+        return BlockLayer(**self._load("encode_sface_last"))
 
     @property
     def live_2_7(self) -> cv2.dnn.Net:
         """N x 3 x 80 x 80 BGR, 0-255, crop of 2.7 face boxes -> N x 6, see spoof.liveness."""
-        return self._dnn("live_2_7")
+        network: cv2.dnn.Net = self._load("live_2_7")
+        return network
 
     @property
     def live_4_0(self) -> cv2.dnn.Net:
         """N x 3 x 80 x 80 BGR, 0-255, crop of 4.0 face boxes -> N x 6, see spoof.liveness."""
-        return self._dnn("live_4_0")
+        network: cv2.dnn.Net = self._load("live_4_0")
+        return network
 
     @cached_property
     def contract(self) -> str:
         """The name of all that determines an encoding: weights and preprocessing version."""
         roles = ("detect", "landmarks", "encode_dlib", "encode_sface")
-        digest = hashlib.sha256("".join(self._weights[role].sha256 for role in roles).encode())
+        beside = ("encode_dlib_data", "encode_sface_last")
+        hashes = (self._weights[role].encodes_as for role in (*roles, *beside))
+        digest = hashlib.sha256("".join(hashes).encode())
         return f"dlib+sface/{PREPROCESSING}/{digest.hexdigest()[:12]}"
+
+
+def _read_net(path: str) -> cv2.dnn.Net:
+    network: cv2.dnn.Net = opencv().dnn.readNetFromONNX(path)
+    return network
+
+
+def _read_arrays(path: str) -> dict[str, NDArray[Any]]:
+    import numpy as np
+
+    with np.load(path) as arrays:
+        return dict(arrays)
 
 
 M_ARENA_MAX = -8  # of mallopt(3)
@@ -246,6 +298,58 @@ def _share_memory_arena() -> None:
 
 THREADS = 2  # with one, finding and encoding a face takes 1.4 times as long (measurements, Speed)
 PREPROCESSING = 1  # raise it when detection, alignment or fusion change encodings
+
+
+class Processors:
+    """How many processors nobody calculates on, by what this process does."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._lock = Lock()
+
+    @contextmanager
+    def occupied(self) -> Iterator[None]:
+        """One is in use, free or not."""
+        self._count(-1)
+        try:
+            yield
+        finally:
+            self._count(1)
+
+    def take(self) -> bool:
+        """Whether one was free; it is in use then, until it is given back."""
+        with self._lock:
+            free = self._free > 0
+            self._free -= free
+            return free
+
+    def give_back(self) -> None:
+        """After `take`."""
+        self._count(1)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self._free += more
+
+
+processors = Processors(min(THREADS, os.cpu_count() or 1) - 1)  # beside the one that asks
+
+
+def side_by_side(one: Callable[[], One], other: Callable[[], Other]) -> tuple[One, Other]:
+    """What both return, at the same time if a processor is free.
+
+    OpenCV shares out a layer only where that is large: SFace and liveness gain nothing by it.
+    """
+    if not processors.take():
+        return one(), other()
+    from concurrent.futures import ThreadPoolExecutor
+
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            meanwhile = pool.submit(other)
+            return one(), meanwhile.result()
+    finally:
+        processors.give_back()
 
 
 def opencv() -> Any:

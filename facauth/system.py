@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -134,11 +135,23 @@ def load(memory: Path | None) -> Networks:
     return networks
 
 
-def use_one_thread() -> None:
-    """Networks that are loaded from now on run in the thread that calls them."""
+def share_processors(workers: int) -> None:
+    """For a process with this many threads that examine photos, each within `on_a_processor`.
+
+    With several of them, networks that are loaded from now on run in the thread that calls them.
+    """
     from facauth import networks
 
-    networks.THREADS = 1
+    if workers > 1:
+        networks.THREADS = 1
+    networks.processors = networks.Processors(os.cpu_count() or 1)
+
+
+def on_a_processor() -> AbstractContextManager[None]:
+    """While a photo is examined; what is free beyond that may take a part of the work."""
+    from facauth import networks
+
+    return networks.processors.occupied()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import Facauth
@@ -14,6 +15,7 @@ from facauth.cli.evaluate import match
 from facauth.cli.options import PolicyName
 from facauth.settings import POLICIES, RATES
 
+SAMPLES = Path(__file__).parents[1] / "sample_images"
 HEAVY = {"cv2", "dlib", "numpy", "PIL", "pi_heif", "pillow_heif", "face_recognition", "matplotlib"}
 STORING = {"sqlite3", "cryptography"}
 # What a call that is wrong, or asks for help, can be answered without.
@@ -129,7 +131,11 @@ def test_options_repeat_what_settings_say() -> None:
     """They cannot take it from there: a wrong call is told without that module."""
     assert {each.value for each in PolicyName} == set(POLICIES)
     assert inspect.signature(match).parameters["at_fmr"].default == RATES.verify_fmr
-    assert list(app.commands) == [call for call in CALLS if " " not in call] + ["key", "store", "evaluate"]
+    assert list(app.commands) == [call for call in CALLS if " " not in call] + [
+        "key",
+        "store",
+        "evaluate",
+    ]
 
 
 def test_a_store_that_is_not_encrypted_loads_no_cryptography(facauth: Facauth) -> None:
@@ -147,3 +153,12 @@ def loaded_by_refusal(facauth: Facauth, *arguments: str) -> set[str]:
     modules = loaded(facauth, EXITED.format(6), *arguments)
     assert "sqlite3" in modules
     return modules
+
+
+def test_a_face_is_encoded_without_what_loads_slowly(facauth: Facauth) -> None:
+    """A sample image, by the real networks: numpy.ma takes 12 ms."""
+    for command in (["register", "Obama"], ["sign-in"]):
+        photo = f"obama_{2009 if command[0] == 'register' else 2012}.jpg"
+        modules = loaded(facauth, RUN, *command, str(SAMPLES / photo))
+        assert {"cv2", "numpy"} < modules
+        assert "numpy.ma" not in modules

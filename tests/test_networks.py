@@ -10,7 +10,9 @@ import stat
 import subprocess
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from threading import Barrier, get_ident
 from typing import Any
 
 import pytest
@@ -19,8 +21,9 @@ from facauth import networks
 from facauth.errors import SetupProblem
 from facauth.networks import WEIGHTS, Checked, Networks, Weight, read_manifest
 
-ATTRIBUTES = {"detect": "detector"}  # of Networks, where it is not the role
-ROLES = {"detect", "landmarks", "encode_dlib", "encode_sface", "live_2_7", "live_4_0"}
+ATTRIBUTES = {"detect": "detector", "encode_dlib_data": "encode_dlib"}  # where it is not the role
+ENCODERS = {"encode_dlib", "encode_dlib_data", "encode_sface", "encode_sface_last"}
+ROLES = {"detect", "landmarks", *ENCODERS, "live_2_7", "live_4_0"}
 
 
 @pytest.fixture
@@ -97,7 +100,7 @@ def test_the_manifest_is_complete() -> None:
 
 def test_every_weight_is_in_the_manifest() -> None:
     listed = {weight.path.name for weight in read_manifest().values()}
-    found = {path.name for path in WEIGHTS.iterdir() if path.suffix in {".onnx", ".dat", ".npz"}}
+    found = {path.name for path in WEIGHTS.iterdir() if path.suffix in {".onnx", ".bin", ".npz"}}
     assert found == listed
 
 
@@ -279,7 +282,7 @@ def test_another_file_of_the_same_size_and_time_is_noticed(memory: Path, weight:
 def test_another_expected_hash_is_noticed(memory: Path, weight: Weight) -> None:
     """An upgraded manifest beside files that were not."""
     Checked(memory).require(weight)
-    newer = Weight(weight.role, weight.path, "0" * 64, weight.licence)
+    newer = replace(weight, sha256="0" * 64)
     assert code(lambda: Checked(memory).require(newer)) == "weights.unfit"
 
 
@@ -431,7 +434,65 @@ def test_the_contract_tells_weights_and_geometry_apart(
         changed = [{**other, "sha256": "0" * 64} if other is row else other for other in rows]
         (folder / "manifest.json").write_text(json.dumps({"weights": changed}))
         contracts.add(Networks(Checked(None), folder).contract)
-    assert len(contracts) == 1 + 4  # both liveness networks make no encodings
+    assert len(contracts) == 1 + 6  # both liveness networks make no encodings
     (folder / "manifest.json").write_text(json.dumps({"weights": rows}))
     monkeypatch.setattr(networks, "PREPROCESSING", networks.PREPROCESSING + 1)
     assert Networks(Checked(None), folder).contract not in contracts
+
+
+def test_what_was_enrolled_with_version_0_1_is_still_compared() -> None:
+    """Each encoder is in two files since then, which encode as the one did."""
+    assert Networks(Checked(None)).contract == "dlib+sface/1/6993c5234f98"
+    rows = json.loads((WEIGHTS / "manifest.json").read_text())["weights"]
+    standing_in = {row["file"]: row["sha256"][:16] for row in rows if "encodes_as" in row}
+    assert standing_in == SAME_AS_BEFORE  # whoever changes one compares the encodings first
+
+
+SAME_AS_BEFORE = {
+    "encode_dlib_resnet_v1.onnx": "0e8d3fe9be0c90e0",
+    "encode_dlib_resnet_v1.bin": "1ddfb9b037d82655",
+    "encode_sface_2021dec_int8.onnx": "cfd695f839eb9208",
+    "encode_sface_2021dec_last.npz": "e20cd51f491114dd",
+}
+
+
+# --- side by side --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> networks.Processors:
+    """One beside the one that asks."""
+    processors = networks.Processors(1)
+    monkeypatch.setattr(networks, "processors", processors)
+    return processors
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_both_run_at_the_same_time_where_a_processor_is_free() -> None:
+    both = Barrier(2, timeout=20)  # passed by two threads that wait for each other
+    assert networks.side_by_side(lambda: (both.wait(), 1)[1], lambda: (both.wait(), 2)[1]) == (1, 2)
+
+
+def test_one_runs_after_the_other_where_none_is_free(two_processors: networks.Processors) -> None:
+    here = get_ident()
+    with two_processors.occupied():
+        assert networks.side_by_side(get_ident, get_ident) == (here, here)
+    assert networks.side_by_side(get_ident, get_ident)[1] != here
+
+
+def test_a_processor_is_free_again_after_an_error(two_processors: networks.Processors) -> None:
+    def fail() -> int:
+        raise ValueError("the one")
+
+    for work in ((fail, get_ident), (get_ident, fail)):
+        with pytest.raises(ValueError, match="the one"):
+            networks.side_by_side(*work)
+        assert two_processors.take()
+        two_processors.give_back()
+
+
+def test_more_photos_than_processors_leave_none(two_processors: networks.Processors) -> None:
+    with two_processors.occupied(), two_processors.occupied():
+        assert not two_processors.take()
+    assert two_processors.take()
+    assert not two_processors.take()

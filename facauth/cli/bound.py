@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facauth.system import Stages, System
 
 LIVENESS = ("live_2_7", "live_4_0")
-ENCODERS = ("encode_dlib", "encode_sface")
+ENCODERS = ("landmarks", "encode_dlib", "encode_sface", "encode_sface_last")
 
 
 def real_stages(*needs: str) -> Stages:

@@ -29,11 +29,12 @@ def find_landmarks(
 
     corner = np.array(box_px[:2], np.float64)
     size = np.array(box_px[2:], np.float64) - corner
+    flat = pixels.reshape(-1, pixels.shape[2])
     shape = forests.mean_shape
     for cascade in range(len(forests.anchors)):
         turn = similarity_transform(forests.mean_shape, shape)[:, :2]
         places = forests.offsets[cascade] @ turn.T + shape[forests.anchors[cascade]]
-        features = _brightness(pixels, _whole(corner + places * size))
+        features = _brightness(flat, pixels.shape[:2], _whole(corner + places * size))
         shape = _moved(shape, features, forests, cascade)
     return _whole(corner + shape * size)
 
@@ -44,15 +45,20 @@ def _whole(points: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.floor(points + 0.5).astype(np.int64)
 
 
-def _brightness(pixels: Pixels, points_px: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Mean of the three channels, without fraction; 0 outside of the photo."""
+def _brightness(
+    flat: Pixels, shape: tuple[int, ...], points_px: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Mean of the three channels, without fraction; 0 outside of the photo.
+
+    flat: (pixels, 3) of a photo with this height and width.
+    """
     import numpy as np
 
-    height, width = pixels.shape[:2]
-    x, y = points_px[:, 0], points_px[:, 1]
+    height, width = shape
+    x, y = points_px.T
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    seen = pixels[np.where(inside, y, 0), np.where(inside, x, 0)].astype(np.int64).sum(axis=1) // 3
-    return np.where(inside, seen, 0).astype(np.float32)
+    seen = flat.take(np.where(inside, y * width + x, 0), axis=0)
+    return np.where(inside, seen.sum(axis=1, dtype=np.uint16) // 3, 0).astype(np.float32)
 
 
 def _moved(
@@ -65,13 +71,18 @@ def _moved(
     import numpy as np
 
     first, second = forests.first[cascade], forests.second[cascade]
-    goes_left = features[first] - features[second] > forests.brighter_by[cascade]
-    trees = np.arange(len(first))
-    node = np.zeros(len(first), np.int64)
-    while (inner := node < first.shape[1]).all():
-        node = 2 * node + np.where(goes_left[trees, node], 1, 2)
-    if inner.any():
+    trees, nodes = first.shape
+    depth = (nodes + 1).bit_length() - 1
+    if nodes + 1 != 2**depth:
         raise ValueError("the trees are not balanced")
-    moves = forests.leaves[cascade][trees, node - first.shape[1]]
+    difference = features.take(first) - features.take(second)
+    goes_right = (difference <= forests.brighter_by[cascade]).ravel()
+    roots = np.arange(0, trees * nodes, nodes)
+    node = np.zeros(trees, np.int64)
+    for _ in range(depth):
+        node = 2 * node + 1 + goes_right.take(roots + node)
+    leaves = forests.leaves[cascade]
+    chosen = np.arange(0, trees * (nodes + 1), nodes + 1) + node - nodes
+    moves = leaves.reshape(-1, leaves.shape[2]).take(chosen, axis=0)
     steps: NDArray[np.float32] = np.add.reduce(np.vstack([shape.reshape(1, -1), moves]), axis=0)
     return steps.reshape(shape.shape)

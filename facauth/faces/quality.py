@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from facauth.errors import Reason, UnusableImage
+from facauth.geometry import quantile
 from facauth.structs import Quality
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def noise(grey: NDArray[np.uint8]) -> float:
     left_over = _blocks(np.abs(cv2.filter2D(grey, cv2.CV_32F, blind))).mean(axis=1)
     light = _blocks(grey)
     whole = (light.min(axis=1) > 4) & (light.max(axis=1) < 251)
-    smooth = np.quantile(left_over[whole] if whole.any() else left_over, 0.25)
-    return float(smooth) / QUARTILE_OF_NOISE * math.sqrt(math.pi / 2) / 6
+    smooth = quantile(left_over[whole] if whole.any() else left_over, 0.25)
+    return smooth / QUARTILE_OF_NOISE * math.sqrt(math.pi / 2) / 6
 
 
 def _blocks(values: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from facauth.geometry import quantile
 from facauth.spoof.signature import ALIGNED_PX
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ CELL_PX = 16
 CELLS = 4  # along the middle of the face, which is what a face swap leaves of it
 FINE_PX, COARSE_PX = 1.0, 2.0  # standard deviations: finer detail is noise, coarser everybody's
 MARGIN_PX = 8  # that the wider blur reaches
-SHARE = 90  # percentile of the cells: the best one or two decide
+SHARE = 0.9  # quantile of the cells: the best one or two decide
 
 
 def fine_detail(probe: Grey, enrolled: Grey, least: float = -1.0) -> float:
@@ -33,12 +34,11 @@ def fine_detail(probe: Grey, enrolled: Grey, least: float = -1.0) -> float:
     Both are (ALIGNED_PX, ALIGNED_PX). The mean of the flow from one to the other and back; of the
     first alone where the mean is below `least` whatever the second is, as that is half of the work.
     """
-    import numpy as np
 
-    there = float(np.percentile(_cells(probe, enrolled), SHARE))
+    there = quantile(_cells(probe, enrolled), SHARE)
     if (there + 1) / 2 < least:
         return there
-    return (there + float(np.percentile(_cells(enrolled, probe), SHARE))) / 2
+    return (there + quantile(_cells(enrolled, probe), SHARE)) / 2
 
 
 def _cells(still: Grey, moved: Grey) -> Floats:

@@ -90,8 +90,7 @@ class Workers:
         self._pool = ThreadPoolExecutor(site.workers, "worker")
 
     def __enter__(self) -> Workers:
-        if self._site.workers > 1:
-            system.use_one_thread()  # the other processors have workers of their own
+        system.share_processors(self._site.workers)
         with ExitStack() as stack:
             # Python's warning filters belong to the process. If each photo set and restored them,
             # photos decoded at the same time would restore each other's.
@@ -127,6 +126,8 @@ class Workers:
         if not future.set_running_or_notify_cancel():
             return  # the server stops
         try:
-            future.set_result(job(self._local.bind))
+            with system.on_a_processor():
+                found = job(self._local.bind)
+            future.set_result(found)
         except BaseException as error:  # noqa: BLE001 - as ThreadPoolExecutor does
             future.set_exception(error)

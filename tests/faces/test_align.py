@@ -12,17 +12,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facauth.faces.align import (
-    DLIB_CHIP_PX,
-    dlib_box_px,
-    dlib_chip,
-    sface_chip,
-)
+from facauth.faces.align import DLIB_CHIP_PX, dlib_box_px, dlib_chip, sface_chip
 from facauth.faces.detect import find_faces
 from facauth.geometry import (
     MAX_TIMES,
     SFACE_CHIP_PX,
     SFACE_TEMPLATE,
+    quantile,
     reduced,
     similarity_transform,
 )
@@ -156,6 +152,16 @@ def test_eyes_and_mouth_of_a_chip_are_where_they_belong(networks: Networks) -> N
     framed = cv2.copyMakeBorder(chip, 150, 150, 150, 150, cv2.BORDER_REPLICATE)
     (found,) = find_faces(np.asarray(framed, dtype=np.uint8), networks.detector)
     np.testing.assert_allclose((found.landmarks_px - 150) / 3, TEMPLATE, atol=4)
+
+
+@given(st.integers(1, 169), st.integers(0, 2**32 - 1))
+@settings(derandomize=True, deadline=None, database=None)
+def test_a_quantile_is_numpys(count: int, seed: int) -> None:
+    values = np.random.default_rng(seed).normal(size=count).astype(np.float32)
+    assert quantile(values, 0.25) == float(np.quantile(values, 0.25))
+    assert quantile(values, 0.9) == pytest.approx(float(np.quantile(values, 0.9)), rel=1e-5)
+    cells = np.random.default_rng(seed).normal(size=16).astype(np.float32)
+    assert quantile(cells, 0.9) == float(np.percentile(cells, 90))
 
 
 # --- dlib's box and chip -------------------------------------------------------------------------

@@ -16,10 +16,19 @@ from numpy.typing import NDArray
 from facauth.errors import UnusableImage
 from facauth.faces.align import sface_chip
 from facauth.faces.detect import only_face, sight
-from facauth.faces.encode import dlib_half, encode, encode_dlib, encode_sface, fuse, sface_half
+from facauth.faces.encode import (
+    dlib_half,
+    encode,
+    encode_dlib,
+    encode_sface,
+    fuse,
+    run_last,
+    sface_half,
+)
 from facauth.faces.image import decode, read_image
-from facauth.networks import Checked, Networks
+from facauth.networks import Checked, Networks, Processors
 from facauth.settings import DLIB_WEIGHT
+from facauth.spoof.liveness import live_score
 from facauth.structs import Encoding, Face, Sighting
 
 Pixels = NDArray[np.uint8]
@@ -189,16 +198,22 @@ def test_sfaces_half_is_opencvs_own_of_the_same_chip(networks: Networks) -> None
     sighting, face = one(photo("obama_2012.jpg"), networks)
     chip = sface_chip(sighting.pixels, face)
     views = [np.ascontiguousarray(view[..., ::-1]) for view in (chip, chip[:, ::-1])]
-    parts = [original.feature(view)[0].copy() for view in views]
+    features = np.stack([original.feature(view)[0].copy() for view in views])
+    parts = run_last(features, networks.encode_sface_last)
     theirs = np.sum([part / np.linalg.norm(part) for part in parts], axis=0)
-    assert cosine(encode_sface(chip, networks.encode_sface), theirs) > 0.999
+    assert (
+        cosine(encode_sface(chip, networks.encode_sface, networks.encode_sface_last), theirs)
+        > 0.999
+    )
 
 
 def test_sfaces_half_does_not_care_for_a_mirror(networks: Networks) -> None:
     sighting, face = one(photo("obama_2012.jpg"), networks)
     chip = sface_chip(sighting.pixels, face)
-    straight = encode_sface(chip, networks.encode_sface)
-    mirrored = encode_sface(np.ascontiguousarray(chip[:, ::-1]), networks.encode_sface)
+    straight = encode_sface(chip, networks.encode_sface, networks.encode_sface_last)
+    mirrored = encode_sface(
+        np.ascontiguousarray(chip[:, ::-1]), networks.encode_sface, networks.encode_sface_last
+    )
     np.testing.assert_allclose(mirrored, straight, rtol=0, atol=1e-4)
 
 
@@ -228,3 +243,19 @@ def test_what_a_broken_network_gives_is_no_encoding(broken: NDArray[np.float64])
         for halves in ((vector, some(1)), (some(1), vector)):
             with pytest.raises(ValueError, match="unit length"):
                 Encoding("test/1", fuse(*halves))
+
+
+# --- side by side --------------------------------------------------------------------------------
+
+
+def test_an_encoding_is_the_same_with_one_processor_and_with_two(
+    networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit; the live score too."""
+    found = []
+    for free in (0, 1):
+        monkeypatch.setattr("facauth.networks.processors", Processors(free))
+        sighting, face = one(photo("obama_2012.jpg"), networks)
+        encoding = encode(sighting, face, networks=networks)
+        found.append((encoding.as_bytes(), live_score(sighting.pixels, face, networks)))
+    assert found[0] == found[1]

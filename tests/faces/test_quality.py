@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from facauth.errors import UnusableImage
 from facauth.faces.detect import find_faces
-from facauth.faces.quality import head_pose_deg, judgements, measure, noise, require_quality
+from facauth.faces.quality import (
+    head_pose_deg,
+    judgements,
+    measure,
+    noise,
+    require_quality,
+)
 from facauth.networks import Checked, Networks
 from facauth.settings import ENROLMENT_QUALITY, SIGN_IN_QUALITY, QualityLimits
 from facauth.structs import Face, Quality, Sighting

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGQUIT, Signals
 from threading import Thread
@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from conftest import Facauth, NewStore, Result
 from engines import InDatabase, Template
-from postgres import GUARDED, LOOPBACK, NOBODY, Cluster
+from postgres import GUARDED, LOOPBACK, Cluster
 
 from facauth.store.postgres import schema
 
@@ -193,9 +193,7 @@ def interrupted(facauth: Facauth, stage: str, interrupt: Callable[[], object]) -
     plain: dict[str, Callable[..., Any]] = {
         "liveness": lambda sighting, *_: cheap.liveness(sighting.pixels),
         "decode": lambda image: image,
-        "encode": lambda sighting, _: cheap.Encoding(
-            cheap.CONTRACT, cheap.vector(sighting.pixels)
-        ),
+        "encode": lambda sighting, _: cheap.Encoding(cheap.CONTRACT, cheap.vector(sighting.pixels)),
     }
     cheap.bind_to(facauth, **{stage: interrupting})
 
@@ -225,9 +223,7 @@ def test_a_sign_in_in_flight_is_not_accepted(
 
 
 @ENDS
-def test_a_registration_in_flight_is_not_half_done(
-    ada: Facauth, own: Cluster, by: Signals
-) -> None:
+def test_a_registration_in_flight_is_not_half_done(ada: Facauth, own: Cluster, by: Signals) -> None:
     before = ada.enrolled(), ada.events()
     interrupted(ada, "encode", lambda: (own.stop(by), own.start(**postgres.QUICK)))
     result = ada("register", "Bob", "bob.jpg", exit_code=7)
@@ -242,9 +238,7 @@ def test_a_session_that_an_administrator_ends(ada: Facauth, own: Cluster) -> Non
 
     def end() -> None:
         with own.connected() as session:
-            session.execute(
-                everybody.format("%s").encode(), (database_of(ada).name,)
-            )
+            session.execute(everybody.format("%s").encode(), (database_of(ada).name,))
 
     interrupted(ada, "liveness", end)
     refused(ada("sign-in", "ada.jpg", exit_code=7), "connection was lost")
@@ -455,9 +449,7 @@ def test_a_role_without_rights(
     assert (ada.enrolled(), ada.events()) == before
 
 
-def test_a_role_that_only_reads(
-    ada: Facauth, guest: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_role_that_only_reads(ada: Facauth, guest: str, monkeypatch: pytest.MonkeyPatch) -> None:
     password_file(ada, monkeypatch, GUARDED)
     ada.change(f"GRANT USAGE ON SCHEMA facauth TO {guest}")
     ada.change(f"GRANT SELECT ON ALL TABLES IN SCHEMA facauth TO {guest}")

@@ -18,7 +18,8 @@ from facauth.system import Stages, bind
 
 FIRST, AGAIN, SECOND = "obama_2012.jpg", "obama_2010.jpg", "obama_2009.jpg"
 OTHER, RECAPTURE = "biden_2010.jpg", "simulated_recapture.jpg"
-LIVE, ENCODE = {"detector", "live_2_7", "live_4_0"}, {"landmarks", "encode_dlib", "encode_sface"}
+LIVE = {"detector", "live_2_7", "live_4_0"}
+ENCODE = {"landmarks", "encode_dlib", "encode_sface", "encode_sface_last"}
 PIXELS = ("decode", "sight", "measure", "liveness", "encode", "signature")  # look at a photo
 
 

@@ -20,9 +20,13 @@ from weights import compile as script
 from weights import from_torch
 from weights.compile import SHIPPED
 
+from facauth.faces.encode import run_last
+from facauth.networks import Checked, Networks
+
 MANIFEST = SHIPPED / "manifest.json"
 ROWS = json.loads(MANIFEST.read_text())["weights"]
-ROLES = ["detect", "encode_dlib", "encode_sface", "landmarks", "live_2_7", "live_4_0"]
+ROLES = ["detect", "encode_dlib", "encode_dlib_data", "encode_sface", "encode_sface_last"]
+ROLES += ["landmarks", "live_2_7", "live_4_0"]
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +51,7 @@ def file_of(role: str) -> Path:
 
 def test_manifest_lists_each_role_once_and_every_weight_file() -> None:
     assert [row["role"] for row in ROWS] == ROLES
-    here = {path.name for path in SHIPPED.iterdir() if path.suffix in {".onnx", ".npz"}}
+    here = {path.name for path in SHIPPED.iterdir() if path.suffix in {".onnx", ".bin", ".npz"}}
     assert {row["file"] for row in ROWS} == here
 
 
@@ -101,7 +105,8 @@ def test_sface_says_the_same_as_the_published_file(sources: Path) -> None:
     weight = next(weight for weight in script.WEIGHTS if weight.role == "encode_sface")
     published = np.frombuffer(script.read_member(sources, weight), np.uint8)
     faces = pattern(3, 112)
-    found = forward(cv2.dnn.readNetFromONNX(str(file_of("encode_sface"))), faces)
+    features = forward(cv2.dnn.readNetFromONNX(str(file_of("encode_sface"))), faces)
+    found = run_last(features, Networks(Checked(None)).encode_sface_last)
     before = cv2.dnn.readNetFromONNX(published)
     expected = np.concatenate([forward(before, face[None], "data") for face in faces])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
