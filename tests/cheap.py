@@ -19,7 +19,6 @@ from facauth.settings import DEFAULT
 from facauth.spoof.liveness import verdict_on
 from facauth.spoof.signature import CaptureSignature, Part
 from facauth.store.sealing import Template
-from facauth.store.store import Store
 from facauth.structs import (
     NOTHING_COMPARED,
     Encoding,
@@ -87,7 +86,7 @@ def capture(sighting: Sighting, *_: object) -> CaptureSignature:
 
 def enrol(facauth: Facauth, *names: str) -> None:
     """As register does."""
-    with Store.open(facauth.store, create=True) as store:
+    with facauth.opened(create=True) as store:
         for name in names:
             encoding = Encoding(CONTRACT, vector(name.lower())).as_bytes()
             with store.transaction() as change:

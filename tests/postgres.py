@@ -56,6 +56,7 @@ ALWAYS = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "log_checkpoints": "off",
 }
 # The first line that fits counts.
 HBA = f"""
@@ -164,7 +165,7 @@ class Cluster:
             if self._answers(self.process):
                 return
             self.port = 0
-        raise AssertionError(self.log.read_text())
+        raise AssertionError(self.log.read_text()[-2000:])
 
     def _answers(self, process: subprocess.Popen[bytes]) -> bool:
         """Whether it does at last; it does not if it ended."""
@@ -229,6 +230,9 @@ class Database:
     @property
     def address(self) -> str:
         return self.cluster.address(self.name)
+
+    def address_as(self, role: str) -> str:
+        return self.cluster.address(self.name, role)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What is in the store, past facauth."""

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from facauth.challenge import require_taken
-from facauth.errors import FacauthError, LockedOut
+from facauth.errors import FacauthError, LockedOut, SetupProblem
 from facauth.places import Place
 from facauth.records import Broken, PersonName, PersonRow
 from facauth.settings import LIMITS
@@ -218,6 +218,10 @@ class Store:
         try:
             attempt.begin(None if claimed is None else self.person(claimed), challenge)
             yield attempt
+        except SetupProblem as fault:
+            with suppress(SetupProblem):  # of a store that cannot be used any more the first counts
+                attempt.refuse(fault)
+            raise
         except FacauthError as refusal:
             attempt.refuse(refusal)
             raise

@@ -16,6 +16,8 @@ from conftest import Facauth, Photo, fragments, tree
 EILEEN, BARACK, AGAIN, JOE = "collins.png", "obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg"
 
 # Enrols so many people without a photo's networks; at last it is killed, or it leaves the store.
+pytestmark = pytest.mark.sqlite("a database is backed up with its own tools")
+
 WRITER = """
 import os, signal, sys
 import numpy as np

@@ -204,7 +204,7 @@ def test_out_writes_one_that_is_not_in_force(facauth: Facauth, folder: Folder) -
     assert calibrate(facauth, "--show")["calibration"]["kind"] == "shipped"
     path = local_calibration()
     assert path
-    assert not path.parent.exists()
+    assert not path.exists()
     before = Path("own.json").read_bytes()
     answer = calibrate(facauth, "ordinary", "--out", "own.json", exit_code=2)
     assert answer["reasons"][0]["code"] == "calibrate.unfit_target"
@@ -308,7 +308,7 @@ def test_calls_that_cannot_be_meant(facauth: Facauth, arguments: tuple[str, ...]
 
 def test_a_pipe_in_the_place_of_a_calibration_is_not_waited_for(facauth: Facauth) -> None:
     place = facauth.home / "config" / "facauth" / "calibration.json"
-    place.parent.mkdir(parents=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     with piped(place):
         told = facauth("calibrate", "--show", "--json", exit_code=7)
     assert told.codes == ["calibration.unfit"]
@@ -320,7 +320,7 @@ def damaged(facauth: Facauth, photo: Photo) -> Path:
     facauth.knows(Barack=photo(BARACK))
     path = local_calibration()
     assert path
-    path.parent.mkdir(mode=0o700, parents=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
     text = FILE.read_text().replace("0.41068", "NaN")
     assert "NaN" in text
@@ -369,7 +369,7 @@ def test_a_command_decides_by_one_reading_of_it(
         facauth("remove", "Ada", "--yes")
     path = local_calibration()
     assert path
-    path.parent.mkdir(mode=0o700, parents=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
     path.write_text(json.dumps(PLAIN.document | {"made": "2026-11-23", "facauth": "0"}))
     read: list[Path] = []

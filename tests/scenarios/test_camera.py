@@ -130,7 +130,7 @@ def test_an_image_or_the_camera_and_not_both(
             "facauth: an image and the camera are named; choose one\n",
         )
     assert film.opened == []
-    assert not facauth.store.parent.exists()
+    assert facauth.keeping.is_untouched()
 
 
 def test_watching_is_with_the_camera_and_without_a_drawing(
@@ -152,7 +152,7 @@ def test_the_person_at_the_camera_signs_in(enrolled: Facauth, film: Set) -> None
     result = enrolled("sign-in", "--camera")
     assert result.stdout == "Barack\n"
     assert (tree(enrolled.here), tree(enrolled.home)) == folders
-    assert list(enrolled.store.parent.iterdir()) == [enrolled.store]
+    assert enrolled.keeping.is_alone()
     assert told(result) == [*TOLD, PASSES, RESTS]
     assert film.opened == [("0", film.device)]
     assert film.device.closed
@@ -451,7 +451,7 @@ def test_spoof_check_records_five_seconds(facauth: Facauth, film: Set) -> None:
     assert result.stdout == "camera: live\n"
     assert told(result) == ["look at the camera", *COUNTDOWN, "look at the camera", "checking"]
     assert film.time.now_s - begun == pytest.approx(0.3 + 3.3 + 5.1, abs=0.3)
-    assert not facauth.store.parent.exists()
+    assert facauth.keeping.is_untouched()
 
 
 def test_spoof_check_finds_a_screen(facauth: Facauth, film: Set) -> None:

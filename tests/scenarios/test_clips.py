@@ -364,7 +364,7 @@ def test_a_challenge_runs_out(enrolled: Facauth, clip: Clip, head: Head, later_s
 
 def test_a_store_keeps_neither_name_nor_id(enrolled: Facauth) -> None:
     challenge = drawn(enrolled, "--as", "Nobody Else")
-    content = enrolled.store.read_bytes()
+    content = enrolled.keeping.content()
     assert challenge.id.encode() not in content
     assert b"Nobody Else" not in content
     assert b"nobody else" not in content
@@ -377,7 +377,7 @@ def test_the_camera_can_be_required(
     file = clip(nodding(head, 5))
     for settings, flags in ((None, ("--policy", "camera")), ('camera = "required"\n', ())):
         if settings:
-            config.parent.mkdir(parents=True)
+            config.parent.mkdir(parents=True, exist_ok=True)
             config.write_text(settings)
             config.chmod(0o600)
         for source in (photo(OTHER_DAY), file):

@@ -81,12 +81,14 @@ def test_files_are_left_to_the_shell(facauth: Facauth) -> None:
     assert found("sign-in", "--", "-") == [FILES]
 
 
+@pytest.mark.sqlite("an encrypted store tells no names")
 def test_names_are_completed(people: Facauth) -> None:
     assert found("show", "ad") == ["Ada", "Ada Lovelace"]
     assert found("sign-in", "a.jpg", "--as", "z") == ["Zoë"]
     assert found("export", "z") == ["Zoë", FILES]
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_names_come_from_the_store_that_is_named(people: Facauth, tmp_path: Path) -> None:
     copy = tmp_path / "copy.sqlite3"
     shutil.copy(people.store, copy)
@@ -96,28 +98,30 @@ def test_names_come_from_the_store_that_is_named(people: Facauth, tmp_path: Path
     assert found(f"--store={copy}", "show", "ad") == ["Ada", "Ada Lovelace"]
     del os.environ["FACAUTH_STORE"]
     settings = people.home / "config" / "facauth" / "config.toml"
-    settings.parent.mkdir(parents=True)
+    settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(f'store = "{copy}"\n')
     assert found("show", "ad") == ["Ada", "Ada Lovelace"]
 
 
 def test_an_encrypted_store_tells_no_names(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Ada=photo("obama_2009.jpg"))
-    facauth("key", "init")
+    facauth.encrypt()
     assert found("show", "") == []
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_nothing_is_completed_from_a_store_that_is_damaged(facauth: Facauth) -> None:
     facauth.store.parent.mkdir()
     facauth.store.write_bytes(b"no store" * 999)
     assert found("show", "") == []
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_completion_makes_and_changes_nothing(people: Facauth) -> None:
-    before = people.store.read_bytes()
+    before = people.keeping.everything()
     assert people.process("__complete", "fish", "show", "Ada L").stdout == "Ada Lovelace\t\n"
-    assert people.store.read_bytes() == before
-    assert [path.name for path in people.store.parent.iterdir()] == [people.store.name]
+    assert people.keeping.everything() == before
+    assert people.keeping.is_alone()
     assert people.process("__complete", "nonsense").stderr == ""
 
 
@@ -216,6 +220,7 @@ def read_until(terminal: int, end: str) -> str:
         "name and file",
     ],
 )
+@pytest.mark.sqlite("an encrypted store tells no names")
 def test_a_real_shell_completes(shell: Shell, typed: str, call: str) -> None:
     assert call in shell.types(typed)
 
@@ -258,6 +263,7 @@ def test_an_unknown_shell_is_named(facauth: Facauth) -> None:
     assert facauth("completion", "tcsh", "--json", exit_code=2).codes == ["usage"]
 
 
+@pytest.mark.sqlite("its home holds no key")
 def test_a_home_that_cannot_be_written(facauth: Facauth) -> None:
     (facauth.home / "config").write_text("")
     refused = facauth("completion", "fish", "--install", "--json", exit_code=7)

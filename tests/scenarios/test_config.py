@@ -19,7 +19,7 @@ BARACK, AGAIN = "obama_2012.jpg", "obama_2010.jpg"
 def configure(facauth: Facauth) -> Iterator[Path]:
     """Where the settings file is looked for; what is written there only its owner can change."""
     path = facauth.home / "config" / "facauth" / "config.toml"
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     before = os.umask(0o022)
     yield path
     os.umask(before)
@@ -127,6 +127,7 @@ def test_the_policy_of_the_file_is_used(facauth: Facauth, photo: Photo, configur
     facauth("sign-in", photo(AGAIN), "--policy", "lenient")
 
 
+@pytest.mark.sqlite("a store in a database is encrypted from the start")
 def test_a_key_file_of_the_settings_is_where_the_key_is(
     facauth: Facauth, photo: Photo, configure: Path
 ) -> None:

@@ -134,6 +134,7 @@ def test_doctor_says_what_an_extra_would_add(
 
 
 @pytest.mark.usefixtures("hurried")
+@pytest.mark.sqlite("is about the file and its folder")
 def test_doctor_finds_a_store_that_others_can_read(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Eileen=photo(EILEEN))
     facauth.store.chmod(0o644)
@@ -144,14 +145,15 @@ def test_doctor_finds_a_store_that_others_can_read(facauth: Facauth, photo: Phot
 
 
 @pytest.mark.usefixtures("hurried")
+@pytest.mark.sqlite("is about the file and its folder")
 def test_doctor_finds_a_store_that_is_none(facauth: Facauth) -> None:
     facauth.store.parent.mkdir(mode=0o700)
     facauth.store.write_bytes(b"SQLite format 3\0" + bytes(4080))
     facauth.store.chmod(0o600)
-    before = tree(facauth.store.parent)
+    before = facauth.keeping.everything()
     (line,) = [line for line in facauth("doctor", exit_code=7).stdout.splitlines() if "BAD" in line]
     assert line.startswith(f"BAD\tstore\t{facauth.store} ")
-    assert tree(facauth.store.parent) == before
+    assert facauth.keeping.everything() == before
 
 
 @pytest.mark.usefixtures("hurried")

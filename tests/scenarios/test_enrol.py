@@ -238,13 +238,13 @@ def test_a_dry_run_says_the_same_and_writes_nothing(
 ) -> None:
     folder(facauth, photo, {"Hussein.jpg": BARACK[2], "Ada.png": NOBODY})
     dry = facauth("enrol", str(staff), "--dry-run", exit_code=8)
-    assert not facauth.store.exists()
+    assert facauth.keeping.is_untouched()
     wet = facauth("enrol", str(staff), exit_code=8)
     assert dry.stdout.replace("would enrol", "enrolled") == wet.stdout
-    before = facauth.store.read_bytes()
+    before = facauth.keeping.everything()
     again = facauth("enrol", str(staff), "--dry-run", "--json", exit_code=8).json
     assert again["photos"] == {"enrolled": 0, "enrolled_before": 2, "refused": 4}
-    assert facauth.store.read_bytes() == before
+    assert facauth.keeping.everything() == before
 
 
 # --- tables --------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_what_failed_can_be_fed_back(facauth: Facauth, staff: Path, photo: Photo
 def test_a_table_that_cannot_be_used(facauth: Facauth, content: bytes, why: str) -> None:
     (facauth.here / "people.csv").write_bytes(content)
     assert why in facauth("enrol", "people.csv", exit_code=2).stderr
-    assert not facauth.store.exists()
+    assert facauth.keeping.is_untouched()
 
 
 def test_different_consents_of_one_person_are_refused(facauth: Facauth, staff: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_wrong_path_makes_nothing(facauth: Facauth, staff: Path) -> None:
     assert "cannot be written" in (
         facauth("enrol", str(staff), "--failed", "absent/failed.csv", exit_code=2).stderr
     )
-    assert not facauth.store.exists()
+    assert facauth.keeping.is_untouched()
 
 
 def test_several_processes_find_the_same(facauth: Facauth, staff: Path, photo: Photo) -> None:
@@ -349,7 +349,7 @@ def test_several_processes_find_the_same(facauth: Facauth, staff: Path, photo: P
 
 
 def test_an_encrypted_store_needs_its_key(facauth: Facauth, staff: Path) -> None:
-    facauth("key", "init")
+    facauth.encrypt()
     facauth("enrol", str(staff))
     assert facauth.names() == {"Barack": 2, "Eileen": 1, "Joe": 1}
 

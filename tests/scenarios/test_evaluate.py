@@ -307,14 +307,14 @@ def test_attacks_that_sign_in(
     for name, sample in (("Joe", JOE), ("Barack", BARACK[0])):
         facauth("register", name, str(SAMPLES / sample), "--accept-spoof")
     folder = laid(attack__1=BARACK[2], attack__2=BARACK[1], attack__3=EILEEN, live__1=BARACK[2])
-    before = tree(facauth.store.parent)
+    before = facauth.keeping.everything()
     # each attack is judged once for APCER and once more as it signs in
     scores(0.9, 0.9, 0.05, 0.05, 0.9, 0.9, 0.9)
     evaluation = spoof(facauth, folder, "--store", str(facauth.store))["evaluation"]
     (species,) = evaluation["species"]
     assert species["apcer"]["count"] == 2  # Barack's photo and Eileen's are called live ...
     assert (species["iapar"]["count"], species["iapar"]["of"]) == (1, 3)  # ... and one is enrolled
-    assert tree(facauth.store.parent) == before
+    assert facauth.keeping.everything() == before
     assert len(copies) == 1  # a store of thousands is hundreds of megabytes
 
 

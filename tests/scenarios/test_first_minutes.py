@@ -102,8 +102,8 @@ def test_since_takes_how_long_ago(facauth: Facauth, since: str, shown: int) -> N
 
 def add_event(facauth: Facauth, at: str) -> None:
     facauth.change(
-        "INSERT INTO events (at, command, verdict, hash)"
-        f" VALUES ('{at}', 'unlock', 'unlocked', x'00')"
+        "INSERT INTO events (id, at, command, verdict, hash)"
+        f" VALUES ((SELECT count(*) FROM events) + 1, '{at}', 'unlock', 'unlocked', x'00')"
     )
 
 

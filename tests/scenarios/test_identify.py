@@ -69,10 +69,10 @@ def test_no_word_of_it_says_that_somebody_is_authenticated(crew: Facauth, photo:
 
 
 def test_it_counts_no_attempt_and_changes_nothing(crew: Facauth, photo: Photo) -> None:
-    before = crew.store.read_bytes()
+    before = crew.keeping.everything()
     for _ in range(8):
         crew("identify", photo(JOE))
-    assert crew.store.read_bytes() == before
+    assert crew.keeping.everything() == before
     crew("sign-in", photo(BARACK[2]))
 
 
@@ -165,7 +165,7 @@ def test_two_photos_of_one_person(facauth: Facauth, photo: Photo) -> None:
         result.stderr
     )
     assert result.stderr.endswith("liveness was not checked, and nobody is authenticated\n")
-    assert not facauth.store.parent.exists()
+    assert facauth.keeping.is_untouched()
 
 
 def test_two_photos_of_two_people(facauth: Facauth, photo: Photo) -> None:

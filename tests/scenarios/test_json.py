@@ -294,6 +294,7 @@ def test_verdicts_and_reason_codes_are_stable(
     assert (result.json["verdict"], result.codes) == (verdict, codes)
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_store_that_is_none_is_told_in_json(facauth: Facauth) -> None:
     facauth.store.parent.mkdir()
     facauth.store.write_text("a diary\n" * 1000)

@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 from conftest import Facauth, Photo, fragments
 from plain import PLAIN
-from tampering import encrypt
 
 from facauth.errors import Reason, SetupProblem
 from facauth.spoof.signature import CaptureSignature
-from facauth.store.keys import KeyAccess
 from facauth.store.person import Person
 from facauth.structs import (
     NOTHING_COMPARED,
@@ -177,16 +175,17 @@ def test_the_oldest_of_three_learned_photos_goes(enrolled: Facauth) -> None:
     assert [learned for _, learned in templates(enrolled)] == [0, 1, 0, 0, 1]
 
 
+@pytest.mark.sqlite("a database keeps what was deleted, sealed, for a while")
 def test_no_byte_stays_of_a_learned_photo_that_went(enrolled: Facauth) -> None:
     enrolled("sign-in", "ada 2.jpg", "--learn")
     ((encoding, signature),) = enrolled.rows(
-        "SELECT encoding, signature FROM templates WHERE learned"
+        "SELECT encoding, signature FROM templates WHERE learned = 1"
     )
     pieces = fragments(signature)
-    assert all(piece in enrolled.store.read_bytes() for piece in pieces)
+    assert all(piece in enrolled.keeping.content() for piece in pieces)
     for number in (3, 4):
         enrolled("sign-in", f"ada {number}.jpg", "--learn")
-    left = b"".join(path.read_bytes() for path in enrolled.store.parent.iterdir())
+    left = enrolled.keeping.content()
     assert not any(piece in left for piece in pieces)
     assert encoding not in left
 
@@ -212,7 +211,7 @@ def test_what_deletes_for_good_deletes_what_has_expired(enrolled: Facauth) -> No
 
 
 def test_a_damaged_person_keeps_nobody_else_in_the_store(enrolled: Facauth) -> None:
-    enrolled("key", "init")
+    enrolled.encrypt()
     enrolled("sign-in", "ada 2.jpg", "--learn")
     enrolled.change(f"UPDATE templates SET enrolled_at = '{OLD}' WHERE learned = 1")
     enrolled.change("UPDATE people SET wrapped_key = zeroblob(60) WHERE name = 'Ada'")
@@ -262,6 +261,7 @@ def test_who_cannot_be_learned_is_not_signed_in(
     assert (enrolled.enrolled(), enrolled.events()) == (before, events)
 
 
+@pytest.mark.sqlite("a store in a database is encrypted from the start")
 def test_nothing_is_added_to_photos_that_others_changed(
     enrolled: Facauth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,7 +293,7 @@ def test_show_and_list_count_learned_photos(enrolled: Facauth) -> None:
 @pytest.fixture
 def encrypted(enrolled: Facauth) -> Facauth:
     """The same, encrypted, with one photo learned afterwards."""
-    encrypt(enrolled.store, KeyAccess(None, enrolled.home / "config/facauth/facauth.key", None))
+    enrolled.encrypt()
     enrolled("sign-in", "ada 2.jpg", "--learn")
     return enrolled
 
@@ -322,7 +322,7 @@ def test_an_export_keeps_the_difference(enrolled: Facauth, monkeypatch: pytest.M
     enrolled("sign-in", "ada 2.jpg", "--learn")
     enrolled("export", "--all", "--plain", "people.json")
     with monkeypatch.context() as patch:
-        patch.setenv("FACAUTH_STORE", str(enrolled.store.with_name("other")))
+        patch.setenv("FACAUTH_STORE", str(enrolled.home / "other"))
         enrolled("import", "people.json")
         people = enrolled("list", "--json").json["people"]
     assert [(each["photos"], each["learned"]) for each in people] == [(2, 1), (1, 0)]

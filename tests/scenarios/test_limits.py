@@ -8,12 +8,11 @@ from typing import Any
 
 import cheap
 import pytest
-from conftest import Facauth, tree
+from conftest import Facauth
 from tampering import encrypt
 
 from facauth.store.clock import Clock, binding
 from facauth.store.keys import KeyAccess
-from facauth.store.store import Store
 
 DAY_S = 86_400.0
 
@@ -264,13 +263,12 @@ def test_a_removed_person_leaves_no_count(enrolled: Facauth) -> None:
 
 
 def test_without_a_store_there_is_no_limit_and_no_trace(facauth: Facauth, world: World) -> None:
+    facauth.keeping.remove()
     cheap.bind_to(facauth)
     for _ in range(12):
         result = facauth("sign-in", "stranger.jpg", exit_code=7)
-        assert result.stderr == (
-            f"facauth: there is no store at {facauth.store}; facauth register creates it\n"
-        )
-    assert not facauth.store.parent.exists()
+        assert result.stderr == (f"facauth: {facauth.keeping.missing}\n")
+    assert facauth.keeping.is_untouched()
 
 
 def test_a_row_that_cannot_be_is_explained(enrolled: Facauth) -> None:
@@ -291,7 +289,7 @@ def test_a_row_that_cannot_be_is_explained(enrolled: Facauth) -> None:
 
 def test_whoever_is_removed_while_they_are_looked_at_does_not_sign_in(enrolled: Facauth) -> None:
     def removed(*_: object) -> None:
-        with Store.open(enrolled.store) as store, store.transaction() as change:
+        with enrolled.opened() as store, store.transaction() as change:
             store.person("Ada").remove(change)
 
     cheap.bind_to(enrolled, signature=removed)
@@ -348,22 +346,24 @@ def test_nobody_unlocks_whom_nobody_knows(enrolled: Facauth) -> None:
 
 
 def test_unlock_without_a_store_makes_none(facauth: Facauth) -> None:
+    facauth.keeping.remove()
     for whom in ((), ("Ada",)):
         result = facauth("unlock", *whom, "--json", exit_code=7)
         assert (result.codes, result.json["failures"]) == (["store.missing"], None)
-    assert not facauth.store.parent.exists()
+    assert facauth.keeping.is_untouched()
 
 
+@pytest.mark.sqlite("a store in a database is encrypted from the start")
 def test_an_encrypted_store_is_unlocked_with_its_key_only(enrolled: Facauth) -> None:
     key = enrolled.home / "key"
     encrypt(enrolled.store, KeyAccess(key))
     for _ in range(10):
         enrolled("sign-in", "stranger.jpg", "--key-file", str(key), exit_code=1)
-    before = tree(enrolled.store.parent)
+    before = enrolled.keeping.everything()
     enrolled("unlock", exit_code=7)
     enrolled("unlock", "Ada", exit_code=7)
     enrolled("sign-in", "ada.jpg", exit_code=7)
-    assert tree(enrolled.store.parent) == before
+    assert enrolled.keeping.everything() == before
     enrolled("sign-in", "ada.jpg", "--key-file", str(key), exit_code=5)
     assert "(10 failures" in enrolled("unlock", "--key-file", str(key)).stdout
     assert enrolled("sign-in", "ada.jpg", "--key-file", str(key)).stdout == "Ada\n"

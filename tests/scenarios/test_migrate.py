@@ -16,6 +16,8 @@ from older import make_older
 from facauth.errors import Reason, SetupProblem
 from facauth.store.sqlite.schema import MIGRATIONS
 
+pytestmark = pytest.mark.sqlite("there are no older stores in a database yet")
+
 PHOTOS = "person_id, contract, encoding, signature, accepted_spoof, enrolled_at"
 EILEEN, BARACK, AGAIN, JOE = "collins.png", "obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg"
 
@@ -29,7 +31,7 @@ def older(facauth: Facauth, photo: Photo) -> Facauth:
 
 
 def backup(facauth: Facauth) -> Path:
-    return facauth.store.with_name(f"{facauth.store.name}.v2.backup")
+    return Path(f"{facauth.store}.v2.backup")
 
 
 def test_an_older_store_is_brought_up_to_date(older: Facauth, photo: Photo) -> None:
@@ -205,9 +207,7 @@ def refused(facauth: Facauth, code: str) -> None:
 def test_a_store_that_is_not_there(facauth: Facauth) -> None:
     facauth.store.parent.mkdir()
     refused(facauth, "store.missing")
-    assert facauth("migrate", exit_code=7).stderr == (
-        f"facauth: there is no store at {facauth.store}; facauth register creates it\n"
-    )
+    assert facauth("migrate", exit_code=7).stderr == (f"facauth: {facauth.keeping.missing}\n")
 
 
 def test_a_store_of_a_newer_version(older: Facauth) -> None:

@@ -63,7 +63,7 @@ def test_an_impossible_name_is_refused_and_nothing_is_made(
         assert result.stderr == (
             "facauth: the name cannot be used; give 1 to 128 printable characters\n"
         )
-    assert not facauth.store.parent.exists()
+    assert facauth.keeping.is_untouched()
 
 
 TYPED = {  # as somebody types or pastes it, and the name that it is

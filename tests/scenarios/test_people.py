@@ -6,7 +6,7 @@ import csv
 import re
 
 import pytest
-from conftest import Facauth, Photo, fragments, tree
+from conftest import Facauth, Photo, fragments
 
 EILEEN, JOE, BARACK, AGAIN = "collins.png", "biden_2010.jpg", "obama_2012.jpg", "obama_2010.jpg"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
@@ -67,6 +67,7 @@ def test_list_says_who_needs_a_new_photo_in_every_layout(enrolled: Facauth) -> N
         assert "needs" not in eileen
 
 
+@pytest.mark.sqlite("a sealed photo is bound to its networks")
 def test_who_has_one_current_photo_needs_no_other(enrolled: Facauth, photo: Photo) -> None:
     enrolled("register", "barack", photo(AGAIN))
     enrolled.change("UPDATE templates SET contract = 'older/1' WHERE id = 2")
@@ -75,6 +76,7 @@ def test_who_has_one_current_photo_needs_no_other(enrolled: Facauth, photo: Phot
     assert enrolled("sign-in", photo("obama_2009.jpg")).stdout == "barack\n"
 
 
+@pytest.mark.sqlite("a sealed photo is bound to its networks")
 def test_photos_of_another_contract_are_never_compared(enrolled: Facauth, photo: Photo) -> None:
     enrolled.change("UPDATE templates SET encoding = zeroblob(1024) WHERE person_id = 2")
     outdate(enrolled, "barack")
@@ -83,6 +85,7 @@ def test_photos_of_another_contract_are_never_compared(enrolled: Facauth, photo:
     assert enrolled("sign-in", photo("collins.png"), exit_code=3).stdout == ""  # others are
 
 
+@pytest.mark.sqlite("a sealed photo is bound to its networks")
 def test_a_claim_of_somebody_who_needs_a_new_photo(enrolled: Facauth, photo: Photo) -> None:
     outdate(enrolled, "barack")
     for _ in range(12):  # none of them is a failure
@@ -96,6 +99,7 @@ def test_a_claim_of_somebody_who_needs_a_new_photo(enrolled: Facauth, photo: Pho
     assert shown(enrolled, "barack")["failures"] == 0
 
 
+@pytest.mark.sqlite("a sealed photo is bound to its networks")
 def test_somebody_who_needs_a_new_photo_gets_one_by_replace(
     enrolled: Facauth, photo: Photo
 ) -> None:
@@ -110,6 +114,7 @@ def test_somebody_who_needs_a_new_photo_gets_one_by_replace(
     assert "needs" not in enrolled("list").stdout
 
 
+@pytest.mark.sqlite("a sealed photo is bound to its networks")
 def test_where_all_need_a_new_photo_nobody_signs_in(enrolled: Facauth, photo: Photo) -> None:
     enrolled.change("UPDATE templates SET contract = 'older/1'")
     result = enrolled("sign-in", photo(AGAIN), "--json", exit_code=1)
@@ -136,10 +141,10 @@ def test_an_empty_list_is_fine(facauth: Facauth) -> None:
 
 
 def test_listing_changes_nothing(enrolled: Facauth) -> None:
-    before = tree(enrolled.store.parent)
+    before = enrolled.keeping.everything()
     enrolled("list")
     enrolled("list", "--json")
-    assert tree(enrolled.store.parent) == before
+    assert enrolled.keeping.everything() == before
 
 
 def test_list_as_csv_can_be_read_back(enrolled: Facauth) -> None:
@@ -173,18 +178,19 @@ def test_a_removed_person_can_no_longer_sign_in(enrolled: Facauth, photo: Photo)
     assert enrolled("sign-in", photo(AGAIN)).stdout == "barack\n"
 
 
+@pytest.mark.sqlite("a database keeps what was deleted, sealed, for a while")
 def test_of_a_removed_person_no_byte_is_left(enrolled: Facauth, photo: Photo) -> None:
     enrolled("sign-in", photo(AGAIN))
     ((encoding, signature),) = enrolled.rows(
         "SELECT encoding, signature FROM templates WHERE person_id = 2"
     )
-    stored = enrolled.store.read_bytes()
+    stored = enrolled.keeping.content()
     assert encoding in stored
     assert sum(piece in stored for piece in fragments(signature)) > 1000
     ((eileen,),) = enrolled.rows("SELECT uid FROM people WHERE id = 1")
     enrolled("remove", "barack", "-y")
-    assert [path.name for path in enrolled.store.parent.iterdir()] == [enrolled.store.name]
-    stored = enrolled.store.read_bytes()
+    assert enrolled.keeping.is_alone()
+    stored = enrolled.keeping.content()
     assert encoding[:64] not in stored
     assert [piece for piece in fragments(signature) if piece in stored] == []
     assert b"barack" not in stored
@@ -200,23 +206,23 @@ def test_the_removed_name_and_face_are_free_again(enrolled: Facauth, photo: Phot
 
 
 def test_nobody_is_removed_unless_somebody_confirms(enrolled: Facauth) -> None:
-    before = tree(enrolled.store.parent)
+    before = enrolled.keeping.everything()
     for given in (b"", b"y\n", b"yes\n"):
         result = enrolled("remove", "Eileen", exit_code=2, stdin=given)
         assert result.stdout == ""
         assert result.stderr == "facauth: confirmation needs a terminal; add --yes\n"
-    assert tree(enrolled.store.parent) == before
+    assert enrolled.keeping.everything() == before
 
 
 def test_an_unknown_person_cannot_be_removed(enrolled: Facauth) -> None:
-    before = tree(enrolled.store.parent)
+    before = enrolled.keeping.everything()
     for more in ([], ["--yes"]):
         result = enrolled("remove", "Ada", *more, exit_code=6)
         assert (result.stdout, result.stderr) == (
             "",
             "facauth: nobody is enrolled as Ada; see facauth list\n",
         )
-    assert tree(enrolled.store.parent) == before
+    assert enrolled.keeping.everything() == before
 
 
 def test_without_a_store_nobody_can_be_removed_or_renamed(facauth: Facauth) -> None:
@@ -239,18 +245,18 @@ def test_a_renamed_person_keeps_photos_and_history(enrolled: Facauth, photo: Pho
 
 
 def test_a_taken_name_cannot_be_given(enrolled: Facauth) -> None:
-    before = tree(enrolled.store.parent)
+    before = enrolled.keeping.everything()
     result = enrolled("rename", "Eileen", "BARACK", exit_code=6)
     assert result.stdout == ""
     assert result.stderr == "facauth: BARACK is taken; choose another name\n"
-    assert tree(enrolled.store.parent) == before
+    assert enrolled.keeping.everything() == before
 
 
 def test_an_unknown_person_cannot_be_renamed(enrolled: Facauth) -> None:
-    before = tree(enrolled.store.parent)
+    before = enrolled.keeping.everything()
     result = enrolled("rename", "Ada", "Lovelace", exit_code=6)
     assert result.stderr == "facauth: nobody is enrolled as Ada; see facauth list\n"
-    assert tree(enrolled.store.parent) == before
+    assert enrolled.keeping.everything() == before
 
 
 def test_a_name_can_change_only_its_case(enrolled: Facauth, photo: Photo) -> None:

@@ -321,7 +321,7 @@ def test_a_policy_that_does_not_exist_is_a_usage_error(
     *words, name = command
     result = facauth(*words, photo(name), "--policy", "lax", exit_code=2)
     assert (result.stdout, "'strict', 'default', 'lenient'" in result.stderr) == ("", True)
-    assert not facauth.store.parent.exists()
+    assert facauth.keeping.is_untouched()
 
 
 def test_a_check_that_is_skipped_cannot_be_strict(facauth: Facauth, photo: Photo) -> None:
@@ -331,7 +331,7 @@ def test_a_check_that_is_skipped_cannot_be_strict(facauth: Facauth, photo: Photo
     assert result.stderr == (
         "facauth: --policy strict and --accept-spoof contradict each other; choose one\n"
     )
-    assert not facauth.store.parent.exists()
+    assert facauth.keeping.is_untouched()
 
 
 def test_an_attack_is_not_enrolled(facauth: Facauth, photo: Photo) -> None:

@@ -44,16 +44,17 @@ def test_three_photos_register_a_person_without_advice_to_take_more(
     assert facauth.names() == {"Barack": 3}
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_the_store_and_its_folder_are_private(facauth: Facauth, photo: Photo) -> None:
     facauth("register", "Eileen", photo(EILEEN))
     assert stat.S_IMODE(facauth.store.stat().st_mode) == 0o600
     assert stat.S_IMODE(facauth.store.parent.stat().st_mode) == 0o700
-    assert [path.name for path in facauth.store.parent.iterdir()] == [facauth.store.name]
+    assert facauth.keeping.is_alone()
 
 
 def test_neither_photo_nor_path_is_stored(facauth: Facauth, photo: Photo) -> None:
     facauth("register", "Eileen", photo(EILEEN))
-    stored = facauth.store.read_bytes()
+    stored = facauth.keeping.content()
     assert b"collins" not in stored
     assert Path(photo(EILEEN)).read_bytes()[200:232] not in stored
 
@@ -69,6 +70,7 @@ def test_a_bad_second_photo_leaves_nobody_registered(facauth: Facauth, photo: Ph
     assert facauth.events() == [("register", "unusable_image", "face.none")]
 
 
+@pytest.mark.sqlite("a store in a database is encrypted from the start")
 def test_a_name_with_photos_of_two_people_gets_no_more(facauth: Facauth, photo: Photo) -> None:
     """Such as a store that something else wrote to; whose name it is, an operator has to say."""
     facauth.knows(Barack=photo(BARACK[0]), Eileen=photo(EILEEN))
@@ -137,6 +139,7 @@ def test_a_bad_second_photo_adds_nothing_to_a_person(facauth: Facauth, photo: Ph
     assert facauth.enrolled() == before
 
 
+@pytest.mark.sqlite("a store in a database is encrypted from the start")
 def test_another_photo_of_the_same_face_is_added(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Barack=photo(BARACK[0]))
     before = facauth.enrolled()
@@ -172,7 +175,7 @@ def test_replaced_encodings_leave_no_byte_in_the_store(facauth: Facauth, photo: 
     facauth("register", "Eileen", photo(EILEEN))
     ((encoding, signature),) = facauth.rows("SELECT encoding, signature FROM templates")
     facauth("register", "Eileen", photo(JOE), "--replace")
-    stored = b"".join(path.read_bytes() for path in facauth.store.parent.iterdir())
+    stored = facauth.keeping.content()
     assert [piece for piece in fragments(encoding + signature) if piece in stored] == []
 
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
 import cheap
 import pytest
 from conftest import Facauth
-from tampering import encrypt
 
-from facauth.defaults import default_key_file
 from facauth.store import means
-from facauth.store.keys import KeyAccess
 from facauth.store.sealing import Template
-from facauth.store.store import Store
 from facauth.structs import Encoding
 
 
@@ -28,8 +21,8 @@ def enrolled(facauth: Facauth, monkeypatch: pytest.MonkeyPatch) -> Facauth:
 
 
 def blocks(facauth: Facauth) -> int:
-    with closing(sqlite3.connect(facauth.store)) as db:
-        return int(db.execute("SELECT count(*) FROM means").fetchone()[0])
+    ((count,),) = facauth.rows("SELECT count(*) FROM means")
+    return int(count)
 
 
 def test_who_is_enrolled_signs_in_and_a_stranger_does_not(enrolled: Facauth) -> None:
@@ -66,10 +59,9 @@ def test_who_was_removed_or_is_new_is_known_at_once(enrolled: Facauth) -> None:
 
 
 def test_a_sealed_block_that_was_altered_lets_nobody_in(enrolled: Facauth) -> None:
-    encrypt(enrolled.store, KeyAccess(default_key_file=default_key_file()))
+    enrolled.encrypt()
     enrolled("sign-in", "ada.jpg")
-    with closing(sqlite3.connect(enrolled.store)) as db, db:
-        db.execute("UPDATE means SET vectors = zeroblob(length(vectors))")
+    enrolled.change("UPDATE means SET vectors = zeroblob(length(vectors))")
     result = enrolled("sign-in", "ada.jpg", "--json", exit_code=7)
     assert result.codes == ["store.altered"]
     assert enrolled("sign-in", "ada.jpg", "--as", "Ada").stdout == "Ada\n"
@@ -79,14 +71,13 @@ def test_a_sealed_block_that_was_altered_lets_nobody_in(enrolled: Facauth) -> No
 def test_what_was_learned_and_has_expired_is_in_no_block(enrolled: Facauth, sealed: bool) -> None:
     """Time alone makes it so: nobody wrote to the store since its block was made."""
     learned = Template(Encoding(cheap.CONTRACT, cheap.vector("bob")).as_bytes(), None, False, True)
-    with Store.open(enrolled.store) as store, store.transaction() as change:
+    with enrolled.opened() as store, store.transaction() as change:
         store.person("Ada").add(change, cheap.CONTRACT, [learned])
     if sealed:
-        encrypt(enrolled.store, KeyAccess(default_key_file=default_key_file()))
+        enrolled.encrypt()
     enrolled("sign-in", "ada.jpg", exit_code=1)  # half of her mean is Bob's face
     assert blocks(enrolled) == 1
-    with closing(sqlite3.connect(enrolled.store)) as db, db:
-        db.execute("UPDATE templates SET enrolled_at = '2020-01-01T00:00:00+00:00' WHERE learned")
+    enrolled.change("UPDATE templates SET enrolled_at = '2020-01-01' WHERE learned = 1")
     for _ in range(2):
         assert enrolled("sign-in", "ada.jpg").stdout == "Ada\n"
         assert enrolled("sign-in", "bob.jpg").stdout == "Bob\n"

@@ -107,6 +107,7 @@ def test_a_port_in_use(facauth: Facauth) -> None:
     assert result.stderr == (f"facauth: port {port} of 127.0.0.1 is in use; give another --port\n")
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_store_that_is_none(facauth: Facauth) -> None:
     facauth.store.parent.mkdir()
     facauth.store.write_text("no store at all" * 99)

@@ -48,12 +48,14 @@ def assert_refused(facauth: Facauth, photo: Photo, message: str) -> None:
         assert tree(facauth.store.parent) == before
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_file_that_is_no_store_is_left_alone(facauth: Facauth, photo: Photo) -> None:
     facauth.store.parent.mkdir()
     facauth.store.write_text("a diary\n" * 1000)
     assert_refused(facauth, photo, f"{facauth.store} is not a facauth store; name another file")
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_the_database_of_another_program_is_left_alone(facauth: Facauth, photo: Photo) -> None:
     facauth.store.parent.mkdir()
     with closing(sqlite3.connect(facauth.store)) as db, db:
@@ -61,17 +63,20 @@ def test_the_database_of_another_program_is_left_alone(facauth: Facauth, photo: 
     assert_refused(facauth, photo, f"{facauth.store} is not a facauth store; name another file")
 
 
+@pytest.mark.sqlite("has its version in the header of the file; of a database see tests/store")
 def test_a_store_of_a_newer_facauth_is_left_alone(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Ada=photo(EILEEN))
     facauth.change("PRAGMA user_version = 99")
     assert_refused(facauth, photo, f"{facauth.store} was written by a newer facauth; update")
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_folder_is_no_store(facauth: Facauth, photo: Photo) -> None:
     facauth.store.mkdir(parents=True)
     assert_refused(facauth, photo, f"{facauth.store} is not a file; name a facauth store")
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_store_cannot_be_below_a_file(facauth: Facauth, photo: Photo) -> None:
     facauth.store.parent.write_text("a file")
     result = facauth("register", "Ada", photo(EILEEN), exit_code=7)
@@ -80,6 +85,7 @@ def test_a_store_cannot_be_below_a_file(facauth: Facauth, photo: Photo) -> None:
     assert facauth.store.parent.read_text() == "a file"
 
 
+@pytest.mark.sqlite("a seal is broken before anything is looked at")
 def test_a_damaged_encoding_lets_nobody_in(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Ada=photo(EILEEN))
     facauth.change("UPDATE templates SET encoding = zeroblob(1024)")
@@ -92,6 +98,7 @@ def test_a_damaged_encoding_lets_nobody_in(facauth: Facauth, photo: Photo) -> No
     "damage",
     ["zeroblob(2000)", "x''", "substr(signature, 1, 999)", "CAST(signature || x'00' AS BLOB)"],
 )
+@pytest.mark.sqlite("a seal is broken before anything is looked at")
 def test_a_damaged_signature_lets_nobody_in(facauth: Facauth, photo: Photo, damage: str) -> None:
     facauth.knows(Ada=photo("obama_2009.jpg"))
     facauth.change(f"UPDATE templates SET signature = {damage}")
@@ -105,16 +112,18 @@ def test_a_damaged_signature_lets_nobody_in(facauth: Facauth, photo: Photo, dama
     assert facauth("sign-in", photo("obama_2012.jpg")).stdout == "Ada\n"
 
 
+@pytest.mark.sqlite("begins without a store")
 def test_the_option_names_another_store_than_the_environment(
     facauth: Facauth, photo: Photo, tmp_path: Path
 ) -> None:
     other = tmp_path / "other" / "store.db"
     facauth("register", "Ada", photo(EILEEN), "--store", str(other))
-    assert not facauth.store.exists()
+    assert facauth.keeping.is_untouched()
     assert facauth("list", "--store", str(other)).stdout.startswith("Ada\t1\t")
     facauth("list", exit_code=7)
 
 
+@pytest.mark.sqlite("begins without a store")
 def test_without_either_the_store_is_among_the_users_data(
     facauth: Facauth, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +135,7 @@ def test_without_either_the_store_is_among_the_users_data(
 # --- links, other users, and what they put beside a store ----------------------------------------
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_link_to_a_store_of_ones_own_is_the_store(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Ada=photo(EILEEN))
     link = facauth.home / "link"
@@ -136,6 +146,7 @@ def test_a_link_to_a_store_of_ones_own_is_the_store(facauth: Facauth, photo: Pho
     assert [path.name for path in facauth.store.parent.iterdir()] == [facauth.store.name]
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_link_that_leads_nowhere_is_not_taken_for_an_empty_store(
     facauth: Facauth, photo: Photo
 ) -> None:
@@ -146,6 +157,7 @@ def test_a_link_that_leads_nowhere_is_not_taken_for_an_empty_store(
     assert list(facauth.home.iterdir()) == []
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_link_to_itself_or_to_a_folder_is_no_store(facauth: Facauth, photo: Photo) -> None:
     facauth.store.parent.mkdir()
     facauth.store.symlink_to(facauth.store)
@@ -157,6 +169,7 @@ def test_a_link_to_itself_or_to_a_folder_is_no_store(facauth: Facauth, photo: Ph
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [0o777, 0o770])
+@pytest.mark.sqlite("is about the file and its folder")
 def test_every_command_warns_where_others_may_write(
     facauth: Facauth, photo: Photo, mode: int
 ) -> None:
@@ -185,6 +198,7 @@ def test_every_command_warns_where_others_may_write(
 
 
 @pytest.mark.parametrize("mode", [0o1777, 0o3770])
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_sticky_folder_is_no_place_for_a_store_that_lasts(
     facauth: Facauth, photo: Photo, mode: int
 ) -> None:
@@ -200,6 +214,7 @@ def test_a_sticky_folder_is_no_place_for_a_store_that_lasts(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes another user's folder")
+@pytest.mark.sqlite("is about the file and its folder")
 def test_nobody_is_told_to_change_a_folder_of_somebody_else(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Ada=photo("obama_2012.jpg"))
     folder = facauth.store.parent
@@ -212,6 +227,7 @@ def test_nobody_is_told_to_change_a_folder_of_somebody_else(facauth: Facauth, ph
     assert [check["advice"] for check in checks if not check["ok"]] == [cure]
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_every_command_warns_of_a_file_that_others_may_open(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Ada=photo(EILEEN))
     facauth.store.chmod(0o640)
@@ -220,6 +236,7 @@ def test_every_command_warns_of_a_file_that_others_may_open(facauth: Facauth, ph
     assert warning in facauth("sign-in", photo(EILEEN), exit_code=3).stderr
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_of_a_link_both_folders_count(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Ada=photo(EILEEN))
     link = facauth.home / "link"
@@ -233,6 +250,7 @@ def test_of_a_link_both_folders_count(facauth: Facauth, photo: Photo) -> None:
 
 @as_root
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_log_of_somebody_else_beside_the_store_is_not_taken_over(
     facauth: Facauth, photo: Photo, suffix: str
 ) -> None:
@@ -246,6 +264,7 @@ def test_a_log_of_somebody_else_beside_the_store_is_not_taken_over(
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("content", [b"", b"no log at all" * 1000, bytes(4096)])
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_log_that_is_none_changes_nobody(
     facauth: Facauth, photo: Photo, suffix: str, content: bytes
 ) -> None:
@@ -257,6 +276,7 @@ def test_a_log_that_is_none_changes_nobody(
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_log_that_is_a_link_is_not_followed(facauth: Facauth, photo: Photo, suffix: str) -> None:
     facauth.knows(Ada=photo(EILEEN))
     victim = facauth.home / "diary"
@@ -417,6 +437,7 @@ def test_a_link_that_another_user_made_is_refused(
 
 
 @as_root
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_folder_of_another_user_is_warned_of(facauth: Facauth, photo: Photo) -> None:
     facauth.knows(Ada=photo(EILEEN))
     os.chown(facauth.store.parent, NOBODY, NOBODY)

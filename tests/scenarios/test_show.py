@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from conftest import Facauth, Photo, tree
+from conftest import Facauth, Photo
 
 BARACK, AGAIN, JOE = "obama_2012.jpg", "obama_2010.jpg", "biden_2010.jpg"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
@@ -108,9 +108,9 @@ def test_without_a_store_nobody_is_shown_and_none_is_made(facauth: Facauth) -> N
 
 
 def test_showing_changes_nothing(enrolled: Facauth) -> None:
-    before = tree(enrolled.store.parent)
+    before = enrolled.keeping.everything()
     record(enrolled)
-    assert tree(enrolled.store.parent) == before
+    assert enrolled.keeping.everything() == before
 
 
 # --- consent -------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_a_refused_photo_leaves_no_consent(enrolled: Facauth, photo: Photo) -> N
 def test_a_purpose_without_consent_is_a_usage_error(facauth: Facauth, photo: Photo) -> None:
     result = facauth("register", "Barack", photo(BARACK), "--purpose", "door", exit_code=2)
     assert result.stderr == "facauth: --purpose is given without --consent; give both\n"
-    assert not facauth.store.parent.exists()
+    assert facauth.keeping.is_untouched()
 
 
 @pytest.mark.parametrize("text", ["", "  ", "two\nlines", "\x1b[2J", "x" * 1001, "\udcff"])
@@ -162,7 +162,7 @@ def test_a_consent_that_cannot_be_kept(
         "register", "Barack", photo(BARACK), *others, which, text, "--json", exit_code=2
     )
     assert result.codes == ["consent.invalid"]
-    assert not facauth.store.parent.exists()
+    assert facauth.keeping.is_untouched()
 
 
 def test_a_thousand_characters_are_kept(facauth: Facauth, photo: Photo) -> None:

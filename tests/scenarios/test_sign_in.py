@@ -387,7 +387,7 @@ def test_every_attempt_is_logged_without_score_or_path(enrolled: Facauth, photo:
         WHERE e.command = 'sign-in' ORDER BY e.id"""
     )
     assert people == [("no_match", None), ("unusable_image", None), ("signed_in", "Barack")]
-    assert b"biden" not in enrolled.store.read_bytes()
+    assert b"biden" not in enrolled.keeping.content()
 
 
 @pytest.mark.slow
@@ -398,7 +398,7 @@ def test_signing_in_writes_the_store_and_a_memory_of_the_weights_and_nothing_els
     assert (result.stdout, result.stderr) == ("Barack\n", PASSES)
     assert list(tree(enrolled.home)) == ["cache", "cache/facauth", "cache/facauth/weights.json"]
     assert tree(enrolled.home)["cache/facauth/weights.json"][0] == "0o600"
-    assert list(tree(enrolled.store.parent)) == [enrolled.store.name]
+    assert enrolled.keeping.is_alone()
     assert tree(enrolled.here) == {}
 
 

