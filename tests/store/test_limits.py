@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import stores
 import tries as benchmark
 from conftest import NewStore, change_types
 from engines import InFile, Keeping
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgres import required_programs
 from raw import database
-from stores import ENGINES, kept
+from stores import ENGINES
 
 from facauth.errors import (
     Attack,
@@ -681,7 +682,7 @@ def test_no_try_of_many_processes_gets_past_the_limit(
     """A smaller run of benchmarks/tries.py, with processes killed by SIGKILL in between."""
     if engine == "postgres":
         required_programs()
-    with kept(engine, tmp_path) as store:
+    with stores.kept(engine, tmp_path) as store:
         tally = benchmark.hammer(store, 8, 200, 3, speed)
     assert tally.past_the_limit == 0
     assert tally.begun >= 200
