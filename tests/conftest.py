@@ -517,6 +517,7 @@ def template(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Temp
 
 
 def in_file(folder: Path) -> InFile:
+    """The place of a store in this folder, with the key where facauth keeps it by itself."""
     keys = KeyAccess(default_key_file=folder / "home" / KEY_FILE)
     return InFile(folder / "data" / "store.sqlite3", keys)
 
@@ -546,13 +547,17 @@ def facauth(
 
 
 @pytest.fixture(scope="session")
-def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def one_server(new_store: NewStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server, which knows Barack, for all tests that leave it as it was."""
     from serving import BARACK, serving
 
-    with serving(tmp_path_factory.mktemp("served"), "--per-minute", "1000000") as served:
+    folder = tmp_path_factory.mktemp("served")
+    keeping = new_store(folder)
+    keeping.prepare()
+    with serving(folder, "--per-minute", "1000000", keeping=keeping) as served:
         assert served.register("Barack", BARACK).status_code == 200
         yield served
+    keeping.close()
 
 
 @pytest.fixture

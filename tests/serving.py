@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from conftest import PATIENCE_S, ROOT, SAMPLES, killing
+from conftest import PATIENCE_S, ROOT, SAMPLES, in_file, killing
+from engines import Keeping
 
 from facauth.settings import DEFAULT
 from facauth.store.keys import KeyAccess
-from facauth.store.store import Store
 from facauth.web.site import Site
 
 BARACK, BARACK_AGAIN, BARACK_LATER = "obama_2009.jpg", "obama_2010.jpg", "obama_2012.jpg"
@@ -83,6 +83,7 @@ class Served:
     folder: Path
     url: str
     token: str
+    keeping: Keeping
 
     @property
     def port(self) -> int:
@@ -124,7 +125,7 @@ class Served:
 
     def unlock(self) -> None:
         """Forget failed sign-ins, so that one test does not lock the next one out."""
-        with Store.open(self.store) as store, store.transaction() as change:
+        with self.keeping.opened() as store, store.transaction() as change:
             change.unlock(None)
             for row in store.people():
                 change.unlock(store.person(row.name).uid)
@@ -149,14 +150,19 @@ def sent(photo: str | bytes) -> tuple[str, bytes]:
 
 @contextmanager
 def serving(
-    folder: Path, *options: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    folder: Path,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    keeping: Keeping | None = None,
 ) -> Iterator[Served]:
-    """A server until the end of the block. cwd: the folder in which it runs."""
+    """A server until the end of the block. cwd: the folder in which it runs; keeping: its store."""
+    keeping = keeping or in_file(folder)
     with (
         (folder / "stderr").open("wb") as stderr,
         subprocess.Popen(
             [sys.executable, "-m", "facauth", "serve", "--port", "0", *options],
-            env=environment(folder, env),
+            env=environment(folder, {"FACAUTH_STORE": keeping.address, **(env or {})}),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -167,7 +173,7 @@ def serving(
             with killing(process):
                 url = address(process, folder / "stderr")
             token = (folder / "home/config/facauth/operator.token").read_text().strip()
-            yield Served(process, folder, url, token)
+            yield Served(process, folder, url, token, keeping)
         finally:
             process.kill()
 

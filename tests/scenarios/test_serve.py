@@ -184,7 +184,13 @@ def test_behind_a_proxy(tmp_path: Path) -> None:
     """Clients are told apart by what the proxy says, and cookies are for https alone."""
     options = ("--behind-proxy", "--host", "0.0.0.0", "--per-minute", "3")
     with serving(tmp_path, *options) as server:
-        served = Served(server.process, tmp_path, f"http://127.0.0.1:{server.port}", server.token)
+        served = Served(
+            server.process,
+            tmp_path,
+            f"http://127.0.0.1:{server.port}",
+            server.token,
+            server.keeping,
+        )
         name = "X-Forwarded-For"
         first = [(name, "203.0.113.9"), (name, "198.51.100.7")]
         other = [(name, "203.0.113.9, 198.51.100.8")]

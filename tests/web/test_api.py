@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +28,6 @@ from serving import (
     sent,
 )
 
-from facauth.store.store import Store
 from facauth.web.access import Access
 from facauth.web.app import make_app
 from facauth.web.workers import Workers
@@ -173,7 +170,7 @@ def test_a_face_that_fills_the_frame_is_sent_away_before_it_is_a_try(
 
 
 def test_a_preview_is_no_try(server: Served) -> None:
-    with Store.open(server.store) as store:
+    with server.keeping.opened() as store:
         before = list(store.events())
         for photo in (NOBODY, JOE, BARACK) * 5:  # which would lock out, were they sign-ins
             lacking(server, photo)
@@ -215,15 +212,14 @@ def test_no_answer_tells_whether_a_name_is_enrolled(
 
 
 @pytest.mark.parametrize("photo", [JOE, NOBODY, SIMULATED])
+@pytest.mark.sqlite("a sealed photo is bound to its networks")
 def test_no_answer_tells_that_a_name_needs_a_new_photo(server: Served, photo: str) -> None:
-    with closing(sqlite3.connect(server.store)) as db, db:
-        ((contract,),) = db.execute("SELECT DISTINCT contract FROM templates")
-        db.execute("UPDATE templates SET contract = 'older/1'")
+    ((contract,),) = server.keeping.rows("SELECT DISTINCT contract FROM templates")
+    server.keeping.change("UPDATE templates SET contract = 'older/1'")
     try:
         answers = [server.sign_in(photo, name) for name in ("barack", "nobody")]
     finally:
-        with closing(sqlite3.connect(server.store)) as db, db:
-            db.execute("UPDATE templates SET contract = ?", (contract,))
+        server.keeping.change(f"UPDATE templates SET contract = '{contract}'")
         server.unlock()
     told = [(each.status_code, each.text.replace("barack", "nobody")) for each in answers]
     assert told[0] == told[1]
@@ -445,6 +441,7 @@ def test_what_is_not_there(server: Served, method: str, path: str, status: int) 
     assert (answer.status_code, codes(answer)) == (status, [f"http.{status}"])
 
 
+@pytest.mark.sqlite("is about the file and its folder")
 def test_a_damaged_store_is_told_to_the_log_alone(server: Served) -> None:
     kept = server.store.rename(server.store.with_name("kept"))
     wal = server.store.with_name("store.sqlite3-wal")
@@ -520,11 +517,11 @@ ROUTES = {
 
 
 def test_attempts_are_in_the_stores_own_log(server: Served) -> None:
-    with Store.open(server.store) as store:
+    with server.keeping.opened() as store:
         before = sum(1 for _ in store.events())
     server.sign_in(BARACK_AGAIN)
     server.sign_in(JOE)
-    with Store.open(server.store) as store:
+    with server.keeping.opened() as store:
         after = [(event.command, event.verdict) for event in store.events()][before:]
     assert after == [("sign-in", "signed_in"), ("sign-in", "no_match")]
 

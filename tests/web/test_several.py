@@ -10,7 +10,7 @@ from serving import BARACK, BARACK_AGAIN, EILEEN, JOE, Served, serving
 
 from facauth.settings import LIMITS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite("two on one database: test_machines.py")]
 
 
 @pytest.fixture(scope="module")
