@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,21 @@ class Faces:
             "PGPASSFILE": str(self.folder / role),
         }
 
+    def program(self, line: str, role: str, folder: Path) -> None:
+        """Run a line of the page, with a program of PostgreSQL, as a role and in a folder."""
+        name, *arguments = shlex.split(line)
+        given = {"PGHOST": LOOPBACK, "PGPORT": f"{self.cluster.port}", "PGUSER": role}
+        done = subprocess.run(
+            [required_programs() / name, *arguments],
+            env=given | {"PGPASSFILE": str(self.folder / role)},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
     def psql(self, script: str, role: str, database: str = DATABASE) -> None:
         """Run a script of the page, statement by statement, as somebody types it."""
         program = required_programs() / "psql"
@@ -99,11 +115,11 @@ class Faces:
         return done.stdout
 
     @contextmanager
-    def connected(self, role: str) -> Iterator[psycopg.Connection]:
+    def connected(self, role: str, database: str = DATABASE) -> Iterator[psycopg.Connection]:
         """A session of a role; each statement is a transaction."""
-        passfile = str(self.folder / role)
+        passfile, to = str(self.folder / role), self.address(role)
         with closing(
-            psycopg.connect(self.address(role), passfile=passfile, autocommit=True)
+            psycopg.connect(to, passfile=passfile, dbname=database, autocommit=True)
         ) as session:
             yield session
 
@@ -112,9 +128,9 @@ class Faces:
         address = Address(self.address(role, f"?passfile={self.folder / role}"))
         return Store.open(address, KeyAccess(self.key))
 
-    def change(self, statement: str) -> None:
+    def change(self, statement: str, database: str = DATABASE) -> None:
         """Do what only the administrator may."""
-        with self.connected(ADMINISTRATOR) as session:
+        with self.connected(ADMINISTRATOR, database) as session:
             session.execute(statement.encode())
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
