@@ -137,22 +137,19 @@ class Faces:
         with self.connected(ADMINISTRATOR) as session:
             return session.execute(query.encode()).fetchall()
 
-    def set_password(self, role: str) -> None:
+    def set_password(self, role: str, host: str = LOOPBACK) -> None:
         """As `\\password` does, and the line of the page for the file of passwords."""
         password = secrets.token_urlsafe()
         self.change(f"ALTER ROLE {role} PASSWORD '{password}'")
         path = self.folder / role
         path.touch(mode=0o600)
-        path.write_text(written(PASSFILE, self.cluster.port, role, password))
-
-
-def written(line: str, port: int, role: str, password: str) -> str:
-    """A line of the page with values of a test."""
-    values = {HOST: LOOPBACK, ":5432:": f":{port}:", APP: role, PASSWORD: password}
-    for before, after in values.items():
-        assert before in line
-        line = line.replace(before, after)
-    return line
+        line = PASSFILE
+        port = f":{self.cluster.port}:"
+        values = {HOST: host, ":5432:": port, APP: role, PASSWORD: password}
+        for before, after in values.items():
+            assert before in line
+            line = line.replace(before, after)
+        path.write_text(line)
 
 
 @contextmanager
