@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,21 @@ class Faces:
             "PGPASSFILE": str(self.folder / role),
         }
 
+    def program(self, line: str, role: str, folder: Path) -> None:
+        """Run a line of the page, with a program of PostgreSQL, as a role and in a folder."""
+        name, *arguments = shlex.split(line)
+        given = {"PGHOST": LOOPBACK, "PGPORT": f"{self.cluster.port}", "PGUSER": role}
+        done = subprocess.run(
+            [required_programs() / name, *arguments],
+            env=given | {"PGPASSFILE": str(self.folder / role)},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
     def psql(self, script: str, role: str, database: str = DATABASE) -> None:
         """Run a script of the page, statement by statement, as somebody types it."""
         program = required_programs() / "psql"
@@ -99,11 +115,11 @@ class Faces:
         return done.stdout
 
     @contextmanager
-    def connected(self, role: str) -> Iterator[psycopg.Connection]:
+    def connected(self, role: str, database: str = DATABASE) -> Iterator[psycopg.Connection]:
         """A session of a role; each statement is a transaction."""
-        passfile = str(self.folder / role)
+        passfile, to = str(self.folder / role), self.address(role)
         with closing(
-            psycopg.connect(self.address(role), passfile=passfile, autocommit=True)
+            psycopg.connect(to, passfile=passfile, dbname=database, autocommit=True)
         ) as session:
             yield session
 
@@ -112,31 +128,28 @@ class Faces:
         address = Address(self.address(role, f"?passfile={self.folder / role}"))
         return Store.open(address, KeyAccess(self.key))
 
-    def change(self, statement: str) -> None:
+    def change(self, statement: str, database: str = DATABASE) -> None:
         """Do what only the administrator may."""
-        with self.connected(ADMINISTRATOR) as session:
+        with self.connected(ADMINISTRATOR, database) as session:
             session.execute(statement.encode())
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self.connected(ADMINISTRATOR) as session:
             return session.execute(query.encode()).fetchall()
 
-    def set_password(self, role: str) -> None:
+    def set_password(self, role: str, host: str = LOOPBACK) -> None:
         """As `\\password` does, and the line of the page for the file of passwords."""
         password = secrets.token_urlsafe()
         self.change(f"ALTER ROLE {role} PASSWORD '{password}'")
         path = self.folder / role
         path.touch(mode=0o600)
-        path.write_text(written(PASSFILE, self.cluster.port, role, password))
-
-
-def written(line: str, port: int, role: str, password: str) -> str:
-    """A line of the page with values of a test."""
-    values = {HOST: LOOPBACK, ":5432:": f":{port}:", APP: role, PASSWORD: password}
-    for before, after in values.items():
-        assert before in line
-        line = line.replace(before, after)
-    return line
+        line = PASSFILE
+        port = f":{self.cluster.port}:"
+        values = {HOST: host, ":5432:": port, APP: role, PASSWORD: password}
+        for before, after in values.items():
+            assert before in line
+            line = line.replace(before, after)
+        path.write_text(line)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from conftest import ROOT, SAMPLES, Facauth
 from many import APP, DATABASE, GRANT, PAGE, STORE_OWNER, Faces, block
-from postgres import LOOPBACK
+from postgres import LOOPBACK, free_port
 from psycopg.errors import InsufficientPrivilege
 
 from facauth.cli import app as command_line
@@ -337,6 +337,41 @@ def test_a_server_needs_the_key_in_a_file_of_its_own(
     as_app("--key-file", str(tmp_path / "none"), "sign-in", BARACK_LATER, exit_code=7)
     copy.chmod(0o640)
     as_app("--key-file", str(copy), "sign-in", BARACK_LATER, exit_code=7)
+
+
+def test_of_several_hosts_the_one_that_can_be_written_is_used(as_role: As, faces: Faces) -> None:
+    (hosts,) = re.findall(r"(?m)^postgresql://facauth_app@(db1.+?/faces\?.+?)&ssl", PAGE)
+    first, second = f"{LOOPBACK}:{free_port()}", f"{LOOPBACK}:{faces.cluster.port}"
+    for before, after in (("db1.example.org", first), ("db2.example.org", second)):
+        assert before in hosts
+        hosts = hosts.replace(before, after)
+    as_role(APP)("--store", f"postgresql://{APP}@{hosts}", "register", "Barack", BARACK)
+    as_role(APP)("sign-in", BARACK_LATER)
+
+
+# --- backups -------------------------------------------------------------------------------------
+
+
+def test_a_dump_is_restored_and_opens_only_with_the_key_of_its_time(
+    as_role: As, faces: Faces, tmp_path: Path
+) -> None:
+    as_role(APP)("register", "Barack", BARACK)
+    key = faces.key.read_bytes()
+    dump, restore = (block("Back up", "sh", number).splitlines()[0] for number in range(2))
+    faces.program(dump, STORE_OWNER, tmp_path)
+    as_role(APP)("remove", "Barack", "--yes")
+    faces.change(f"DROP DATABASE {DATABASE} WITH (FORCE)", "postgres")
+    faces.program(restore, many.ADMINISTRATOR, tmp_path)
+    as_role(APP)("sign-in", BARACK_LATER)  # who was removed is enrolled again
+    test_public_may_not_even_connect(faces)
+    as_role(STORE_OWNER)("key", "rotate")
+    as_role(APP)("sign-in", "--as", "Barack", BARACK_LATER)
+    faces.change(f"DROP DATABASE {DATABASE} WITH (FORCE)", "postgres")
+    faces.program(restore, many.ADMINISTRATOR, tmp_path)
+    said = as_role(APP)("sign-in", BARACK_LATER, exit_code=7)
+    assert "holds an older or newer key of this store" in said.stderr
+    faces.key.write_bytes(key)
+    as_role(APP)("sign-in", BARACK_LATER)
 
 
 # --- the reference -------------------------------------------------------------------------------

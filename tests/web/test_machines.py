@@ -14,7 +14,9 @@ from following import Act, actor, drawn, send
 from many import APP, STORE_OWNER, Faces
 from serving import BARACK, BARACK_AGAIN, EILEEN, JOE, Served, serving
 
+from facauth.errors import Conflict
 from facauth.settings import LIMITS
+from facauth.store.sealing import Template
 
 if TYPE_CHECKING:
     from facauth.networks import Networks
@@ -90,6 +92,24 @@ def test_who_is_removed_at_one_is_refused_at_the_other(two: tuple[Served, Served
         assert asked.sign_in(BARACK_AGAIN, "Barack").status_code == 401
         assert one.register("Barack", BARACK).status_code == 200
         assert other.sign_in(BARACK_AGAIN).status_code == 200
+
+
+@pytest.mark.parametrize("claimed", [None, "Ada"])
+def test_who_is_removed_elsewhere_in_the_middle_of_a_sign_in_is_not_let_in(
+    faces: Faces, claimed: str | None
+) -> None:
+    """Two sessions in the place of two servers: one looks at a photo meanwhile."""
+    with faces.opened(APP) as here, faces.opened(APP) as elsewhere:
+        ada = elsewhere.person("Ada")
+        with elsewhere.transaction() as change:
+            ada.add(change, "test/1", [Template(bytes(1024), None, accepted_spoof=False)])
+        with pytest.raises(Conflict, match="removed just now"), here.attempt(claimed) as attempt:
+            uid = here.person("Ada").uid
+            with elsewhere.transaction() as change:
+                ada.remove(change)
+            attempt.accept(uid)
+    (last,) = faces.rows("SELECT verdict, reasons FROM facauth.events ORDER BY id DESC LIMIT 1")
+    assert last == ("conflict", "name.changed")
 
 
 def test_failures_count_together(two: tuple[Served, Served]) -> None:
