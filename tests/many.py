@@ -79,7 +79,7 @@ class Faces:
             timeout=PATIENCE_S,
             check=False,
         )
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
     def psql(self, script: str, role: str, database: str = DATABASE) -> None:
         """Run a script of the page, statement by statement, as somebody types it."""
@@ -94,7 +94,7 @@ class Faces:
             timeout=PATIENCE_S,
             check=False,
         )
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
     def command(self, role: str, *arguments: str, exit_code: int = 0) -> str:
         """What a command as this role prints, in a process of its own."""

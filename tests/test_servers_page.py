@@ -191,9 +191,11 @@ REFUSED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def _another_schema(faces: Faces) -> None:
+@pytest.fixture
+def _another_schema(faces: Faces) -> Iterator[None]:
     faces.change("CREATE SCHEMA other CREATE TABLE secrets (id INT)")
+    yield
+    faces.change("DROP SCHEMA other CASCADE")
 
 
 @pytest.mark.usefixtures("_another_schema")
