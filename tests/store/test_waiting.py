@@ -10,9 +10,11 @@ from typing import Any, cast
 
 import pytest
 from conftest import Facauth, Photo
+from psycopg.pq import TransactionStatus
 
 from facauth.networks import Networks
 from facauth.store import means
+from facauth.store.postgres.database import Database as PostgresDatabase
 from facauth.store.sqlite.database import Database
 from facauth.system import Stages, bind
 
@@ -28,14 +30,16 @@ class Watch:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open_during = defaultdict[str, list[bool]](list)
-        self._databases: list[Database] = []
-        make = Database.__init__
+        self._databases: list[Database | PostgresDatabase] = []
+        for kind in (Database, PostgresDatabase):
+            monkeypatch.setattr(kind, "__init__", self._noted(kind.__init__))
 
-        def noted(database: Database, *arguments: Any) -> None:
+    def _noted(self, make: Callable[..., None]) -> Callable[..., None]:
+        def noted(database: Any, *arguments: Any) -> None:
             make(database, *arguments)
             self._databases.append(database)
 
-        monkeypatch.setattr(Database, "__init__", noted)
+        return noted
 
     def note(self, what: str) -> None:
         self.open_during[what].append(any(map(_in_transaction, self._databases)))
@@ -71,7 +75,10 @@ class Watched:
         return getattr(self._networks, name)
 
 
-def _in_transaction(database: Database) -> bool:
+def _in_transaction(database: Database | PostgresDatabase) -> bool:
+    if isinstance(database, PostgresDatabase):
+        status = database._db.info.transaction_status
+        return status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
     try:
         return database.in_transaction
     except sqlite3.ProgrammingError:  # it is closed
