@@ -51,6 +51,7 @@ from facauth.errors import SetupProblem
 
 CLIENTS = 4
 LONGEST_S = 0.6  # from one kill to the next
+SHORTEST_S = 0.2  # of the server, so that something is acknowledged in between
 CHECK_EVERY = 10  # kills of clients
 LONG_S = 3600.0
 WAIT_S = 60.0
@@ -81,11 +82,13 @@ class Trial:
 
     def __init__(self, store: Kept, folder: Path, seed: int) -> None:
         self.store, self.folder, self.dice = store, folder, random.Random(seed)
+        self.rest = folder / "rest"
         self.journals = [folder / f"journal-{who}" for who in range(CLIENTS)]
         self.clients = [self._started(who) for who in range(CLIENTS)]
 
     def _started(self, who: int) -> multiprocessing.context.ForkProcess:
-        given = (self.store, who, self.journals[who], self.dice.getrandbits(32), LONG_S)
+        seed = self.dice.getrandbits(32)
+        given = (self.store, who, self.journals[who], seed, LONG_S, self.rest)
         client = FORK.Process(target=work, args=given, daemon=True)
         client.start()
         return client
@@ -102,7 +105,7 @@ class Trial:
         """In one of three ways; afterwards it runs again."""
         server = self.store.server
         assert server and server.process
-        time.sleep(self.dice.uniform(0, LONGEST_S))
+        time.sleep(self.dice.uniform(0, LONGEST_S) + SHORTEST_S)
         if number % 3 == 2 and (sessions := self._sessions()):
             self.dice.choice(sessions).send_signal(SIGKILL)  # the others end, and it starts anew
             return
@@ -124,9 +127,12 @@ class Trial:
 
     @contextmanager
     def resting(self) -> Iterator[None]:
-        """Nobody works meanwhile: clients end, and others go on."""
-        self.end()
+        """Nobody works meanwhile: clients end what they do, and others go on."""
+        self.rest.touch()
+        for client in self.clients:
+            client.join()
         yield
+        self.rest.unlink()
         self.clients = [self._started(who) for who in range(CLIENTS)]
 
     def end(self) -> None:

@@ -1,6 +1,6 @@
 """The state of a store after its server is killed with SIGKILL at work.
 
-    python benchmarks/server_kills.py [--kills N] [--seed S]
+    python benchmarks/server_kills.py [--kills N] [--seed S] [--engine sqlite|postgres]
 
 Clients of the real server on loopback register people with real photos, remove them again under
 way, and sign in, all at once; at a random moment the server is killed. Each client notes its
@@ -9,12 +9,12 @@ answers, and its request without an answer. After each kill this must hold:
 - people whose registration was acknowledged are enrolled, with one photo, and can be found; people
   whose removal was acknowledged are not. A request without an answer may be done or not
 - the log has these registrations and removals, and each sign-in that was answered
-- SQLite finds no fault, and the chain of the log is whole
+- the engine finds no fault, and the chain of the log is whole
 - the server starts again, and goes on with that store
 - every answer was 200, or 429 or 503, which mean "later"
 
 A process dies here, not a machine. benchmarks/kills.py kills the commands at each of
-their writes.
+their writes, benchmarks/database_kills.py the database.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-
-from facauth.store.store import Store
+from stores import ENGINES, Kept, kept
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from serving import BARACK, BARACK_AGAIN, BARACK_LATER, Served, serving
@@ -124,17 +123,24 @@ class Tally:
     violations: list[str] = field(default_factory=list)
 
 
-def killed(folder: Path, kills: int, seed: int, say: Callable[[Tally], object] = id) -> Tally:
+def killed(
+    folder: Path, kills: int, seed: int, say: Callable[[Tally], object] = id, engine: str = "sqlite"
+) -> Tally:
     """A server in that folder, started and killed so many times."""
+    with kept(engine, folder) as on:
+        return _killed(on, folder, kills, seed, say)
+
+
+def _killed(on: Kept, folder: Path, kills: int, seed: int, say: Callable[[Tally], object]) -> Tally:
     comers, dice = [Comer(name) for name in COME_AND_GO], random.Random(seed)
     signers, tally = [SignIns("one"), SignIns("two")], Tally()
     clients: list[Comer | SignIns] = [*comers, *signers]
     unanswered_sign_ins = 0
     for _ in range(kills):
-        with serving(folder, "--per-minute", "1000000") as server:
+        with serving(folder, "--per-minute", "1000000", env=on.env) as server:
             if not tally.kills:
                 server.register(STAYS, BARACK).raise_for_status()
-            server.unlock()  # sign-ins that were killed count as failed
+            unlock(on)  # sign-ins that were killed count as failed
             load(server, clients, dice.uniform(0, LONGEST_S))
         tally.kills += 1
         tally.idle += not any(client.unanswered for client in clients)
@@ -142,7 +148,7 @@ def killed(folder: Path, kills: int, seed: int, say: Callable[[Tally], object] =
         for signer in signers:
             unanswered_sign_ins += signer.unanswered is not None
             signer.unanswered = None
-        wrong = check(server.store, comers, answered(signers)["signed_in"], unanswered_sign_ins)
+        wrong = check(on, comers, answered(signers)["signed_in"], unanswered_sign_ins)
         wrong += [
             f"{client.name} was answered {client.wrong}" for client in clients if client.wrong
         ]
@@ -150,12 +156,20 @@ def killed(folder: Path, kills: int, seed: int, say: Callable[[Tally], object] =
         tally.unanswered_done += (answered(comers) - before).total()
         tally.answered = answered(clients)
         say(tally)
-    with serving(folder) as server:
-        server.unlock()
+    with serving(folder, env=on.env) as server:
+        unlock(on)
         answer = server.sign_in(BARACK_AGAIN)
     if answer.json()["person"] != STAYS:
         tally.violations.append(f"after all kills {STAYS} was answered {answer.status_code}")
     return tally
+
+
+def unlock(on: Kept) -> None:
+    """Forget failed sign-ins."""
+    with on.open() as store, store.transaction() as change:
+        change.unlock(None)
+        for row in store.people():
+            change.unlock(store.person(row.name).uid)
 
 
 def load(server: Served, clients: Sequence[Comer | SignIns], seconds: float) -> None:
@@ -182,12 +196,14 @@ def answered(clients: Sequence[Client]) -> Counter[str]:
     return sum((client.answered for client in clients), Counter())
 
 
-def check(store_path: Path, comers: Sequence[Comer], signed_in: int, doubtful: int) -> list[str]:
+def check(on: Kept, comers: Sequence[Comer], signed_in: int, doubtful: int) -> list[str]:
     """The faults of the store; doubtful: the number of sign-ins without an answer."""
-    with Store.open(store_path) as store:
+    with on.open() as store:
+        with store.transaction():
+            pass  # waits for what a database still does for a client that is dead
         people = {row.name: row.photos for row in store.people()}
         logged = Counter(event.verdict for event in store.events())
-        wrong = [f"SQLite: {fault}" for fault in store.faults()]
+        wrong = [f"the engine: {fault}" for fault in store.faults()]
         if broken := store.verify_log()[1]:
             wrong.append(f"the log is broken: {broken}")
     asked = [(comer.name, comer.enrolled, comer.unanswered) for comer in comers]
@@ -211,10 +227,11 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=6)
+    parser.add_argument("--engine", choices=ENGINES, default="sqlite")
     chosen = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
     with TemporaryDirectory() as folder:
-        tally = killed(Path(folder), chosen.kills, chosen.seed, progress)
+        tally = killed(Path(folder), chosen.kills, chosen.seed, progress, chosen.engine)
     print(f"\n{tally.kills} kills, {tally.idle} of them while no request was open")
     print("acknowledged, or found done after a kill:")
     for what, number in sorted(tally.answered.items()):

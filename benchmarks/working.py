@@ -94,13 +94,18 @@ class Told:
                 self.victims[name] = certain, possible + GRAVEST * (became != DONE)
 
 
-def work(kept: Kept, who: int, journal: Path, seed: int, seconds: float) -> None:
-    """One client; it goes on where the one before it was killed."""
+def work(
+    kept: Kept, who: int, journal: Path, seed: int, seconds: float, rest: Path | None = None
+) -> None:
+    """One client, until its time is over or `rest` is there.
+
+    It goes on where the one before it was killed.
+    """
     dice, end = random.Random(seed), time.monotonic() + seconds
     file = os.open(journal, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     journal_number = len(journal.read_text().splitlines())
     told, locked = Told.of([journal]), set[str]()
-    while time.monotonic() < end:
+    while time.monotonic() < end and not (rest and rest.exists()):
         journal_number += 1
         operation, name = _next(told, locked, dice, f"{who}-{journal_number}")
         os.write(file, f"asked {operation} {name}\n".encode())

@@ -324,7 +324,8 @@ def _whose(people: Sequence[int] | None) -> tuple[str, Sequence[int]]:
     if isinstance(people, range):
         ends = people[0], people[-1]  # of both, as no planner takes one range for the other
         return "WHERE p.id BETWEEN ? AND ? AND t.person_id BETWEEN ? AND ?", ends * 2
-    return f"WHERE p.id IN ({_marks(people)})", people
+    # Of both, as a planner without statistics reads all templates otherwise.
+    return f"WHERE p.id IN ({_marks(people)}) AND t.person_id IN ({_marks(people)})", [*people] * 2
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -9,15 +9,19 @@ from pathlib import Path
 
 import pytest
 import server_kills
+from postgres import required_programs
 from server_kills import STAYS, Comer
+from stores import ENGINES, kept
 
 from facauth.store.sealing import Template
-from facauth.store.store import Store
 
 
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
-    tally = server_kills.killed(tmp_path, kills=2, seed=1)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nothing_acknowledged_is_lost(tmp_path: Path, engine: str) -> None:
+    if engine == "postgres":
+        required_programs()
+    tally = server_kills.killed(tmp_path, kills=2, seed=1, engine=engine)
     assert tally.violations == []
     assert tally.kills == 2
     assert tally.idle < 2
@@ -37,12 +41,11 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_lost_is_found(tmp_path: Path, joe: Comer, signed_in: int, wrong: str) -> None:
-    path = tmp_path / "store.sqlite3"
-    with Store.open(path, create=True) as store, store.transaction() as change:
+    with kept("sqlite", tmp_path) as on, on.open() as store, store.transaction() as change:
         for name in (STAYS, "Joe 7"):
             store.person(name).add(change, "kills/1", [Template(b"x", None, False)])
             change.log("register", "registered", uid=store.person(name).uid)
     if joe.enrolled:
         joe.answered["registered"] = 1
-    found = server_kills.check(path, [joe], signed_in, 0)
+    found = server_kills.check(on, [joe], signed_in, 0)
     assert any(wrong in each for each in found) if wrong else not found, found

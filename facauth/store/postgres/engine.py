@@ -47,6 +47,19 @@ class PostgresEngine(SqlReader):
     def close(self) -> None:
         self.db.close()
 
+    def has_people(self, contract: str, count: int) -> bool:
+        # A planner without statistics, as after an import, would read all templates for DISTINCT;
+        # with OFFSET it cannot make one join of both.
+        (people,) = self.db.one(
+            """SELECT count(*) FROM (
+                SELECT 1 FROM people p WHERE EXISTS (
+                    SELECT 1 FROM templates t WHERE t.person_id = p.id AND t.contract = ? OFFSET 0
+                ) LIMIT ?
+            ) AS counted""",
+            *(contract, count),
+        ) or (0,)
+        return bool(people >= count)
+
     def trial(self) -> Engine:
         from facauth.store.copying import in_memory
 
