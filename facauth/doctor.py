@@ -8,7 +8,7 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -172,6 +172,14 @@ def _store(place: Place) -> Iterator[Finding]:
         yield from _store_file(place)
     else:
         yield _checked("store", lambda: _contents(place))
+        yield from _connection(place)
+
+
+def _connection(place: Place) -> Iterator[Finding]:
+    with suppress(SetupProblem), Store.open(place) as store:
+        for warning in store.warnings:
+            what, _, advice = warning.partition("; ")
+            yield Finding("connection", False, what, advice)
 
 
 def _store_file(path: Path) -> Iterator[Finding]:
