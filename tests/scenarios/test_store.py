@@ -133,6 +133,7 @@ def test_numbers_are_never_used_again(facauth: Facauth, photo: Photo) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.sqlite("there are no older stores in a database yet")
 def test_stores_of_every_version_can_be_migrated(
     facauth: Facauth, photo: Photo, version: int
 ) -> None:

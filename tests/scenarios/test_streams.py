@@ -27,6 +27,7 @@ def enrolled(facauth: Facauth, photo: Photo) -> Facauth:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quiet", ["-q", "--quiet"])
+@pytest.mark.sqlite("begins without a store")
 def test_quiet_silences_notes_and_never_errors(facauth: Facauth, photo: Photo, quiet: str) -> None:
     for exit_code, stdout, *command in (
         (7, "", "list"),
