@@ -32,6 +32,7 @@ COMMANDS = (
     "restore",
     "migrate",
     "key",
+    "store",
     "calibrate",
     "doctor",
     "demo",
@@ -47,6 +48,7 @@ INNER = (
     "key init",
     "key rotate",
     "key export",
+    "store copy",
 )
 WRONG = (
     ("frobnicate",),
@@ -214,7 +216,7 @@ def test_without_arguments_the_help_is_shown_as_it_is(facauth: Facauth) -> None:
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 @pytest.mark.parametrize(
-    "command", [*(each for each in COMMANDS if each not in ("evaluate", "key")), *INNER]
+    "command", [*(each for each in COMMANDS if each not in ("evaluate", "key", "store")), *INNER]
 )
 def test_every_command_explains_itself(facauth: Facauth, command: str, option: str) -> None:
     result = facauth(*command.split(), option)
