@@ -1,6 +1,6 @@
 """The state of a PostgreSQL store after its clients, or its server, are killed at work.
 
-    python benchmarks/database_kills.py [--clients N] [--server N] [--seed S] [--json]
+    python benchmarks/database_kills.py [--clients N] [--server N] [--control N] [--seed S] [--json]
 
 A real server, with its disk writes on, and client processes (working.py) that register people, sign
 them in, fail to, and remove them, all at once. First so many clients are killed with SIGKILL, at
@@ -19,7 +19,8 @@ hold:
   not (`store.unknown`)
 
 Processes die here, not a machine: written data stays written. The command `facauth log --verify`
-has the last word.
+has the last word. The server is set not to wait for the disk (synchronous_commit): facauth itself
+must ask for that. The last kills are a control, in which it does not: they must find losses.
 """
 
 from __future__ import annotations
@@ -48,12 +49,14 @@ from stores import Kept, kept
 from working import Told, work, wrong
 
 from facauth.errors import SetupProblem
+from facauth.store.postgres import schema
 
 CLIENTS = 4
 LONGEST_S = 0.6  # from one kill to the next
 SHORTEST_S = 0.2  # of the server, so that something is acknowledged in between
 CHECK_EVERY = 10  # kills of clients
 LONG_S = 3600.0
+MOST_SHOWN = 10
 WAIT_S = 60.0
 FORK = multiprocessing.get_context("fork")  # else every client loads all modules
 
@@ -159,7 +162,10 @@ class Trial:
 def killed(what: str, kills: int, seed: int, say: Callable[[Tally], object] = id) -> Tally:
     """Kill so many clients, or the server so many times."""
     begin, tally = time.monotonic(), Tally(what)
-    with TemporaryDirectory() as place, kept("postgres", Path(place)) as store:
+    hasty = {"synchronous_commit": "off", "wal_writer_delay": "2s"}
+    with TemporaryDirectory() as place, kept("postgres", Path(place), **hasty) as store:
+        assert store.server
+        store.server.run("CHECKPOINT")  # so that the control has a store to lose something of
         trial = Trial(store, Path(place), seed)
         try:
             for number in range(1, kills + 1):
@@ -178,6 +184,17 @@ def killed(what: str, kills: int, seed: int, say: Callable[[Tally], object] = id
         tally.log = _verified(store, tally)
     tally.seconds = time.monotonic() - begin
     return tally
+
+
+def control(kills: int, seed: int) -> Tally:
+    """Kill the server while facauth takes what the server is set to: changes are lost."""
+    asked = schema.SESSION
+    schema.SESSION = asked.replace("WHEN 'off' THEN 'on'", "WHEN 'off' THEN 'off'")
+    assert asked != schema.SESSION
+    try:
+        return killed("control", kills, seed)
+    finally:
+        schema.SESSION = asked
 
 
 def _check(trial: Trial, tally: Tally, number: int, say: Callable[[Tally], object]) -> None:
@@ -207,8 +224,9 @@ def main() -> None:
     )
     parser.add_argument("--clients", type=int, default=100, help="kills of clients")
     parser.add_argument("--server", type=int, default=100, help="kills of the server")
+    parser.add_argument("--control", type=int, default=6, help="kills that must find losses")
     parser.add_argument("--seed", type=int, default=17)
-    parser.add_argument("--json", action="store_true", help="print one JSON object for each")
+    parser.add_argument("--json", action="store_true", help="a JSON object for each")
     chosen = parser.parse_args()
     if not chosen.json:
         print(f"{platform.machine()}, {os.cpu_count()} processors", flush=True)
@@ -216,15 +234,19 @@ def main() -> None:
     for what, kills in (("clients", chosen.clients), ("the server", chosen.server)):
         tally = killed(what, kills, chosen.seed, progress)
         failed |= bool(tally.violations)
-        if chosen.json:
-            print(json.dumps(asdict(tally)), flush=True)
-        else:
-            report(tally)
+        report(tally, as_json=chosen.json)
+    if chosen.control:
+        tally = control(chosen.control, chosen.seed)
+        failed |= not tally.violations
+        report(tally, as_json=chosen.json)
     sys.exit(failed)
 
 
-def report(tally: Tally) -> None:
+def report(tally: Tally, *, as_json: bool) -> None:
     """Print one tally."""
+    if as_json:
+        print(json.dumps(asdict(tally)), flush=True)
+        return
     print(f"\n{tally.kills} kills of {tally.killed}, {tally.checks} checks, {tally.seconds:.0f} s")
     for title, counts in (
         ("acknowledged", tally.done),
@@ -235,7 +257,7 @@ def report(tally: Tally) -> None:
         print(f"{title:13} {sum(counts.values()):6}: {listed}")
     print(f"log           {tally.log}")
     print(f"violations    {len(tally.violations):6}")
-    for violation in tally.violations:
+    for violation in tally.violations[:MOST_SHOWN]:
         print(f"violated: {violation}", flush=True)
 
 

@@ -25,8 +25,9 @@ TOP = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost() -> None:
     required_programs()
+    options = ("--clients=10", "--server=3", "--control=4", "--json")
     run = subprocess.run(
-        [sys.executable, "benchmarks/database_kills.py", "--clients=10", "--server=3", "--json"],
+        [sys.executable, "benchmarks/database_kills.py", *options],
         cwd=TOP,
         env={**os.environ, "PYTHONPATH": str(TOP)},
         capture_output=True,
@@ -34,12 +35,13 @@ def test_nothing_acknowledged_is_lost() -> None:
         check=False,
     )
     assert (run.returncode, run.stderr) == (0, "")
-    clients, server = map(json.loads, run.stdout.splitlines())
+    clients, server, control = map(json.loads, run.stdout.splitlines())
     assert (clients["kills"], server["kills"]) == (10, 3)
     for tally in (clients, server):
         assert tally["violations"] == []
         assert min(tally["done"].values()) > 0
         assert tally["log"].startswith("sound")
+    assert any("is lost" in each for each in control["violations"]), "or else this finds nothing"
     assert {"store.lost", "store.unreachable"} & server["refused"].keys()
 
 
