@@ -3,7 +3,7 @@
     python benchmarks/speed.py [PART ...] [--verifyface PYTHON] [--deepface PYTHON] [--rounds N]
                                [--cores N] [--write PAGE]
 
-Parts, all of them by default:
+Parts (default: all):
   photos   a sign-in by each program on the same photos of 0.3 to 24 megapixels
   faces    all faces of a picture of one megapixel found and encoded: one, two and five
   frames   a sign-in with facauth by clips of 1, 5 and 10 seconds
@@ -11,7 +11,7 @@ Parts, all of them by default:
 
 In the first three, each program is warm in a process of its own (benchmarks/rivals.py), all on the
 same processor (--cores: on so many). They take turns within each round, so that a machine that
-gets slower slows all; a program that has taken SLOW_S seconds for a column is left out of further
+gets slower slows all; a program that has taken SLOW_S seconds for a picture is left out of further
 rounds. Figures are medians of processor time, ratios are medians of the ratios within a round.
 
 verifyface and deepface are left out unless the Python of an environment that has them is given.
@@ -47,7 +47,7 @@ SAMPLES = HERE.parent / "sample_images"
 ENROLLED, PROBE = SAMPLES / "obama_2009.jpg", SAMPLES / "obama_2010.jpg"
 FACES = ("obama_2012.jpg", "biden_2010.jpg", "collins.png", "hopper_1984.jpg", "obama_2010.jpg")
 TILE_PX = 408  # six are a megapixel
-MEGAPIXELS = (1, 0.3, 4, 12, 24)  # memory is read after the first
+MEGAPIXELS = (0.3, 1, 4, 12, 24)
 CLIPS_S = (1, 5, 10)
 SLOW_S = 8.0
 SIGN_INS = {  # row: what runs it, and its work
@@ -75,7 +75,7 @@ OTHERS = {
 
 Measured = dict[str, dict[str, list[Answer]]]  # row, column
 Rows = Mapping[str, tuple[str, str]]
-Pictures = Mapping[str, tuple[Path, object]]  # column: the file, and what must be found
+Pictures = Mapping[str, tuple[Path, bool | int | None]]  # column: file, what is to be found
 
 
 def main() -> None:
@@ -189,30 +189,25 @@ def median_ms(of: Sequence[Answer]) -> float:
 
 def photos(programs: Mapping[str, Program], folder: Path, rounds: int) -> str:
     """A sign-in, by photos of several sizes."""
-    pictures: dict[str, tuple[Path, object]] = {
-        f"{size:g} MP": (scaled(folder, size), True) for size in MEGAPIXELS
-    }
-    answers = measured(programs, SIGN_INS, pictures, rounds)
-    first, *_ = pictures
+    pictures = {f"{size:g} MP": (scaled(folder, size), True) for size in MEGAPIXELS}
+    answers, base = measured(programs, SIGN_INS, pictures, rounds), "1 MP"
     lines = [
-        f"| {first} | processor | clock | peak memory | facauth is faster by |",
+        f"| {base} | processor | clock | peak memory | times facauth's sign-in |",
         "|---|---|---|---|---|",
     ]
     for row, of in answers.items():
-        if first in of:
-            wall_ms = 1000 * statistics.median(each.wall_s for each in of[first])
-            lines.append(
-                f"| {row} | {median_ms(of[first]):.0f} ms | {wall_ms:.0f} ms | "
-                f"{of[first][-1].peak_mb:.0f} MB | {beside(answers, row, first):.2g} |"
-            )
-    by_size = {f"{size:g} MP": pictures[f"{size:g} MP"] for size in sorted(MEGAPIXELS)}
+        wall_ms = 1000 * statistics.median(each.wall_s for each in of[base])
+        lines.append(
+            f"| {row} | {median_ms(of[base]):.0f} ms | {wall_ms:.0f} ms | "
+            f"{of[base][-1].peak_mb:.0f} MB | {beside(answers, row, base):.2g} |"
+        )
     return "\n\n".join(
         (
             "\n".join(lines),
             "Times facauth's sign-in with the same photo:",
-            grid(answers, by_size, partial(beside, answers)),
-            f"Times the same program with {first}:",
-            grid(answers, by_size, partial(grown, answers, first)),
+            grid(answers, pictures, partial(beside, answers)),
+            f"Times the same program with {base}:",
+            grid(answers, pictures, partial(grown, answers, base)),
         )
     )
 
@@ -228,7 +223,7 @@ def scaled(folder: Path, megapixels: float) -> Path:
 
 def faces(programs: Mapping[str, Program], folder: Path, rounds: int) -> str:
     """Every face found and encoded, in pictures of one size."""
-    pictures: dict[str, tuple[Path, object]] = {
+    pictures = {
         f"{count} face{'s' * (count > 1)}": (group(folder, count), count) for count in (1, 2, 5)
     }
     answers = measured(programs, ENCODINGS, pictures, rounds)
@@ -260,7 +255,7 @@ def frames(programs: Mapping[str, Program], folder: Path, rounds: int) -> str:
     turns = [(0.15 * (number % 20) / 20, 0.0, 0.0) for number in range(10 * max(CLIPS_S))]
     clip = moving.filmed(head, turns)
     Image.fromarray(clip[0]).save(folder / "still.jpg", quality=90)
-    pictures: dict[str, tuple[Path, object]] = {"still": (folder / "still.jpg", True)}
+    pictures: dict[str, tuple[Path, bool | None]] = {"still": (folder / "still.jpg", True)}
     for length_s in CLIPS_S:
         path = Path(moving.write(folder / f"{length_s}.avi", clip[: 10 * length_s]))
         pictures[f"{length_s} s"] = path, None if length_s < CLIP.min_length_s else True
@@ -284,14 +279,9 @@ PARTS: dict[str, tuple[Callable[[Mapping[str, Program], Path, int], str], set[st
 def printed(part: str) -> str:
     """What a benchmark of its own prints, with its command."""
     script, *arguments = OTHERS[part].split()
-    done = subprocess.run(
-        [sys.executable, str(HERE / script), *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    shown = f"`python benchmarks/{OTHERS[part]}`, {today()}:"
-    return f"{shown}\n\n```text\n{done.stdout.strip()}\n```"
+    command = [sys.executable, str(HERE / script), *arguments]
+    text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return f"`python benchmarks/{OTHERS[part]}`, {today()}:\n\n```text\n{text}\n```"
 
 
 def write(page: Path, part: str, text: str) -> None:
