@@ -263,7 +263,7 @@ def frames(programs: Mapping[str, Program], folder: Path, rounds: int) -> str:
     height, width = clip[0].shape[:2]
     return "\n\n".join(
         (
-            f"Times a sign-in with a still of the same {width} x {height} pixels:",
+            f"Times the same work with a still of the same {width} x {height} pixels:",
             grid(answers, pictures, partial(grown, answers, "still")),
         )
     )
@@ -281,6 +281,7 @@ def printed(part: str) -> str:
     script, *arguments = OTHERS[part].split()
     command = [sys.executable, str(HERE / script), *arguments]
     text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    text = text.partition("\n\nfacauth ")[0]  # the modules that start.py lists
     return f"`python benchmarks/{OTHERS[part]}`, {today()}:\n\n```text\n{text}\n```"
 
 
