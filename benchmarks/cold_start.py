@@ -136,8 +136,8 @@ def report(rows: dict[str, list[Run]]) -> None:
         wall, cpu, peak = (statistics.median(column) for column in zip(*runs, strict=True))
         print(f"{name:30} {wall:8.2f} {cpu:8.2f} {peak / 1024:8.0f}")
     wall, cpu, peak = ratios(rows[SCRIPT], rows[PLAIN])
-    print(f"\nfacauth is {wall:.1f} times faster by the clock, {cpu:.1f} times in processor time,")
-    print(f"and takes {1 / peak:.2f} times the memory")
+    print(f"\nBy the clock, facauth is {wall:.1f} times faster, in processor time {cpu:.1f} times;")
+    print(f"it takes {1 / peak:.2f} times the memory")
     for name in (PLAIN, BEFORE):
         if name in rows:
             wall, cpu, peak = ratios(rows[ENCRYPTED], rows[name])
