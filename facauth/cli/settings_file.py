@@ -106,6 +106,8 @@ def _path(value: Any) -> Path:
 
 
 def _place(value: Any) -> Place:
+    if not isinstance(value, str):
+        raise TypeError
     place = placed(value)
     return _path(value) if isinstance(place, Path) else place
 
