@@ -209,7 +209,8 @@ def print_table(
             print(
                 f"{number:7}  {name:20} {len(tally.latencies_s):8} {tally.wrong:5} "
                 f"{tally.told_to_wait:12} {tally.cut_off:7} "
-                f"{statistics.median(tally.per_second):8.2f} {tally.percentile_ms(50):8.0f} {tally.percentile_ms(99):8.0f} {ratio:19.1f}x",
+                f"{statistics.median(tally.per_second):8.2f} {tally.percentile_ms(50):8.0f} "
+                f"{tally.percentile_ms(99):8.0f} {ratio:19.1f}x",
                 flush=True,
             )
 
