@@ -25,7 +25,7 @@ TOP = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost() -> None:
     required_programs()
-    options = ("--clients=10", "--server=3", "--control=4", "--json")
+    options = ("--clients=5", "--server=2", "--control=3", "--json")
     run = subprocess.run(
         [sys.executable, "benchmarks/database_kills.py", *options],
         cwd=TOP,
@@ -36,7 +36,7 @@ def test_nothing_acknowledged_is_lost() -> None:
     )
     assert (run.returncode, run.stderr) == (0, "")
     clients, server, control = map(json.loads, run.stdout.splitlines())
-    assert (clients["kills"], server["kills"]) == (10, 3)
+    assert (clients["kills"], server["kills"]) == (5, 2)
     for tally in (clients, server):
         assert tally["violations"] == []
         assert min(tally["done"].values()) > 0
