@@ -231,7 +231,7 @@ def _connected(place: Address) -> psycopg.Connection[Row]:
         ours = {key: value for key, value in CONNECTING.items() if key not in named}
         address = make_conninfo(place.uri, **ours, client_encoding="utf8")
         connection = psycopg.connect(address, autocommit=True)
-    except psycopg.Error as error:
+    except (psycopg.Error, ValueError) as error:  # psycopg encodes the name of a host by itself
         raise unreachable(place, error) from error
     try:
         _require_server(connection, place)
