@@ -30,12 +30,18 @@ HIDDEN = (
 
 
 @pytest.mark.parametrize("text", HIDDEN)
-@pytest.mark.parametrize("by", ["option", "variable", "argument"])
+@pytest.mark.parametrize("by", ["option", "variable", "argument", "setting"])
 def test_a_password_is_refused_and_not_shown(
     facauth: Facauth, monkeypatch: pytest.MonkeyPatch, text: str, by: str
 ) -> None:
     arguments = {"option": ["list", "--store", text], "argument": ["store", "copy", text, text]}
-    monkeypatch.setenv("FACAUTH_STORE", text if by == "variable" else "store")
+    if by == "setting":
+        monkeypatch.delenv("FACAUTH_STORE", raising=False)
+        settings = facauth.home / "config" / "facauth" / "config.toml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(f"store = {text!r}\n")
+    else:
+        monkeypatch.setenv("FACAUTH_STORE", text if by == "variable" else "store")
     result = facauth(*arguments.get(by, ["list"]), exit_code=2)
     said = result.stdout + result.stderr
     assert "address of a store" in said
