@@ -14,6 +14,7 @@ from facauth.errors import SetupProblem, UsageProblem
 from facauth.places import Address
 from facauth.store import copying, rekey
 from facauth.store.copying import copy_store
+from facauth.store.engine import Engine
 from facauth.store.keys import KeyAccess, KeyKind
 from facauth.store.sealing import Template as Photo
 from facauth.store.store import Store
@@ -54,7 +55,7 @@ def disturbed(monkeypatch: pytest.MonkeyPatch, step: Callable[[], object]) -> No
     """This happens once everything is copied, and before it is committed."""
     plain = copying.digest
 
-    def digest(engine: copying.Engine) -> bytes:
+    def digest(engine: Engine) -> bytes:
         step()
         return plain(engine)
 
@@ -78,7 +79,12 @@ def test_a_store_that_others_make_meanwhile_stays(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, before = tmp_path / "target", beside(source)
-    disturbed(monkeypatch, lambda: target.exists() or enrol(target))
+
+    def make() -> None:
+        if not target.exists():
+            enrol(target)
+
+    disturbed(monkeypatch, make)
     with pytest.raises(UsageProblem, match="there is a store"):
         copy_store(source, target)
     assert enrolled(target) == ["Eve"]
