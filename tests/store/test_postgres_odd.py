@@ -129,3 +129,17 @@ def test_a_change_that_was_given_up_is_not_taken_for_done(kept: InDatabase) -> N
         with suppress(SetupProblem):
             db.one("SELECT 1 / 0")
     assert kept.rows("SELECT changes = 99 FROM state") == [(False,)]
+
+
+def test_a_clock_that_was_ahead_once_is_told(kept: InDatabase) -> None:
+    with kept.opened() as store:
+        assert store.warnings == []
+    kept.change("UPDATE state SET clock_s = clock_s + 3600")
+    with kept.opened() as store:
+        store.log("list", "listed")
+        (warning,) = store.warnings
+    assert re.search(r" is 3(600|59\d) s behind a time that it told before", warning)
+    kept.change("UPDATE state SET clock_s = 0")  # as docs/how-to/servers.md says
+    with kept.opened() as store:
+        store.log("list", "listed")
+        assert store.warnings == []

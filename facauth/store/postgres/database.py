@@ -94,6 +94,11 @@ class Database:
             return self._begun_s
         return self._clock(schema.READ_CLOCK)
 
+    def late_s(self) -> float:
+        """How far the server's clock is behind the latest time that it told."""
+        (late_s,) = self.one(schema.LATE) or (0.0,)
+        return float(late_s)
+
     def _clock(self, statement: str) -> float:
         (now_s,) = self.one(statement) or (float("nan"),)
         if not 0 < now_s < LATEST_S:  # written so that NaN refuses

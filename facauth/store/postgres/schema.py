@@ -131,3 +131,4 @@ STATE = """SELECT s.version, k.store_id, k.generation
 CLOCK = "greatest(clock_s, extract(epoch FROM clock_timestamp()))"
 READ_CLOCK = f"SELECT {CLOCK} FROM state"  # noqa: S608
 MOVE_CLOCK = f"UPDATE state SET clock_s = {CLOCK} RETURNING clock_s"  # noqa: S608
+LATE = "SELECT clock_s - extract(epoch FROM clock_timestamp())::float8 FROM state"
