@@ -121,7 +121,7 @@ def write_private(
             _require_replaceable(path)
             draft.replace(path)
         else:
-            _name(draft, path)
+            give_name(draft, path)
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path)
@@ -133,7 +133,8 @@ def _require_replaceable(path: Path) -> None:
             raise NotAFile(mode)
 
 
-def _name(draft: Path, path: Path) -> None:
+def give_name(draft: Path, path: Path) -> None:
+    """Give a whole file its name; the draft may stay as another one. Raises FileExistsError."""
     try:
         path.hardlink_to(draft)  # a rename would replace a file that was made there meanwhile
     except FileExistsError:

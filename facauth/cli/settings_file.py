@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from typer import BadParameter
 
-from facauth.cli.options import named, placed
+from facauth.cli.options import named
 from facauth.defaults import config_file
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
-from facauth.places import Place
+from facauth.places import ADDRESS, Place, place_of
 
 if TYPE_CHECKING:
     from facauth.settings import SpoofPolicy
@@ -84,8 +84,11 @@ def parse(text: str, path: Path) -> Configuration:
         parse_value, advice = KEYS[key]
         try:
             values[key] = parse_value(value)
-        except IMPOSSIBLE:
+        except IMPOSSIBLE as error:
             message = f"{where}: {key} cannot be {shown(repr(value))}"
+            if isinstance(error, UsageProblem) and error.reasons[0].code == ADDRESS:
+                message = f"{where}: {error.reasons[0].message}"  # the value may hold a password
+                advice = error.reasons[0].advice
             raise UsageProblem(Reason("config.bad_value", message, advice)) from None
     return Configuration(**values, path=path, lines=lines)
 
@@ -106,9 +109,10 @@ def _path(value: Any) -> Path:
 
 
 def _place(value: Any) -> Place:
+    """A path as `_path`, or the address of a database."""
     if not isinstance(value, str):
         raise TypeError
-    place = placed(value)
+    place = place_of(value)
     return _path(value) if isinstance(place, Path) else place
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
 from facauth.errors import Reason, UsageProblem, shown
-from facauth.files import erase
+from facauth.files import erase, give_name, sync_folder
 from facauth.names import folded
 from facauth.store import limits
 from facauth.store.faults import unfit
@@ -36,18 +37,39 @@ def copy_store(source: Place, target: Place) -> int:
     """
     with closing(engine_at(source, create=False)) as before:
         _require_room(before, target)
+        if isinstance(target, Path):
+            return _copied_to_file(before, target)
+        return _copied(before, target)
+
+
+def _copied(source: Engine, target: Place) -> int:
+    with (
+        closing(engine_at(target, create=True)) as after,
+        source.snapshot(),
+        after.transaction() as writer,
+    ):
+        return copy(source, writer)
+
+
+def _copied_to_file(source: Engine, target: Path) -> int:
+    """Under another name until it is whole: nobody can use half of it, a killed process leaves no
+    empty store, and what others made at `target` meanwhile stays.
+    """
+    making = target.with_name(f".{target.name}.{token_hex(4)}.facauth-new")
+    try:
         try:
-            with (
-                closing(engine_at(target, create=True)) as after,
-                before.snapshot(),
-                after.transaction() as writer,
-            ):
-                return copy(before, writer)
-        except BaseException:
-            if isinstance(target, Path):
-                for made in (target, *logs(target)):
-                    erase(made)
-            raise
+            people = _copied(source, making)
+            give_name(making, target)
+        finally:
+            for left in (making, *logs(making)):
+                erase(left)
+        sync_folder(target)
+    except FileExistsError:
+        raise _taken(target) from None
+    except OSError as error:
+        cause = f"cannot be made ({error.strerror})"
+        raise unfit("store.unreadable", target, cause, "check its folder") from error
+    return people
 
 
 def _require_room(source: Engine, target: Place) -> None:

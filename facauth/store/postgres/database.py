@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from facauth.store.faults import unfit
+from facauth.store.faults import RESTORE, unfit
 from facauth.store.postgres import schema
 from facauth.store.postgres.faults import NEW, driver, explained, problem, unreachable
 
@@ -29,6 +29,12 @@ UNKNOWN = (
     "was lost while a change was committed, which may or may not be done",
     "see facauth list and facauth log before you try again",
 )
+
+UNDONE = ("store.unusable", "did not take the change", "run facauth doctor")
+# Addresses whose tables were looked at: that takes 4 ms, which a server spends only once.
+KNOWN = set[str]()
+# The year 9000: with any period that is added or subtracted, a time that Python has.
+LATEST_S = 221_845_392_000.0
 
 
 class Database:
@@ -53,6 +59,7 @@ class Database:
                 _require_tables(connection, place)
                 db = cls(connection, place)
             _require_version(db._generation[0], place)
+            db._require_shape()
         except BaseException:
             connection.close()
             raise
@@ -87,9 +94,26 @@ class Database:
             return self._begun_s
         return self._clock(schema.READ_CLOCK)
 
+    def late_s(self) -> float:
+        """How far the server's clock is behind the latest time that it told."""
+        (late_s,) = self.one(schema.LATE) or (0.0,)
+        return float(late_s)
+
     def _clock(self, statement: str) -> float:
         (now_s,) = self.one(statement) or (float("nan"),)
+        if not 0 < now_s < LATEST_S:  # written so that NaN refuses
+            what = "holds an impossible time"
+            raise unfit("store.clock", self.place, what, RESTORE)
         return float(now_s)
+
+    def _require_shape(self) -> None:
+        if self.place.uri in KNOWN:
+            return
+        (shape,) = self.one(schema.SHAPE) or (None,)
+        if shape is None or shape.hex() != schema.NEWEST:
+            what = "was changed by another program: its tables are not those of facauth"
+            raise unfit("store.altered", self.place, what, RESTORE)
+        KNOWN.add(self.place.uri)
 
     @contextmanager
     def transaction(self, *, wait: bool = True) -> Iterator[None]:
@@ -150,9 +174,17 @@ class Database:
         return self._db.execute(query, values, binary=True)
 
     def _state(self) -> Row:
-        return self.one(schema.STATE) or (0, None, None)
+        return self.one(schema.STATE) or (None, None, None)
 
     def _begin(self, statement: str) -> None:
+        from psycopg.pq import TransactionStatus
+
+        # PostgreSQL would only warn, and the end of the inner one would end the outer one.
+        if self._db.info.transaction_status in (
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        ):
+            raise RuntimeError("a transaction within a transaction")
         with explained(self.place):
             self._db.execute(statement.encode())
 
@@ -160,11 +192,13 @@ class Database:
         import psycopg
 
         try:
-            self._db.execute(b"COMMIT")
+            done = self._db.execute(b"COMMIT").statusmessage
         except psycopg.Error as error:
             if self._db.closed:
                 raise unfit(UNKNOWN[0], self.place, *UNKNOWN[1:]) from error
             raise problem(self.place, error) from error
+        if done != "COMMIT":  # after an error within, PostgreSQL answers ROLLBACK
+            raise unfit(UNDONE[0], self.place, *UNDONE[1:])
 
     def _roll_back(self) -> None:
         with suppress(Exception):  # of a lost connection the server rolls back by itself
@@ -212,7 +246,7 @@ def _advance(connection: psycopg.Connection[Row], *, create: bool) -> tuple[int,
     newest, version = len(schema.MIGRATIONS), 0
     if not create:
         row = connection.execute(b"SELECT version FROM state FOR UPDATE").fetchone()
-        version = int(row[0]) if row else 0
+        version = int(row[0] or 0) if row else 0
     for statements in schema.MIGRATIONS[version:]:
         for statement in statements:
             connection.execute(statement.encode())
@@ -231,7 +265,7 @@ def _connected(place: Address) -> psycopg.Connection[Row]:
         ours = {key: value for key, value in CONNECTING.items() if key not in named}
         address = make_conninfo(place.uri, **ours, client_encoding="utf8")
         connection = psycopg.connect(address, autocommit=True)
-    except psycopg.Error as error:
+    except (psycopg.Error, ValueError) as error:  # psycopg encodes the name of a host by itself
         raise unreachable(place, error) from error
     try:
         _require_server(connection, place)
@@ -257,8 +291,11 @@ def _require_server(connection: psycopg.Connection[Row], place: Address) -> None
         raise unfit("store.server", place, what, advice)
 
 
-def _require_version(version: int, place: Address) -> None:
+def _require_version(version: object, place: Address) -> None:
     newest = len(schema.MIGRATIONS)
+    if not isinstance(version, int):
+        what = "was changed by another program: it has no version"
+        raise unfit("store.altered", place, what, RESTORE)
     if version > newest:
         raise unfit("store.newer", place, "was written by a newer facauth", "update facauth")
     if version < newest:

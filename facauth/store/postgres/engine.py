@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Events that leave people and templates as they are, unless a photo was learned.
 PASSING = ("sign-in", "unlock", "export")
+MAX_LATE_S = 60  # of the server's clock; another server may be a little behind
 
 
 class PostgresEngine(SqlReader):
@@ -69,8 +70,13 @@ class PostgresEngine(SqlReader):
         return []  # it checks pages and references itself, as it reads and writes them
 
     def exposure(self) -> list[str]:
-        what = f"the connection to {shown(self.place)} is not encrypted; add sslmode=verify-full"
-        return [what] if self.db.exposed else []
+        found, place = [], shown(self.place)
+        if self.db.exposed:
+            found.append(f"the connection to {place} is not encrypted; add sslmode=verify-full")
+        if (late_s := self.db.late_s()) > MAX_LATE_S:
+            what = f"the clock of {place} is {late_s:.0f} s behind a time that it told before"
+            found.append(f"{what}, and time stands still until then; see docs/how-to/servers.md")
+        return found
 
     @contextmanager
     def transaction(self, *, wait: bool = True) -> Iterator[PostgresWriter]:

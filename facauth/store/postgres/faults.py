@@ -81,7 +81,7 @@ def problem(place: Place, error: psycopg.Error) -> SetupProblem:
     return unfit(*_placed(found, place))
 
 
-def unreachable(place: Place, error: psycopg.Error) -> SetupProblem:
+def unreachable(place: Place, error: Exception) -> SetupProblem:
     """The refusal of a server that cannot be reached, in libpq's words: they hold no password."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no answer"]
     failed = [line for line in lines if "failed: " in line] or lines  # others are hints

@@ -102,6 +102,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
+# Of the newest version: every column with its type, and how many constraints its table has. Only
+# then no value can be of a type that facauth never stores, and there is one row of the state.
+SHAPE = """SELECT sha256(convert_to(string_agg(concat_ws(' ', c.relname, c.relkind, a.attname,
+        format_type(a.atttypid, a.atttypmod), a.attnotnull, (SELECT count(*) FROM pg_constraint k
+            WHERE k.conrelid = c.oid AND k.contype IN ('c', 'f', 'p', 'u'))),
+        ',' ORDER BY c.relname COLLATE "C", a.attname COLLATE "C"), 'UTF8'))
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'facauth')
+        AND c.relname = ANY (ARRAY['state', 'key_lock', 'people', 'templates', 'means', 'tries',
+            'events', 'log_head', 'log_start', 'challenges'])
+        AND a.attnum > 0 AND NOT a.attisdropped"""
+NEWEST = "53e63d7fad6b6fde9885de6417fa79efa574297b643d7b445aa7f88ddfd5a047"
+
 # For a session. The database's own search path could lead to tables of another role. A process that
 # stands still within a change must not keep the others waiting for ever, and what was acknowledged
 # must be on the disk.
@@ -118,3 +131,4 @@ STATE = """SELECT s.version, k.store_id, k.generation
 CLOCK = "greatest(clock_s, extract(epoch FROM clock_timestamp()))"
 READ_CLOCK = f"SELECT {CLOCK} FROM state"  # noqa: S608
 MOVE_CLOCK = f"UPDATE state SET clock_s = {CLOCK} RETURNING clock_s"  # noqa: S608
+LATE = "SELECT clock_s - extract(epoch FROM clock_timestamp())::float8 FROM state"
