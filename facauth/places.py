@@ -8,7 +8,6 @@ from pathlib import Path
 
 from facauth.errors import Reason, UsageProblem, shown
 
-ADDRESS = "store.address"  # the code of an address that is refused
 SCHEMES = ("postgresql://", "postgres://")
 # Other URIs, and libpq's other form of an address: "host=… password=…".
 OTHER_ADDRESSES = (
@@ -71,4 +70,4 @@ def file_of(place: Place, advice: str) -> Path:
 
 
 def _unusable(message: str, advice: str) -> UsageProblem:
-    return UsageProblem(Reason(ADDRESS, message, advice))
+    return UsageProblem(Reason("store.address", message, advice))

@@ -15,7 +15,7 @@ from facauth.cli.options import named
 from facauth.defaults import config_file
 from facauth.errors import Reason, SetupProblem, UsageProblem, shown
 from facauth.files import Exposed, read_trusted
-from facauth.places import ADDRESS, Place, place_of
+from facauth.places import Place, place_of
 
 if TYPE_CHECKING:
     from facauth.settings import SpoofPolicy
@@ -86,7 +86,7 @@ def parse(text: str, path: Path) -> Configuration:
             values[key] = parse_value(value)
         except IMPOSSIBLE as error:
             message = f"{where}: {key} cannot be {shown(repr(value))}"
-            if isinstance(error, UsageProblem) and error.reasons[0].code == ADDRESS:
+            if isinstance(error, UsageProblem) and error.reasons[0].code == "store.address":
                 message = f"{where}: {error.reasons[0].message}"  # the value may hold a password
                 advice = error.reasons[0].advice
             raise UsageProblem(Reason("config.bad_value", message, advice)) from None
