@@ -191,14 +191,24 @@ class Database:
     def _commit(self) -> None:
         import psycopg
 
+        warned = list[str | None]()
+
+        def listen(notice: psycopg.errors.Diagnostic) -> None:
+            warned.append(notice.severity_nonlocalized)  # it is gone after the call
+
+        self._db.add_notice_handler(listen)
         try:
             done = self._db.execute(b"COMMIT").statusmessage
         except psycopg.Error as error:
             if self._db.closed:
                 raise unfit(UNKNOWN[0], self.place, *UNKNOWN[1:]) from error
             raise problem(self.place, error) from error
+        finally:
+            self._db.remove_notice_handler(listen)
         if done != "COMMIT":  # after an error within, PostgreSQL answers ROLLBACK
             raise unfit(UNDONE[0], self.place, *UNDONE[1:])
+        if "WARNING" in warned:  # such as: no standby has it
+            raise unfit(UNKNOWN[0], self.place, *UNKNOWN[1:])
 
     def _roll_back(self) -> None:
         with suppress(Exception):  # of a lost connection the server rolls back by itself

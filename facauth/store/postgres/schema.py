@@ -117,10 +117,11 @@ NEWEST = "53e63d7fad6b6fde9885de6417fa79efa574297b643d7b445aa7f88ddfd5a047"
 
 # For a session. The database's own search path could lead to tables of another role. A process that
 # stands still within a change must not keep the others waiting for ever, and what was acknowledged
-# must be on the disk.
+# must be on the disk. A warning at a commit says that it is not where it should be.
 SESSION = """SELECT
     set_config('search_path', 'facauth, pg_temp', false),
     set_config('lock_timeout', '10s', false),
+    set_config('client_min_messages', 'warning', false),
     set_config('idle_in_transaction_session_timeout', '60s', false),
     set_config('synchronous_commit',
         CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
