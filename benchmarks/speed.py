@@ -78,6 +78,11 @@ Rows = Mapping[str, tuple[str, str]]
 Pictures = Mapping[str, tuple[Path, bool | int | None]]  # column: file, what is to be found
 
 
+def spoken(ratio: float) -> str:
+    """Two digits, and never a power of ten."""
+    return f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:.0f}"
+
+
 def main() -> None:
     """Measure the parts, print or write them."""
     parser = argparse.ArgumentParser(
@@ -161,7 +166,7 @@ def grid(answers: Measured, pictures: Pictures, ratio: Callable[[str, str], floa
     for row, of in answers.items():
         cells = []
         for column, (_, wanted) in pictures.items():
-            cells.append(f"{ratio(row, column):.2g}" if column in of else "")
+            cells.append(spoken(ratio(row, column)) if column in of else "")
             if column in of and of[column][0].found != wanted:
                 cells[-1] += f" (finds {of[column][0].found})"
         lines.append(f"| {row} | {' | '.join(cells)} |")
