@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from postgres import ACCOUNT, Cluster, Database, cluster
+from stores import DURABLE
 
 from facauth import admin
 from facauth.decision.calibration import shipped
@@ -49,15 +50,6 @@ from facauth.store.sealing import Template
 from facauth.store.store import Store
 from facauth.store.vault import KEY_BYTES, NONCE_BYTES, TAG_BYTES, Bound, SealBroken, Vault
 
-# As a server is by default, where tests turn it off.
-DURABLE = {
-    "fsync": "on",
-    "synchronous_commit": "on",
-    "full_page_writes": "on",
-    "wal_level": "replica",
-    "max_wal_senders": "10",
-    "autovacuum": "on",
-}
 CONTRACT = "erasure/1"
 SPACE = shipped().calibration.space
 AVERAGE = partial(Gallery.of, space=SPACE)

@@ -187,10 +187,14 @@ class SqlReader:
 class SqlWriter(SqlReader):
     """Writes rows, within a transaction."""
 
+    ended = False
+
     @property
     def live(self) -> Database:
         """The database; raises RuntimeError after the end of the transaction."""
-        raise NotImplementedError
+        if self.ended:
+            raise RuntimeError("written after the end of the transaction")
+        return self.db
 
     def touched(self) -> None:
         """Called before each change of a person or a template."""

@@ -134,7 +134,7 @@ def test_a_change_that_was_given_up_is_not_taken_for_done(kept: InDatabase) -> N
 def test_a_clock_that_was_ahead_once_is_told(kept: InDatabase) -> None:
     with kept.opened() as store:
         assert store.warnings == []
-    kept.change("UPDATE state SET clock_s = clock_s + 3600")
+    kept.change("UPDATE state SET clock_s = extract(epoch FROM clock_timestamp()) + 3600")
     with kept.opened() as store:
         store.log("list", "listed")
         (warning,) = store.warnings

@@ -107,13 +107,7 @@ class PostgresEngine(SqlReader):
 class PostgresWriter(PostgresEngine, SqlWriter):
     """The database within a transaction."""
 
-    ended = changed = False
-
-    @property
-    def live(self) -> Database:
-        if self.ended:
-            raise RuntimeError("written after the end of the transaction")
-        return self.db
+    changed = False
 
     def touched(self) -> None:
         self.changed = True

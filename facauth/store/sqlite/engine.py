@@ -91,13 +91,5 @@ class SqliteEngine(SqlReader):
 class SqliteWriter(SqliteEngine, SqlWriter):
     """The file within a transaction."""
 
-    ended = False
-
-    @property
-    def live(self) -> Database:
-        if self.ended:
-            raise RuntimeError("written after the end of the transaction")
-        return self.db
-
     def discard_copies(self) -> None:
         discard_backups(self.db.path)
